@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package store is persistence behind one small interface: an ordered map from
+// string keys to values with atomic batches. What the keys mean belongs to the
+// rooms that use it (balancer, users, usage), each under a prefix of its own.
+//
+// Implementations: store/badger (the default), store/memory (tests, anonymous
+// demos). storetest has the suite that each must pass.
+package store
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrNotFound is returned by Get for a key that is absent or expired.
+var ErrNotFound = errors.New("not found")
+
+// ErrClosed is returned by every method after Close.
+var ErrClosed = errors.New("store is closed")
+
+// ErrConflict is returned by Write when an Expect does not hold; nothing was
+// written.
+var ErrConflict = errors.New("changed by someone else")
+
+// Store is an ordered map. All methods are safe for concurrent use. Values
+// handed in and out belong to the caller.
+type Store interface {
+	// Get returns the value under key, or ErrNotFound.
+	Get(key string) ([]byte, error)
+	// Scan calls fn for each pair whose key has the prefix and is > after, in
+	// byte order, until fn returns false. It sees one consistent state. fn must
+	// not call the Store's Write.
+	Scan(prefix, after string, fn func(key string, value []byte) bool) error
+	// Write applies a batch as a whole or not at all.
+	Write(b Batch) error
+	// Close releases everything. Further calls return ErrClosed.
+	Close() error
+}
+
+// Batch is a set of changes that are applied together.
+type Batch struct {
+	Expect []Expect // conditions checked in the same transaction
+	Ops    []Op
+	Sync   bool // on disk before Write returns: for admin objects
+}
+
+// Op sets a key, or deletes it when Value is nil. TTL 0 means for ever.
+type Op struct {
+	Key   string
+	Value []byte
+	TTL   time.Duration
+}
+
+// Expect demands that Key holds Value, or that it is absent when Value is nil.
+type Expect struct {
+	Key   string
+	Value []byte
+}

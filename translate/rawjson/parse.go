@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rawjson
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deeply arrays and objects may nest.
+// Source: specs/gateways.md D1.
+const MaxDepth = 128
+
+// SyntaxError says where a document stops being JSON.
+type SyntaxError struct {
+	Offset int // bytes before the offending one
+	Reason string
+}
+
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("invalid JSON at byte %d: %s", e.Offset, e.Reason)
+}
+
+// Parse checks that doc is one JSON value and returns it, aliasing doc. Strings
+// that are no Unicode text (invalid UTF-8, half a surrogate pair), which Google
+// refuses, are repaired with U+FFFD in a copy. The error is a *[SyntaxError].
+func Parse(doc []byte) (Value, error) {
+	p := parser{doc: doc}
+	start := space(doc, 0)
+	end, err := p.value(start, 0)
+	if err != nil {
+		return nil, err
+	}
+	if rest := space(doc, end); rest != len(doc) {
+		return nil, p.fail(rest, "unexpected data after the value")
+	}
+	v := Value(doc[start:end:end])
+	if p.broken {
+		v = repair(v)
+	}
+	return v, nil
+}
+
+type parser struct {
+	doc    []byte
+	broken bool // some string is no Unicode text
+}
+
+func (p *parser) fail(at int, reason string) error {
+	if at >= len(p.doc) {
+		reason = "unexpected end"
+	}
+	return &SyntaxError{Offset: at, Reason: reason}
+}
+
+// value checks the value at doc[i] and returns the offset after it.
+func (p *parser) value(i, depth int) (int, error) {
+	if i >= len(p.doc) {
+		return i, p.fail(i, "")
+	}
+	switch c := p.doc[i]; c {
+	case '"':
+		return p.str(i)
+	case '{', '[':
+		if depth >= MaxDepth {
+			return i, p.fail(i, fmt.Sprintf("nested more than %d levels deep", MaxDepth))
+		}
+		if c == '{' {
+			return p.object(i, depth+1)
+		}
+		return p.array(i, depth+1)
+	case 't':
+		return p.literal(i, "true")
+	case 'f':
+		return p.literal(i, "false")
+	case 'n':
+		return p.literal(i, "null")
+	default:
+		return p.number(i)
+	}
+}
+
+func (p *parser) literal(i int, word string) (int, error) {
+	if !bytes.HasPrefix(p.doc[i:], []byte(word)) {
+		return i, p.fail(i, "a value was expected")
+	}
+	return i + len(word), nil
+}
+
+func (p *parser) object(i, depth int) (_ int, err error) {
+	if i = space(p.doc, i+1); i < len(p.doc) && p.doc[i] == '}' {
+		return i + 1, nil
+	}
+	for {
+		if i >= len(p.doc) || p.doc[i] != '"' {
+			return i, p.fail(i, "a member name was expected")
+		}
+		if i, err = p.str(i); err != nil {
+			return i, err
+		}
+		if i = space(p.doc, i); i >= len(p.doc) || p.doc[i] != ':' {
+			return i, p.fail(i, "a colon was expected")
+		}
+		if i, err = p.value(space(p.doc, i+1), depth); err != nil {
+			return i, err
+		}
+		if i = space(p.doc, i); i >= len(p.doc) {
+			return i, p.fail(i, "")
+		}
+		switch p.doc[i] {
+		case '}':
+			return i + 1, nil
+		case ',':
+			i = space(p.doc, i+1)
+		default:
+			return i, p.fail(i, "a comma or } was expected")
+		}
+	}
+}
+
+func (p *parser) array(i, depth int) (_ int, err error) {
+	if i = space(p.doc, i+1); i < len(p.doc) && p.doc[i] == ']' {
+		return i + 1, nil
+	}
+	for {
+		if i, err = p.value(i, depth); err != nil {
+			return i, err
+		}
+		if i = space(p.doc, i); i >= len(p.doc) {
+			return i, p.fail(i, "")
+		}
+		switch p.doc[i] {
+		case ']':
+			return i + 1, nil
+		case ',':
+			i = space(p.doc, i+1)
+		default:
+			return i, p.fail(i, "a comma or ] was expected")
+		}
+	}
+}
+
+func (p *parser) number(i int) (int, error) {
+	start := i
+	digits := func() bool {
+		from := i
+		for i < len(p.doc) && '0' <= p.doc[i] && p.doc[i] <= '9' {
+			i++
+		}
+		return i > from
+	}
+	at := func(c byte) bool { return i < len(p.doc) && p.doc[i] == c }
+	if at('-') {
+		i++
+	}
+	if at('0') {
+		i++
+	} else if !digits() {
+		if i == start {
+			return i, p.fail(i, "a value was expected")
+		}
+		return i, p.fail(i, "a digit was expected")
+	}
+	if at('.') {
+		if i++; !digits() {
+			return i, p.fail(i, "a digit was expected")
+		}
+	}
+	if at('e') || at('E') {
+		if i++; at('+') || at('-') {
+			i++
+		}
+		if !digits() {
+			return i, p.fail(i, "a digit was expected")
+		}
+	}
+	return i, nil
+}
+
+// str checks the string at doc[i]: the end is searched with IndexByte, which
+// reads base64 of any size at memory speed, and the stretch before it is then
+// tested in words of eight bytes.
+func (p *parser) str(i int) (int, error) {
+	i++
+	for quote := -1; ; {
+		if quote < i {
+			n := bytes.IndexByte(p.doc[i:], '"')
+			if n < 0 {
+				return len(p.doc), p.fail(len(p.doc), "")
+			}
+			quote = i + n
+		}
+		stretch := p.doc[i:quote]
+		if n := bytes.IndexByte(stretch, '\\'); n >= 0 {
+			stretch = stretch[:n]
+		}
+		control, ascii := scan(stretch)
+		if control {
+			for j, c := range stretch {
+				if c < ' ' {
+					return i + j, p.fail(i+j, "a control character in a string must be escaped")
+				}
+			}
+		}
+		if !ascii && !utf8.Valid(stretch) {
+			p.broken = true
+		}
+		if i += len(stretch); i == quote {
+			return i + 1, nil
+		}
+		var err error
+		if i, err = p.escape(i); err != nil {
+			return i, err
+		}
+	}
+}
+
+// escape checks the escape sequence at doc[i].
+func (p *parser) escape(i int) (int, error) {
+	if i+1 >= len(p.doc) {
+		return i, p.fail(len(p.doc), "")
+	}
+	switch p.doc[i+1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 2, nil
+	case 'u':
+		if i+6 > len(p.doc) {
+			return i, p.fail(len(p.doc), "")
+		}
+		for j := i + 2; j < i+6; j++ {
+			if hexDigit[p.doc[j]] == 0 {
+				return j, p.fail(j, "four hexadecimal digits were expected")
+			}
+		}
+		r, next := unescape(p.doc, i)
+		if r == utf8.RuneError && hex4(p.doc, i+2) != utf8.RuneError {
+			p.broken = true
+		}
+		if next == i+12 { // a pair: its second half must be hexadecimal, which DecodeRune has seen
+			return next, nil
+		}
+		return i + 6, nil
+	default:
+		return i + 1, p.fail(i+1, "unknown escape sequence")
+	}
+}
+
+var hexDigit = func() (t [256]byte) {
+	for _, c := range "0123456789abcdefABCDEF" {
+		t[c] = 1
+	}
+	return t
+}()
+
+// scan reports whether s has a byte below 0x20, and whether all are ASCII.
+func scan(s []byte) (control, ascii bool) {
+	const (
+		high = 0x8080808080808080
+		low  = 0x2020202020202020
+	)
+	var ctl, top uint64
+	for len(s) >= 32 {
+		a := binary.LittleEndian.Uint64(s)
+		b := binary.LittleEndian.Uint64(s[8:])
+		c := binary.LittleEndian.Uint64(s[16:])
+		d := binary.LittleEndian.Uint64(s[24:])
+		ctl |= (a-low)&^a | (b-low)&^b | (c-low)&^c | (d-low)&^d
+		top |= a | b | c | d
+		s = s[32:]
+	}
+	for _, c := range s {
+		if c < ' ' {
+			ctl |= high
+		}
+		top |= uint64(c)
+	}
+	// A borrow may mark a byte above a control character, never one without;
+	// it cannot turn "none" into "some".
+	return ctl&high != 0, top&high == 0
+}
+
+// repair returns a copy of v whose strings are Unicode text.
+func repair(v Value) Value {
+	out := make([]byte, 0, len(v)+16)
+	for i := 0; i < len(v); {
+		c := v[i]
+		switch {
+		case c == '\\':
+			r, next := unescape(v, i)
+			if r == utf8.RuneError {
+				out = append(out, "\uFFFD"...)
+				if next > i+6 {
+					next = i + 6
+				}
+			} else {
+				out = append(out, v[i:next]...)
+			}
+			i = next
+		case c >= utf8.RuneSelf:
+			r, n := utf8.DecodeRune(v[i:])
+			out = utf8.AppendRune(out, r)
+			i += n
+		default:
+			out = append(out, c)
+			i++
+		}
+	}
+	return out
+}

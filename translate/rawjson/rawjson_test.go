@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rawjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+var documents = []string{
+	`{}`, `[]`, `""`, `0`, `-1.5e+10`, `true`, `null`, ` { "a" : [ 1 , "x" , { } ] } `,
+	`{"a":"\u00e9\ud83d\ude00\n\\\"","a":2}`, `"\ud800"`, `"\ud800\u0041"`, `"\udc00x"`, "\"\xff\xfe\"",
+	"\"" + strings.Repeat("A", 100) + "\x01\"", `{"a":1,}`, `[1 2]`, `01`, `1.`, `"\x"`, `"abc`, `tru`, `{"a" 1}`,
+	strings.Repeat("[", 129) + strings.Repeat("]", 129), `"\u12"`, `{"":{"":[[[]]]}}`, "[1,\t2,\r\n3]", `"\\"`, `"\\\""`,
+	`"\ud83d\u"`, `"\ufffd"`, "{\"k\":\"" + strings.Repeat(`a\n`, 50) + "\"}",
+}
+
+// decode turns v into what encoding/json makes of it, by walking.
+func decode(v Value) any {
+	switch v.Kind() {
+	case Null:
+		return nil
+	case Bool:
+		return v.IsTrue()
+	case Number:
+		return json.Number(v)
+	case String:
+		return v.Text()
+	case Array:
+		list := []any{}
+		for _, e := range v.Elems() {
+			list = append(list, decode(e))
+		}
+		return list
+	case Object:
+		object := map[string]any{}
+		for k, m := range v.Members() {
+			object[k.Text()] = decode(m)
+		}
+		return object
+	}
+	return "missing"
+}
+
+func check(t *testing.T, doc []byte) {
+	t.Helper()
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.UseNumber()
+	var want any
+	valid := json.Valid(doc)
+	if valid {
+		if err := dec.Decode(&want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := Parse(bytes.Clone(doc))
+	if err != nil {
+		if valid && !strings.Contains(err.Error(), "nested") {
+			t.Fatalf("Parse(%q) = %v, encoding/json accepts it", doc, err)
+		}
+		return
+	}
+	if !valid {
+		t.Fatalf("Parse(%q) accepts what encoding/json refuses", doc)
+	}
+	if got := decode(v); !reflect.DeepEqual(got, want) {
+		t.Fatalf("Parse(%q) = %#v, want %#v", doc, got, want)
+	}
+	if !utf8.Valid(v) || !json.Valid(v) {
+		t.Fatalf("Parse(%q) left %q", doc, v)
+	}
+	if compact := Compact(nil, v); !reflect.DeepEqual(decode(compact), want) {
+		t.Fatalf("Compact(%q) = %q", v, compact)
+	}
+}
+
+func TestParse_AgreesWithEncodingJSON(t *testing.T) {
+	for _, doc := range documents {
+		check(t, []byte(doc))
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, doc := range documents {
+		f.Add([]byte(doc))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) { check(t, doc) })
+}
+
+func FuzzQuote(f *testing.F) {
+	f.Add("a\"\\\n\x00\x7f<é😀\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		q := Quote(s)
+		v, err := Parse(q)
+		if err != nil || v.Text() != strings.ToValidUTF8(s, "\uFFFD") && utf8.ValidString(s) {
+			t.Fatalf("Quote(%q) = %s: %v", s, q, err)
+		}
+	})
+}
+
+func TestParse_ErrorsSayWhere(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"a":1,}`:   "invalid JSON at byte 7: a member name was expected",
+		`[1 2]`:      "invalid JSON at byte 3: a comma or ] was expected",
+		`{"a":tru}`:  "invalid JSON at byte 5: a value was expected",
+		`{"a":"b`:    "invalid JSON at byte 7: unexpected end",
+		`{} x`:       "invalid JSON at byte 3: unexpected data after the value",
+		"\"a\nb\"":   "invalid JSON at byte 2: a control character in a string must be escaped",
+		`{"a":"\q"}`: "invalid JSON at byte 7: unknown escape sequence",
+	} {
+		if _, err := Parse([]byte(doc)); err == nil || err.Error() != want {
+			t.Errorf("Parse(%q) = %v, want %s", doc, err, want)
+		}
+	}
+}
+
+func TestValue_Int(t *testing.T) {
+	for doc, want := range map[string]int64{`12`: 12, `"12"`: 12, `1e3`: 1000, `-7`: -7} {
+		if got, ok := Value(doc).Int(); !ok || got != want {
+			t.Errorf("Int(%s) = %d, %v", doc, got, ok)
+		}
+	}
+	for _, doc := range []string{`1.5`, `"x"`, `null`, `true`, `1e300`} {
+		if got, ok := Value(doc).Int(); ok {
+			t.Errorf("Int(%s) = %d", doc, got)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	small := []byte(`{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("Hello, how are you? ", 45) + `"}],"stream":true}`)
+	image := []byte(`{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 1<<20) + `"}}]}]}`)
+	for name, doc := range map[string][]byte{"1kB": small, "1MiB": image} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(doc)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Parse(doc); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

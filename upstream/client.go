@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package upstream speaks HTTP to Google: one attempt per call, and what its end
+// means. It follows no redirects, sends the key in x-goog-api-key and nowhere
+// else, and talks to no host but the configured one.
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// DefaultBaseURL is Google's public endpoint of the Gemini API.
+const DefaultBaseURL = "https://generativelanguage.googleapis.com"
+
+// Config says where and how to connect. The zero value is Google with the
+// default timeouts.
+type Config struct {
+	BaseURL   string        // https, or http to a loopback address; "" = DefaultBaseURL
+	Connect   time.Duration // dial and TLS handshake each; 0 = 5 s
+	MaxIdle   int           // idle connections kept; 0 = 256
+	TLS       *tls.Config   // nil = the system's roots; for tests
+	UserAgent string
+}
+
+// Client makes attempts. It is safe for concurrent use.
+type Client struct {
+	base      *url.URL
+	transport *http.Transport
+	agent     string
+}
+
+// New checks the base URL and returns a Client that has not connected yet.
+func New(c Config) (*Client, error) {
+	if c.BaseURL == "" {
+		c.BaseURL = DefaultBaseURL
+	}
+	if c.Connect <= 0 {
+		c.Connect = 5 * time.Second
+	}
+	if c.MaxIdle <= 0 {
+		c.MaxIdle = 256
+	}
+	base, err := ParseBaseURL(c.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: c.Connect, KeepAlive: 30 * time.Second}
+	return &Client{
+		base:  base,
+		agent: c.UserAgent,
+		transport: &http.Transport{
+			Proxy:                 nil, // egress is configured, never taken from the environment
+			DialContext:           dialer.DialContext,
+			TLSHandshakeTimeout:   c.Connect,
+			TLSClientConfig:       c.TLS,
+			ForceAttemptHTTP2:     true,
+			MaxIdleConns:          c.MaxIdle,
+			MaxIdleConnsPerHost:   c.MaxIdle,
+			IdleConnTimeout:       90 * time.Second,
+			ExpectContinueTimeout: time.Second,
+			// Compressed event streams arrive in lumps, and small answers cost more
+			// CPU to inflate than they save on the wire.
+			DisableCompression: true,
+			WriteBufferSize:    16 << 10,
+			ReadBufferSize:     16 << 10,
+		},
+	}, nil
+}
+
+// ParseBaseURL accepts an https URL without path, query and credentials, and an
+// http one only where the host is a loopback address.
+func ParseBaseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, fmt.Errorf("upstream %q is not a URL: %w", s, err)
+	}
+	switch {
+	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+		return nil, fmt.Errorf("upstream %q must be scheme and host only, for example %s", s, DefaultBaseURL)
+	case u.Scheme == "https":
+	case u.Scheme == "http" && loopback(u.Hostname()):
+	default:
+		return nil, fmt.Errorf("upstream %q must use https (plain http is allowed to loopback addresses only): Gemini keys travel in a header", s)
+	}
+	u.Path = ""
+	return u, nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// Request is one attempt's request.
+type Request struct {
+	Method string
+	Path   string // escaped, absolute
+	Query  string // encoded; must hold no credentials
+	Type   string // Content-Type of Body; "" = application/json
+	Accept string
+	Header http.Header // further headers that may go upstream; nil for none
+	Body   []byte      // nil for none
+	Secret string      // the Gemini key
+}
+
+// Do sends a request and returns as soon as the answer's header is there. The
+// caller closes the body. ctx ends the attempt at any time, the reading of the
+// body included. Errors never contain the key.
+func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
+	u := *c.base
+	u.RawQuery = r.Query
+	if path, err := url.PathUnescape(r.Path); err == nil {
+		u.Path, u.RawPath = path, r.Path
+	} else {
+		return nil, fmt.Errorf("upstream path %q is not escaped well: %w", r.Path, err)
+	}
+	header := make(http.Header, 6+len(r.Header))
+	for k, v := range r.Header {
+		header[k] = v
+	}
+	header["X-Goog-Api-Key"] = []string{r.Secret}
+	header["User-Agent"] = []string{c.agent}
+	if r.Accept != "" {
+		header["Accept"] = []string{r.Accept}
+	}
+	req := &http.Request{
+		Method: r.Method, URL: &u, Host: u.Host, Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if r.Body != nil {
+		if header["Content-Type"] = jsonType; r.Type != "" {
+			header["Content-Type"] = []string{r.Type}
+		}
+		req.ContentLength = int64(len(r.Body))
+		req.Body = io.NopCloser(bytes.NewReader(r.Body))
+		// With GetBody the transport may send the body again by itself when a kept
+		// connection turns out closed before any byte of an answer.
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
+	}
+	// RoundTrip, not http.Client: redirects are answers here, never followed.
+	res, err := c.transport.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			err = fmt.Errorf("%w (%w)", cause, err)
+		}
+		return nil, err
+	}
+	return res, nil
+}
+
+var jsonType = []string{"application/json"}
+
+// Host is the host the client talks to, for messages.
+func (c *Client) Host() string { return c.base.Host }
+
+// Close drops idle connections.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
