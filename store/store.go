@@ -23,6 +23,17 @@ var ErrClosed = errors.New("store is closed")
 // written.
 var ErrConflict = errors.New("changed by someone else")
 
+// ErrTooLarge is returned by Write for a batch beyond what the store applies at
+// once; nothing was written, and the caller splits it. Batches of up to
+// [MaxBatchOps] ops and [MaxBatchBytes] bytes of keys and values always fit.
+var ErrTooLarge = errors.New("batch is too large")
+
+// What every store takes in one batch.
+const (
+	MaxBatchOps   = 10_000
+	MaxBatchBytes = 1 << 20
+)
+
 // Store is an ordered map. All methods are safe for concurrent use. Values
 // handed in and out belong to the caller.
 type Store interface {

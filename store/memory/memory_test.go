@@ -10,6 +10,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 	"github.com/gemini-balance/caddy-gemini-balance/store/memory"
+	"github.com/gemini-balance/caddy-gemini-balance/store/storetest"
 )
 
 // TestExpiredPairsAreSwept is about the sweep: the conformance suite cannot
@@ -34,4 +35,10 @@ func write(t *testing.T, s store.Store, ops ...store.Op) {
 	if err := s.Write(store.Batch{Ops: ops}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, storetest.Target{
+		Open: func(_ *testing.T, now func() time.Time) store.Store { return memory.NewAt(now) },
+	})
 }

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package badger is the default store: an embedded LSM tree on local disk. It
+// is the only package that knows the database.
+//
+//	data    "d" + key   the pairs of the store interface
+//	schema  "m/schema"  decimal version of the layout, see schema.go
+//
+// A value with a TTL is preceded by its expiry, 8 bytes of Unix nanoseconds,
+// and marked in Badger's user meta byte: Badger's own expiry has whole seconds
+// and is used, rounded up, only to reclaim the space.
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	db "github.com/dgraph-io/badger/v4"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store"
+)
+
+// Sizes that keep an idle store small. What they bound: Badger takes a batch of
+// 15 % of a memtable, and reads of what is not in a memtable go through the
+// block cache.
+const (
+	memTableSize   = 16 << 20
+	valueLogSize   = 64 << 20
+	blockCacheSize = 16 << 20
+	indexCacheSize = 8 << 20
+)
+
+// gcEvery is the pause between two collections of the value log, gcDiscard the
+// share of a file that must be stale before it is rewritten.
+const (
+	gcEvery   = 5 * time.Minute
+	gcDiscard = 0.5
+)
+
+// Options are what a caller may choose. The zero value is right for production.
+type Options struct {
+	// Now is the clock by which TTLs run out; nil means time.Now.
+	Now func() time.Time
+}
+
+// Store is a [store.Store] on Badger. Use [Open] to make one.
+type Store struct {
+	dir string
+	now func() time.Time
+	db  *db.DB
+	wal *walSync
+
+	mu     sync.RWMutex
+	closed bool
+	calls  sync.WaitGroup // those that use db now; added to only under mu
+	stopGC chan struct{}
+	gcDone chan struct{}
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store in dir, which is made (0700) if it is missing. A store
+// that a crash left behind opens as it is. Open fails when another process has
+// the directory, and when a newer version of this program wrote it.
+func Open(dir string, o Options) (*Store, error) {
+	if dir == "" {
+		return nil, errors.New("store directory is empty")
+	}
+	if err := makeDir(dir); err != nil {
+		return nil, fmt.Errorf("store directory: %w", err)
+	}
+	d, err := openDB(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(d, schemaVersion, migrations); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("store directory %s: %w", dir, err)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{
+		dir: dir, now: o.Now, db: d, wal: newWALSync(d, dir),
+		stopGC: make(chan struct{}), gcDone: make(chan struct{}),
+	}
+	go s.collect()
+	return s, nil
+}
+
+// makeDir makes the directory for the owner only. Badger's files are readable
+// by all within it, so an existing one is narrowed too; where the file system
+// knows no modes, that fails and is no reason not to start.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		_ = os.Chmod(dir, 0o700)
+	}
+	return nil
+}
+
+// openDB opens Badger. It turns the lock error into a sentence, and a panic on
+// a damaged file into an error.
+func openDB(dir string) (d *db.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d, err = nil, fmt.Errorf("store directory %s is damaged: %v", dir, p)
+		}
+	}()
+	d, err = db.Open(db.DefaultOptions(dir).
+		WithLogger(nil).
+		WithMetricsEnabled(false).
+		WithMemTableSize(memTableSize).
+		WithNumMemtables(3).
+		WithValueLogFileSize(valueLogSize).
+		WithBlockCacheSize(blockCacheSize).
+		WithIndexCacheSize(indexCacheSize).
+		WithNumCompactors(2).
+		WithNumGoroutines(2))
+	if err == nil {
+		return d, nil
+	}
+	if errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "directory lock") {
+		return nil, fmt.Errorf("store directory %s is in use by another process: "+
+			"stop that one, or give this one a directory of its own", dir)
+	}
+	return nil, fmt.Errorf("opening store directory %s: %w", dir, err)
+}
+
+// enter registers a call, so that Close waits for it. It holds no lock while
+// the call runs, so calls may nest (a Get within a Scan).
+func (s *Store) enter() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// Close implements [store.Store]. It waits for the calls that still run, so it
+// must not be called within one.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return store.ErrClosed
+	}
+	s.closed = true
+	s.mu.Unlock()
+	close(s.stopGC)
+	<-s.gcDone
+	s.calls.Wait()
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("closing store directory %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// collect rewrites value log files that are mostly stale, until Close.
+func (s *Store) collect() {
+	defer close(s.gcDone)
+	tick := time.NewTicker(gcEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stopGC:
+			return
+		case <-tick.C:
+		}
+		for s.db.RunValueLogGC(gcDiscard) == nil {
+			select {
+			case <-s.stopGC:
+				return
+			default:
+			}
+		}
+	}
+}
