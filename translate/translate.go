@@ -149,6 +149,10 @@ const (
 	Canceled                     // the client went away
 )
 
+// CodeMissingKey is the Code of an [Unauthenticated] failure when no user key
+// was sent at all, which Google words unlike a wrong one.
+const CodeMissingKey = "missing_api_key"
+
 // Failure is an error on its way to a client. Message is complete English
 // prose without secrets.
 type Failure struct {
