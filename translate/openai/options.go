@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+// The styles in which thoughts are shown to a client, values of
+// [Options.Reasoning]. Source: specs/openai.md §8.3.
+const (
+	ReasoningContent = "reasoning_content" // message.reasoning_content
+	ReasoningTags    = "thought_tags"      // <thought>…</thought> before the answer, as Google's own endpoint does
+	ReasoningOff     = "off"               // never ask for thoughts, never show them
+)
+
+// Options are the operator's choices. The zero value is ready to use. Options
+// are read only and may be shared.
+type Options struct {
+	// Reasoning is how thoughts are shown: reasoning_content or thought_tags ask
+	// for them on every request, off never, "" only where the client asked, as
+	// reasoning_content.
+	Reasoning string
+	// Resolve turns the client's model string into a Gemini model id or into
+	// another name with the conventions of clients (a "models/" prefix, a
+	// ":search" suffix). nil resolves each to itself.
+	Resolve func(model string) string
+	// File finds an uploaded file of this user by its id. nil knows none.
+	File func(id string) (uri, mimeType string, ok bool)
+	// Strict refuses what would be ignored otherwise: unknown top-level fields
+	// and penalties the model does not take.
+	Strict bool
+	// Safety is sent with requests that bring no safety_settings of their own:
+	// a JSON array as Google takes it. nil sends nothing.
+	Safety []byte
+}
