@@ -1,0 +1,103 @@
+# What a person types. `make demo` to try it, `make test` for everything CI runs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BUILD    := build
+TESTSUM  := $(BUILD)/testsum
+TESTRUN   = $(TESTSUM) $(STRICT) --
+TAGS     := -tags=nobadger,nomysql,nopgx
+XCADDY   := go tool -modfile=tools/go.mod xcaddy
+LINT     := $(BUILD)/golangci-lint
+FUZZTIME ?= 60s
+ROUNDS   ?= 200
+PORT     ?= 8080
+# Everything but the end-to-end tests, which have targets of their own.
+UNIT      = $$(go list $(TAGS) ./... | grep -v '/test/')
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Caddy with the plugin on :8080 (PORT=…) against a simulated Google
+	@mkdir -p $(BUILD) && go build $(TAGS) -o $(BUILD)/caddy ./cmd/caddy
+	@exec $(BUILD)/caddy gemini-balance-demo --port $(PORT)
+
+.PHONY: build
+build: ## build/caddy: Caddy's standard modules and this plugin
+	@mkdir -p $(BUILD) && CGO_ENABLED=0 go build $(TAGS) -trimpath -ldflags '-s -w' -o $(BUILD)/caddy ./cmd/caddy
+
+.PHONY: test
+test: ## everything CI runs; installs what it needs
+	@bash test/all.sh
+
+.PHONY: unit
+unit: $(TESTSUM) ## the packages' own tests
+	@$(TESTRUN) go test $(TAGS) -count=1 $(UNIT)
+
+.PHONY: race
+race: $(TESTSUM) ## the same under the race detector
+	@CGO_ENABLED=1 $(TESTRUN) go test $(TAGS) -race -short -count=1 $(UNIT)
+
+.PHONY: integration
+integration: STRICT = -strict
+integration: $(TESTSUM) ## a real Caddy: reloads, drain, secrets in logs
+	@$(TESTRUN) go test $(TAGS) -count=1 -timeout 10m ./test/...
+
+.PHONY: clients
+clients: STRICT = -strict
+clients: $(TESTSUM) test/clients/node_modules ## the official SDKs against a real Caddy
+	@cd test/clients && $(CURDIR)/$(TESTSUM) -strict -- go test -count=1 -timeout 10m ./...
+
+test/clients/node_modules: test/clients/package-lock.json
+	@cd test/clients && npm ci --ignore-scripts --no-fund --no-audit && touch node_modules
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint, gofumpt, tidy, no registry host in lock files
+	@$(LINT) run ./...
+	@bash test/frame.sh
+
+.PHONY: fmt
+fmt: $(LINT) ## format all Go files
+	@$(LINT) fmt ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (60s)
+	@FUZZTIME=$(FUZZTIME) bash test/fuzz.sh
+
+.PHONY: fuzz-short
+fuzz-short: ## the same for 5s each, as in make test
+	@FUZZTIME=5s bash test/fuzz.sh
+
+.PHONY: smoke
+smoke: ## build with xcaddy as users do; check modules and Caddyfile.example
+	@XCADDY="$(XCADDY)" bash test/smoke.sh
+
+.PHONY: bench
+bench: ## benchmarks of the packages, six runs each, for benchstat
+	@go test $(TAGS) -run '^$$' -bench . -benchmem -count=6 $(UNIT)
+
+.PHONY: load
+load: ## load a built gateway and its peers; see bench/README.md
+	@go run ./bench $(ARGS)
+
+.PHONY: kill-rounds
+kill-rounds: ## ROUNDS (200) times kill -9 under load: no acknowledged write lost
+	@KILL_ROUNDS=$(ROUNDS) go test $(TAGS) -count=1 -timeout 60m -run 'Kill' -v ./test/...
+
+.PHONY: vulncheck
+vulncheck: ## govulncheck (needs its database online)
+	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(TAGS) ./...
+
+$(TESTSUM): tools/testsum/main.go
+	@mkdir -p $(BUILD) && go build -C tools -o ../$@ ./testsum
+
+$(LINT): tools/lint/go.mod tools/lint/go.sum
+	@mkdir -p $(BUILD) && echo "building golangci-lint (once, some minutes)" && \
+	  go build -C tools/lint -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf $(BUILD) test/clients/node_modules
