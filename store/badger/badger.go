@@ -118,6 +118,9 @@ func openDB(dir string) (d *db.DB, err error) {
 			d, err = nil, fmt.Errorf("store directory %s is damaged: %v", dir, p)
 		}
 	}()
+	if err := removeEmptyLogs(dir); err != nil {
+		return nil, fmt.Errorf("opening store directory %s: %w", dir, err)
+	}
 	d, err = db.Open(db.DefaultOptions(dir).
 		WithLogger(nil).
 		WithMetricsEnabled(false).

@@ -190,6 +190,28 @@ func TestOpenAfterDamagedTail(t *testing.T) {
 	}
 }
 
+// TestOpenWithEmptyLogs is about a crash between the making of a log file and
+// the first byte in it.
+func TestOpenWithEmptyLogs(t *testing.T) {
+	s := open(t, t.TempDir(), nil)
+	if err := s.Write(store.Batch{Ops: []store.Op{{Key: "a", Value: []byte("1")}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"00098.mem", "00099.mem", "000099.vlog"} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open(t, s.dir, nil)
+	defer s.Close()
+	if value, err := s.Get("a"); err != nil || string(value) != "1" {
+		t.Errorf("Get = %q, %v", value, err)
+	}
+}
+
 // records is the length of a log without the zeros that fill the file.
 func records(log []byte) int {
 	n := len(log)
