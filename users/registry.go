@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package users
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store"
+)
+
+// defaultCacheSize is the bound of idle accounts in memory, about 600 bytes each.
+const defaultCacheSize = 20_000
+
+// Options of a Registry. The zero value is right for production.
+type Options struct {
+	Now       func() time.Time // nil means time.Now
+	Defaults  Limits           // for limits that new keys do not set; see SetDefaults
+	CacheSize int              // idle keys kept in memory; 0 means 20,000
+	Zone      *time.Location   // whose midnight begins a day of RPD; nil means UTC
+}
+
+// Registry holds the user keys. Opening one reads nothing, however many keys
+// there are. Safe for concurrent use.
+type Registry struct {
+	store    store.Store
+	now      func() time.Time
+	zone     *time.Location
+	perShard int
+	defaults atomic.Pointer[Limits]
+	shards   [shards]shard
+	unsaved  saveList
+
+	counting sync.RWMutex // held for reading while a key is made or deleted
+	count    int64        // number of keys; -1 = not counted yet
+	countMu  sync.Mutex   // guards count
+}
+
+// Open makes a Registry of the keys in a store. Call Run for the days' counts to
+// be kept.
+func Open(s store.Store, o Options) (*Registry, error) {
+	r := &Registry{store: s, now: o.Now, zone: o.Zone, count: -1}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	if r.zone == nil {
+		r.zone = time.UTC
+	}
+	if o.CacheSize <= 0 {
+		o.CacheSize = defaultCacheSize
+	}
+	r.perShard = (o.CacheSize + shards - 1) / shards
+	if err := r.SetDefaults(o.Defaults); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// SetDefaults changes the limits that new keys get where they set none; what is
+// not set here is as in [DefaultLimits]. Keys that exist keep theirs.
+func (r *Registry) SetDefaults(l Limits) error {
+	if err := l.validate(); err != nil {
+		return fmt.Errorf("default limits: %w", err)
+	}
+	l = l.withDefaults(DefaultLimits)
+	r.defaults.Store(&l)
+	return nil
+}
+
+// Authenticate returns the account of a credential as a client sent it, or
+// [ErrUnknownKey], [ErrDisabled] or [ErrExpired]; any other error is the store's.
+// What has no right checksum is refused at once; a key that was used lately needs
+// neither the store nor an allocation.
+func (r *Registry) Authenticate(credential string) (*Account, error) {
+	var c [credentialSize]byte
+	if len(credential) != credentialSize {
+		return nil, ErrUnknownKey
+	}
+	copy(c[:], credential)
+	if !wellFormed(&c) {
+		return nil, ErrUnknownKey
+	}
+	id := credential[len(credentialPrefix):idEnd]
+	a := r.shard(id).cached(id)
+	if a == nil {
+		var err error
+		if a, err = r.account(id); err != nil {
+			return nil, err
+		}
+	}
+	p := a.policy.Load()
+	hash := sha256.Sum256(c[:])
+	if subtle.ConstantTimeCompare(hash[:], p.hash[:]) != 1 {
+		return nil, ErrUnknownKey
+	}
+	if err := p.usable(r.now); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
