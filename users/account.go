@@ -79,10 +79,14 @@ type LimitState struct {
 // Key returns the key as it is now.
 func (a *Account) Key() Key { return a.policy.Load().key }
 
+// Allows reports whether the key may use a model, by the name clients give it.
+func (a *Account) Allows(model string) bool { return a.policy.Load().allows(model) }
+
 // Admit reserves what a request needs: a request of the minute and of the day,
 // a place among those in flight, and estTokens tokens. All limits are checked
 // and taken in one step: what is refused took nothing. The model is the name
-// that the client asked for; ip is the client's address.
+// that the client asked for, "" for a request that names none; ip is the
+// client's address.
 func (a *Account) Admit(now time.Time, model, dialect string, ip netip.Addr, estTokens int64) (*Admission, *Refusal) {
 	for {
 		if refusal := a.policy.Load().forbids(now, model, dialect, ip); refusal != nil {

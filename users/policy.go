@@ -112,7 +112,7 @@ func (p *policy) forbids(now time.Time, model, dialect string, ip netip.Addr) *R
 		return forbidden("dialects", "user key %s may not use the %s API, only %s",
 			p.key.ID, dialect, strings.Join(p.key.Dialects, ", "))
 	}
-	if len(p.key.Models) > 0 && !matchesAny(p.key.Models, model) {
+	if model != "" && !p.allows(model) {
 		return forbidden("models", "user key %s may not use model %q, only %s",
 			p.key.ID, model, strings.Join(p.key.Models, ", "))
 	}
@@ -120,6 +120,11 @@ func (p *policy) forbids(now time.Time, model, dialect string, ip netip.Addr) *R
 		return forbidden("cidrs", "user key %s may not be used from address %s", p.key.ID, ip)
 	}
 	return nil
+}
+
+// allows reports whether the key may use and see a model.
+func (p *policy) allows(model string) bool {
+	return len(p.key.Models) == 0 || matchesAny(p.key.Models, model)
 }
 
 // matchesAny tells whether a model name matches one of the globs. The prefix
