@@ -31,7 +31,7 @@ var ErrTooLarge = errors.New("batch is too large")
 // What every store takes in one batch.
 const (
 	MaxBatchOps   = 10_000
-	MaxBatchBytes = 1 << 20
+	MaxBatchBytes = 2 << 20
 )
 
 // Store is an ordered map. All methods are safe for concurrent use. Values
