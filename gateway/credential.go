@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
+)
+
+// maxCredential bounds what is looked at; a user key is far shorter.
+const maxCredential = 512
+
+var errConflict = errors.New("two different credentials")
+
+// credential finds the user key of a request, "" if there is none. All dialects
+// share it, so that no endpoint has a policy of its own: Authorization: Bearer,
+// x-api-key, x-goog-api-key and ?key= count alike, empty ones count as absent,
+// and two that differ are an error.
+// Source: specs/gateways.md A3.
+func credential(r *http.Request) (found string, err error) {
+	take := func(s string) {
+		switch s = strings.TrimSpace(s); {
+		case s == "" || s == found:
+		case found == "":
+			found = s
+		default:
+			err = errConflict
+		}
+	}
+	for _, v := range r.Header["Authorization"] {
+		if scheme, token, ok := strings.Cut(strings.TrimSpace(v), " "); ok && strings.EqualFold(scheme, "bearer") {
+			take(token)
+		}
+	}
+	for _, v := range r.Header["X-Api-Key"] {
+		take(v)
+	}
+	for _, v := range r.Header["X-Goog-Api-Key"] {
+		take(v)
+	}
+	if strings.Contains(r.URL.RawQuery, "key=") {
+		query, _ := url.ParseQuery(r.URL.RawQuery)
+		for _, v := range query["key"] {
+			take(v)
+		}
+	}
+	if len(found) > maxCredential {
+		return "", users.ErrUnknownKey
+	}
+	return found, err
+}
+
+// authenticate sets x.account, which stays nil for anonymous requests.
+func (x *exchange) authenticate() *translate.Failure {
+	secret, err := credential(x.r)
+	if err == nil {
+		switch {
+		case secret == "" && x.g.Anonymous:
+			return nil
+		case secret == "":
+			return &translate.Failure{Kind: translate.Unauthenticated, Code: "missing_api_key",
+				Message: "No API key was sent. Send your user key in the header Authorization: Bearer <key>, x-api-key or x-goog-api-key."}
+		}
+		x.account, err = x.g.Users.Authenticate(secret)
+	}
+	switch {
+	case err == nil:
+		x.record.UserID = x.account.Key().ID
+		return nil
+	case errors.Is(err, errConflict):
+		return &translate.Failure{Kind: translate.InvalidRequest,
+			Message: "Two different API keys were sent in this request (Authorization, x-api-key, x-goog-api-key, ?key=). Send one."}
+	case errors.Is(err, users.ErrUnknownKey) && x.g.Anonymous && !strings.HasPrefix(secret, "gb-"):
+		return nil // SDKs cannot be used without some key
+	case errors.Is(err, users.ErrUnknownKey):
+		return &translate.Failure{Kind: translate.Unauthenticated,
+			Message: "Incorrect API key provided. This gateway expects a user key (gb-…), which its operator hands out; Gemini and OpenAI keys do not work here."}
+	case errors.Is(err, users.ErrExpired):
+		return &translate.Failure{Kind: translate.Unauthenticated, Message: "This user key has expired. Ask the gateway's operator for a new one."}
+	case errors.Is(err, users.ErrDisabled):
+		return &translate.Failure{Kind: translate.Unauthenticated, Message: "This user key is disabled. Ask the gateway's operator."}
+	default:
+		return &translate.Failure{Kind: translate.Overloaded, Message: "The gateway could not check the user key: its store does not answer. Try again."}
+	}
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/native"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
+)
+
+// exchange is one request on its way through the gateway. Only its own
+// goroutine uses it.
+type exchange struct {
+	g  *Gateway
+	r  *http.Request
+	rt route
+
+	accepted time.Time
+	ctx      context.Context // ends with the client, or at Timeouts.Total
+	cancel   context.CancelFunc
+	out      *clientWriter
+	env      translate.Env
+	account  *users.Account   // nil for anonymous requests
+	taken    *users.Admission // nil before admission
+	conv     translate.Exchange
+	call     *translate.Call
+	record   usage.Record
+}
+
+func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) *exchange {
+	x := &exchange{g: g, r: r, rt: rt, accepted: time.Now()}
+	x.record = usage.Record{RequestID: "req_" + randomID(20), Dialect: string(rt.dialect), Outcome: "ok"}
+	x.ctx, x.cancel = context.WithTimeoutCause(r.Context(), g.Timeouts.Total, errTotal)
+	x.out = newClientWriter(w)
+	x.out.onHeader = x.headers
+	return x
+}
+
+// headers sets those that every answer of a dialect has.
+// Source: specs/openai.md §1.
+func (x *exchange) headers(h http.Header) {
+	h["X-Request-Id"] = []string{x.record.RequestID}
+	if x.rt.dialect == OpenAI {
+		h["Openai-Version"] = []string{"2020-10-01"}
+		h["Openai-Processing-Ms"] = []string{strconv.FormatInt(time.Since(x.accepted).Milliseconds(), 10)}
+	}
+}
+
+// prepare does all that must hold before Google is asked, cheapest and most
+// deciding checks first; the body is not read for a stranger.
+func (x *exchange) prepare() *translate.Failure {
+	for _, step := range []func(*exchange) *translate.Failure{
+		(*exchange).endpoint, (*exchange).authenticate, (*exchange).decode, (*exchange).admit,
+	} {
+		if f := step(x); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func (x *exchange) endpoint() *translate.Failure {
+	switch {
+	case x.rt.op == opUnknown:
+		return &translate.Failure{Kind: translate.UnknownURL,
+			Message: "Unknown request URL: " + x.r.Method + " " + x.r.URL.Path + ". This gateway does not serve that endpoint."}
+	case !x.rt.allowed:
+		x.out.w.Header().Set("Allow", x.rt.methods)
+		return &translate.Failure{Kind: translate.MethodNotAllowed,
+			Message: "Method " + x.r.Method + " is not allowed here; use " + x.rt.methods + "."}
+	}
+	return nil
+}
+
+// decode reads the body and makes the converter.
+func (x *exchange) decode() (f *translate.Failure) {
+	var body []byte
+	if x.r.Method == http.MethodPost {
+		if body, f = x.body(); f != nil {
+			return f
+		}
+	}
+	x.env = translate.Env{Now: x.accepted, NewID: randomID, Memo: x.g.Memo.of(x.record.UserID)}
+	switch x.rt.op {
+	case opChat:
+		opts := openai.Options{Reasoning: x.g.Reasoning, Resolve: x.g.resolve}
+		x.conv, f = kept(openai.NewChat(x.env, opts, body))
+	case opModels, opModel:
+		x.conv, f = kept(openai.NewModels(x.rt.model, x.g.listed, x.visible()))
+	default:
+		x.conv, f = x.nativeExchange(body)
+	}
+	if f != nil {
+		return f
+	}
+	x.call = x.conv.Call()
+	x.record.Model, x.record.Stream = x.call.Model, x.call.Stream != translate.Unary
+	return nil
+}
+
+// kept turns a converter that was not made into no converter.
+func kept[T translate.Exchange](conv T, f *translate.Failure) (translate.Exchange, *translate.Failure) {
+	if f != nil {
+		return nil, f
+	}
+	return conv, nil
+}
+
+// visible says which models this user may know of.
+func (x *exchange) visible() func(model string) bool {
+	if x.account == nil {
+		return nil
+	}
+	return x.account.Allows
+}
+
+// nativeExchange builds the call from the parts that the route was checked for,
+// so that nothing of the client's URL reaches Google but known words.
+func (x *exchange) nativeExchange(body []byte) (translate.Exchange, *translate.Failure) {
+	call := translate.Call{Method: x.r.Method, Query: nativeQuery(x.r), Body: body, Path: "/" + x.rt.version + "/models"}
+	if call.Method == http.MethodHead {
+		call.Method = http.MethodGet
+	}
+	if x.rt.model != "" {
+		call.Asked, call.Model = x.rt.model, x.g.resolve(x.rt.model)
+		if !modelID.MatchString(call.Model) {
+			return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "The model name in the URL is not valid."}
+		}
+		call.Path += "/" + call.Model
+	}
+	if x.rt.verb != "" {
+		call.Path += ":" + x.rt.verb
+	}
+	switch x.rt.verb {
+	case "generateContent":
+		call.Generate = true
+	case "streamGenerateContent":
+		call.Generate, call.Stream = true, translate.JSONArray
+		if alt := x.r.URL.Query(); alt.Get("alt") == "sse" || alt.Get("$alt") == "sse" {
+			call.Stream = translate.SSE
+		}
+	}
+	return native.New(&call), nil
+}
+
+// nativeQuery keeps the parameters that mean something to Google and hold no
+// credential. fields is dropped: a partial answer could lack what the books need.
+// Source: specs/native-anthropic.md A.4.
+func nativeQuery(r *http.Request) string {
+	if r.URL.RawQuery == "" {
+		return ""
+	}
+	query := r.URL.Query()
+	for k := range query {
+		switch k {
+		case "alt", "$alt", "prettyPrint", "pageSize", "pageToken":
+		default:
+			query.Del(k)
+		}
+	}
+	return query.Encode()
+}
+
+// body reads the request body.
+func (x *exchange) body() ([]byte, *translate.Failure) {
+	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, &translate.Failure{Kind: translate.UnsupportedMedia,
+			Message: "Content-Encoding " + strconv.Quote(enc) + " is not accepted; send the body uncompressed."}
+	}
+	limit := x.g.MaxRequestSize
+	tooLarge := &translate.Failure{Kind: translate.TooLarge,
+		Message: "The request body is larger than this gateway's limit of " + strconv.FormatInt(limit, 10) + " bytes. Send less, or ask the operator to raise max_request_size."}
+	if x.r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	// A declared length saves the growing; it is trusted up to 1 MiB before bytes came.
+	buf := make([]byte, 0, max(512, min(x.r.ContentLength+1, 1<<20)))
+	reader := http.MaxBytesReader(x.out.w, x.r.Body, limit)
+	for {
+		if len(buf) == cap(buf) {
+			grown := make([]byte, len(buf), max(2*cap(buf), int(min(x.r.ContentLength+1, 8*int64(cap(buf))))))
+			copy(grown, buf)
+			buf = grown
+		}
+		n, err := reader.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+				return nil, tooLarge
+			}
+			return nil, &translate.Failure{Kind: translate.Canceled, Message: "The request body could not be read whole."}
+		}
+	}
+}
+
+// admit takes the request's share of the user key's limits.
+func (x *exchange) admit() *translate.Failure {
+	if x.account == nil {
+		return nil
+	}
+	asked := x.call.Asked
+	if asked == "" {
+		asked = x.call.Model
+	}
+	admission, refusal := x.account.Admit(x.accepted, asked, string(x.rt.dialect), x.g.ClientIP(x.r), estimateTokens(x.call.Body))
+	if refusal != nil {
+		f := &translate.Failure{Kind: translate.UserRateLimited, Message: refusal.Message, RetryAfter: refusal.RetryAfter}
+		switch refusal.Kind {
+		case users.Forbidden:
+			f.Kind = translate.Forbidden
+		case users.Unavailable:
+			f.Kind = translate.Overloaded
+		}
+		return f
+	}
+	x.taken = admission
+	h := x.out.w.Header()
+	for _, l := range admission.Remaining() {
+		limitHeaders(h, l)
+	}
+	return nil
+}
+
+// limitHeaders tells a client where it stands, in OpenAI's words.
+func limitHeaders(h http.Header, l users.LimitState) {
+	var kind string
+	switch l.Limit {
+	case "rpm":
+		kind = "Requests"
+	case "tpm":
+		kind = "Tokens"
+	default:
+		return
+	}
+	h["X-Ratelimit-Limit-"+kind] = []string{strconv.FormatInt(l.Max, 10)}
+	h["X-Ratelimit-Remaining-"+kind] = []string{strconv.FormatInt(l.Remaining, 10)}
+	h["X-Ratelimit-Reset-"+kind] = []string{l.Reset.Round(time.Millisecond).String()}
+}
+
+// settle gives back what the request did not use and books what it did.
+func (x *exchange) settle() {
+	x.cancel()
+	x.out.stop()
+	tokens := int64(-1) // unknown
+	if x.conv != nil {
+		if u := x.conv.Usage(); u.Reported {
+			tokens = u.Input() + u.Output()
+			x.record.Input, x.record.Cached, x.record.Thoughts = u.Input(), u.Cached, u.Thoughts
+			x.record.Output = max(0, u.Output()-u.Thoughts)
+		}
+	}
+	switch {
+	case x.taken == nil:
+	case x.record.Attempts == 0:
+		x.taken.Cancel()
+	default:
+		if tokens < 0 && x.out.status >= 400 {
+			tokens = 0 // what Google refused was not billed
+		}
+		x.taken.Settle(tokens)
+	}
+	x.record.Status = x.out.status
+	x.record.At = time.Now()
+	x.record.Duration = x.record.At.Sub(x.accepted)
+	x.g.Usage.Add(x.record)
+	if x.g.Observer != nil {
+		x.g.Observer.Served(x.r.Context(), x.record)
+	}
+}
+
+// randomID returns n characters of [0-9A-Za-z] from the system's random source.
+func randomID(n int) string {
+	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	out := make([]byte, 0, n)
+	var pool [32]byte
+	for len(out) < n {
+		_, _ = rand.Read(pool[:]) // crypto/rand.Read never fails
+		for _, b := range pool {
+			if b &= 63; int(b) < len(alphabet) && len(out) < n {
+				out = append(out, alphabet[b])
+			}
+		}
+	}
+	return string(out)
+}
+
+// estimateTokens guesses the prompt tokens of a request, to be reserved until
+// the true number is known: four bytes a token, and 1,120 for each string so
+// long that it can only be media.
+func estimateTokens(body []byte) int64 {
+	const media = 16 << 10
+	if len(body) < media {
+		return int64(len(body)+3) / 4
+	}
+	var tokens, text int
+	for start, i := 0, 0; i < len(body); i++ {
+		n := bytes.IndexByte(body[i:], '"')
+		if n < 0 {
+			n = len(body) - i
+		}
+		i += n
+		if i-start > media {
+			tokens += 1120
+		} else {
+			text += i - start
+		}
+		start = i + 1
+	}
+	return int64(tokens + text/4)
+}

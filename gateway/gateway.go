@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gateway is one request from accept to settle, in plain net/http:
+//
+//	route → authenticate → read → translate (decode) → admit → attempts → settle
+//
+// It knows nothing of Caddy; what it has to report leaves through [Observer].
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/native"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
+	"github.com/gemini-balance/caddy-gemini-balance/upstream"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
+)
+
+// Config is what a Gateway works with. Pool, Users, Usage, Settings and Upstream
+// are shared by all sites and outlive it; the rest belongs to one site.
+type Config struct {
+	Pool     *balancer.Pool
+	Users    *users.Registry
+	Usage    *usage.Ledger
+	Settings *settings.Store
+	Upstream *upstream.Client
+
+	Aliases        []Alias
+	MaxRequestSize int64         // bytes of a request body; 0 = 100 MB
+	CORS           []string      // allowed origins, "*" for any; none = no CORS headers
+	Heartbeat      time.Duration // silence after which a stream gets a comment; 0 = 15 s, < 0 = never
+	Reasoning      string        // see openai.Options
+	Anonymous      bool          // serve requests without a user key
+	Timeouts       Timeouts
+
+	Memo     *Memo                          // shared by all sites; nil = one of its own
+	Observer Observer                       // nil = nobody watches
+	ClientIP func(*http.Request) netip.Addr // nil = from RemoteAddr
+	Version  string
+	Started  time.Time
+}
+
+// Alias gives a Gemini model further names.
+type Alias struct {
+	Name    string   // what clients ask for
+	Targets []string // Gemini model ids; the first is used
+}
+
+// Timeouts bound the waiting for Google. Zero fields take the defaults.
+type Timeouts struct {
+	FirstOutput time.Duration // until the first useful output; 120 s
+	Idle        time.Duration // between two pieces of a stream; 300 s
+	Total       time.Duration // for the whole request; 30 min
+}
+
+// Observer hears of what happened. Its methods are called by the request's
+// goroutine and must not block.
+type Observer interface {
+	// Attempted reports one finished attempt.
+	Attempted(ctx context.Context, a Attempt)
+	// Served reports a finished request, refused ones included.
+	Served(ctx context.Context, r usage.Record)
+}
+
+// Attempt is one upstream request, for observers.
+type Attempt struct {
+	RequestID string
+	Number    int // from 1
+	KeyID     string
+	Model     string
+	Outcome   balancer.Outcome
+	Duration  time.Duration
+}
+
+// Gateway serves the three dialects. It is safe for concurrent use.
+type Gateway struct {
+	Config
+	aliases map[string]string // name → first target
+	listed  []openai.Alias
+	budget  retryBudget
+}
+
+// New completes the defaults of c.
+func New(c Config) (*Gateway, error) {
+	if c.Pool == nil || c.Users == nil || c.Usage == nil || c.Settings == nil || c.Upstream == nil {
+		return nil, errors.New("gateway: Pool, Users, Usage, Settings and Upstream must be given")
+	}
+	orDefault(&c.MaxRequestSize, 100_000_000)
+	orDefault(&c.Heartbeat, 15*time.Second)
+	orDefault(&c.Timeouts.FirstOutput, 120*time.Second)
+	orDefault(&c.Timeouts.Idle, 300*time.Second)
+	orDefault(&c.Timeouts.Total, 30*time.Minute)
+	if c.Memo == nil {
+		c.Memo = NewMemo(64<<20, 2*time.Hour)
+	}
+	if c.ClientIP == nil {
+		c.ClientIP = remoteAddr
+	}
+	if c.Started.IsZero() {
+		c.Started = time.Now()
+	}
+	g := &Gateway{Config: c, aliases: make(map[string]string, len(c.Aliases))}
+	for _, a := range c.Aliases {
+		if a.Name == "" || len(a.Targets) == 0 {
+			return nil, errors.New("gateway: a model alias needs a name and a target")
+		}
+		g.aliases[a.Name] = a.Targets[0]
+		g.listed = append(g.listed, openai.Alias{ID: a.Name, Target: a.Targets[0]})
+	}
+	return g, nil
+}
+
+func orDefault[T int64 | time.Duration](v *T, value T) {
+	if *v == 0 {
+		*v = value
+	}
+}
+
+func remoteAddr(r *http.Request) netip.Addr {
+	ap, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return ap.Addr().Unmap()
+}
+
+// aliasNames are the models that exist here by configuration, in its order.
+func (g *Gateway) aliasNames() []string {
+	names := make([]string, len(g.Aliases))
+	for i, a := range g.Aliases {
+		names[i] = a.Name
+	}
+	return names
+}
+
+// dialectError words a failure for a request that never got a converter.
+func dialectError(d Dialect, f *translate.Failure) translate.Answer {
+	if d == Gemini {
+		return native.Error(f)
+	}
+	return openai.Error(f)
+}
+
+func (g *Gateway) resolve(model string) string {
+	if target, ok := g.aliases[model]; ok {
+		return target
+	}
+	return model
+}
+
+// ServeHTTP answers r if it is an API request, and reports false, with nothing
+// written, if it is not. A stream that fails after it was committed and whose
+// dialect has no word for that ends in panic(http.ErrAbortHandler).
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled bool) {
+	rt, ok := match(r)
+	if !ok {
+		return false
+	}
+	if rt.public != nil {
+		rt.public(g, w, r)
+		return true
+	}
+	if g.cors(w, r, rt.methods) {
+		return true
+	}
+	x := g.newExchange(w, r, rt)
+	if f := x.prepare(); f != nil {
+		x.refuse(f)
+	} else {
+		x.attempts()
+	}
+	x.settle()
+	return true
+}
+
+// failure makes the error an owner of a request sees out of any error.
+func failure(err error) *translate.Failure {
+	if f, ok := errors.AsType[*translate.Failure](err); ok {
+		return f
+	}
+	return &translate.Failure{Kind: translate.Internal, Message: "The gateway failed to process this request."}
+}

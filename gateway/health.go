@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// health answers GET /health: the process lives, and whether a Gemini key is
+// there to serve with. A pool that rests is alive: 200 either way, so that no
+// supervisor restarts a gateway for Google's sake.
+func (g *Gateway) health(w http.ResponseWriter, r *http.Request) {
+	g.public(w, r, map[string]any{"status": "ok", "live": true, "ready": g.Pool.Stats().Usable > 0})
+}
+
+// status answers GET /status: the public summary, without names or ids.
+func (g *Gateway) status(w http.ResponseWriter, r *http.Request) {
+	g.public(w, r, map[string]any{
+		"version":        g.Version,
+		"models":         g.aliasNames(),
+		"usable_keys":    g.Pool.Stats().Usable,
+		"uptime_seconds": int64(time.Since(g.Started).Seconds()),
+	})
+}
+
+func (g *Gateway) public(w http.ResponseWriter, r *http.Request, v any) {
+	if g.cors(w, r, "GET, HEAD") {
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.Set("Allow", "GET, HEAD, OPTIONS")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": "method_not_allowed", "message": "Use GET."}})
+		return
+	}
+	_ = json.NewEncoder(w).Encode(v)
+}

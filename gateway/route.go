@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Dialect is a family of clients, which share wire format and error shape.
+type Dialect string
+
+// The dialects that are served.
+const (
+	OpenAI Dialect = "openai"
+	Gemini Dialect = "gemini"
+)
+
+// operation is an endpoint's behaviour, independent of the path it came by.
+type operation uint8
+
+const (
+	opUnknown operation = iota // a path under an API prefix that is not served
+	opChat
+	opModels
+	opModel
+	opNative // body passes through, method in route.verb
+	opNativeModels
+)
+
+// route is the parsed form of a request line. Authorisation is decided on it,
+// never on the URL's text.
+type route struct {
+	dialect Dialect
+	op      operation
+	methods string // allowed methods, as in Allow
+	version string // v1beta, v1, v1alpha: Gemini's API version
+	model   string // from the path, still the client's word
+	verb    string // generateContent …
+	allowed bool   // the request's method is among methods
+	public  func(g *Gateway, w http.ResponseWriter, r *http.Request)
+}
+
+// endpoint is a row of the table below.
+type endpoint struct {
+	path    string // below the dialect's prefix; {model} stands for a model id
+	methods string
+	op      operation
+}
+
+// openaiEndpoints are served below /v1, /openai/v1 and /v1beta/openai. Anything
+// else there is a 404 in OpenAI's words.
+var openaiEndpoints = []endpoint{
+	{"chat/completions", "POST", opChat},
+	{"models", "GET, HEAD", opModels},
+	{"models/{model}", "GET, HEAD", opModel},
+}
+
+// geminiEndpoints are served below /v1beta, /v1 and /v1alpha.
+var geminiEndpoints = []endpoint{
+	{"models", "GET, HEAD", opNativeModels},
+	{"models/{model}", "GET, HEAD", opNativeModels},
+	{"models/{model}:generateContent", "POST", opNative},
+	{"models/{model}:streamGenerateContent", "POST", opNative},
+	{"models/{model}:countTokens", "POST", opNative},
+	{"models/{model}:embedContent", "POST", opNative},
+	{"models/{model}:batchEmbedContents", "POST", opNative},
+}
+
+var modelID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// match finds the route of a request; ok is false for paths that are not ours.
+//
+// Which API a path below /v1 belongs to is decided in this order: a Gemini verb
+// in the path; the header x-goog-api-key or x-goog-api-client, or ?key=; else
+// OpenAI. Source: specs/native-anthropic.md A.0.
+func match(r *http.Request) (rt route, ok bool) {
+	path := clean(r.URL.Path)
+	switch path {
+	case "/health":
+		return route{public: (*Gateway).health}, true
+	case "/status":
+		return route{public: (*Gateway).status}, true
+	}
+	for _, prefix := range []string{"/openai/v1/", "/v1beta/openai/", "/openai/"} {
+		if rest, found := strings.CutPrefix(path+"/", prefix); found {
+			return openaiRoute(r, strings.TrimSuffix(rest, "/")), true
+		}
+	}
+	version, rest, found := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch version {
+	case "v1beta", "v1alpha":
+		return geminiRoute(r, version, rest), true
+	case "v1":
+		if !found {
+			rest = ""
+		}
+		if strings.Contains(rest, ":") || r.Header.Get("X-Goog-Api-Key") != "" ||
+			r.Header.Get("X-Goog-Api-Client") != "" || r.URL.Query().Has("key") {
+			return geminiRoute(r, version, rest), true
+		}
+		return openaiRoute(r, rest), true
+	}
+	return route{}, false
+}
+
+func openaiRoute(r *http.Request, rest string) route {
+	return find(route{dialect: OpenAI, version: "v1beta"}, openaiEndpoints, r, rest)
+}
+
+func geminiRoute(r *http.Request, version, rest string) route {
+	return find(route{dialect: Gemini, version: version}, geminiEndpoints, r, rest)
+}
+
+// find looks rest up in the table.
+func find(rt route, table []endpoint, r *http.Request, rest string) route {
+	for _, e := range table {
+		before, after, wild := strings.Cut(e.path, "{model}")
+		if !wild {
+			if rest != e.path {
+				continue
+			}
+		} else {
+			model, ok := strings.CutPrefix(rest, before)
+			if ok {
+				model, ok = strings.CutSuffix(model, after)
+			}
+			// Google's own clients send a bare id, others repeat the collection.
+			model = strings.TrimPrefix(model, "models/")
+			if !ok || model == "" || strings.ContainsAny(model, "/:") {
+				continue
+			}
+			rt.model, rt.verb = model, strings.TrimPrefix(after, ":")
+		}
+		rt.op, rt.methods = e.op, e.methods
+		rt.allowed = slices.Contains(strings.Split(e.methods, ", "), r.Method)
+		return rt
+	}
+	return rt
+}
+
+// clean brings a path into the one form that the table knows: no empty
+// segments, no trailing slash, no version twice. SDKs given a base URL with or
+// without slash or version build all of these. Dot segments are left alone: they
+// match nothing.
+// Source: specs/native-anthropic.md A.0 and B.
+func clean(path string) string {
+	if strings.Contains(path, "//") || strings.HasSuffix(path, "/") {
+		parts := strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
+		path = "/" + strings.Join(parts, "/")
+	}
+	for _, v := range []string{"/v1", "/v1beta", "/v1alpha"} {
+		for strings.HasPrefix(path, v+v+"/") {
+			path = path[len(v):]
+		}
+	}
+	return path
+}
