@@ -4,7 +4,6 @@ package translate
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -25,7 +24,7 @@ func ErrorInAnswer(object rawjson.Value) *UpstreamError {
 // NoContent is the [Failure] for an answer with nothing in it.
 func NoContent() *Failure {
 	return &Failure{
-		Kind: EmptyAnswer, Status: http.StatusOK, Retry: true,
+		Kind: EmptyAnswer, Status: 200, Retry: true,
 		Message: "Gemini answered without any content.",
 	}
 }
@@ -33,7 +32,7 @@ func NoContent() *Failure {
 // CutOff is the [Failure] for an answer that stopped before its end.
 func CutOff() *Failure {
 	return &Failure{
-		Kind: Truncated, Status: http.StatusOK, Retry: true,
+		Kind: Truncated, Status: 200, Retry: true,
 		Message: "Gemini's answer was cut off before its end.",
 	}
 }
@@ -46,7 +45,7 @@ func Unreadable(err error, n int) *Failure {
 		return CutOff()
 	}
 	return &Failure{
-		Kind: MalformedAnswer, Status: http.StatusOK, Retry: true,
+		Kind: MalformedAnswer, Status: 200, Retry: true,
 		Message: "Gemini's answer is not valid JSON.",
 	}
 }

@@ -40,6 +40,7 @@ type Call struct {
 	Path     string // escaped, for example "/v1beta/models/gemini-flash-latest:generateContent"
 	Query    string // encoded, without credentials
 	Model    string // model id without "models/"; "" where the call names none
+	Asked    string // what the client called Model, before aliases; "" = the same
 	Body     []byte // nil for GET; aliases the client's body where it passes untouched
 	Type     string // Content-Type of Body; "" means application/json
 	Stream   Stream // how the answer is framed

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+)
+
+// Response implements [translate.Exchange]. Source: specs/openai.md §10.
+func (x *Chat) Response(dst, body []byte) ([]byte, error) {
+	if err := x.decode(body); err != nil {
+		return dst, err
+	}
+	for i := range x.answer.Candidates {
+		if _, err := x.candidate(nil, x.choice(i), &x.answer.Candidates[i]); err != nil {
+			return dst, err
+		}
+	}
+	slices.SortStableFunc(x.choices, func(a, b choice) int { return a.index - b.index })
+	if x.answer.BlockReason != nil {
+		x.blocked = true
+		if len(x.choices) == 0 {
+			x.choices = append(x.choices, choice{})
+		}
+	} else if err := x.usable(); err != nil {
+		return dst, err
+	}
+	dst = x.envelope(dst, "chat.completion")
+	dst = append(dst, `,"choices":[`...)
+	for i := range x.choices {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = x.appendChoice(dst, &x.choices[i])
+	}
+	dst = append(dst, `],"usage":`...)
+	dst = appendUsage(dst, x.answer.Usage)
+	return append(dst, '}'), nil
+}
+
+// usable is [Chat.complete] for an answer in one piece, where a missing finish
+// reason does not mean that something is missing.
+func (x *Chat) usable() error {
+	for i := range x.choices {
+		if c := &x.choices[i]; c.finish == nil && c.seen {
+			c.finish = []byte(`""`)
+		}
+	}
+	return x.complete()
+}
+
+func (x *Chat) appendChoice(dst []byte, c *choice) []byte {
+	if c.tagOpen {
+		x.closeTag(nil, c)
+	}
+	if x.req.JSONMode {
+		c.unfence()
+	}
+	dst = append(dst, `{"index":`...)
+	dst = strconv.AppendInt(dst, int64(c.index), 10)
+	dst = append(dst, `,"message":{"role":"assistant","content":`...)
+	dst = x.appendContent(dst, c)
+	dst = append(dst, `,"refusal":`...)
+	if x.blocked && !c.output {
+		dst = append(x.refusal(append(dst, '"')), '"')
+	} else {
+		dst = append(dst, "null"...)
+	}
+	dst = appendMember(dst, `,"annotations":[`, c.annotations(nil), `]`)
+	if x.req.LegacyFunctions {
+		dst = appendMember(dst, `,"function_call":`, c.calls, "")
+	} else {
+		dst = appendMember(dst, `,"tool_calls":[`, c.calls, `]`)
+	}
+	dst = appendMember(dst, `,"reasoning_content":"`, c.reasoning, `"`)
+	dst = appendMember(dst, `,"images":[`, c.images, `]`)
+	dst = appendMember(dst, `,"audio":`, c.audio, "")
+	dst = c.appendExtra(dst)
+	dst = append(dst, `},"logprobs":`...)
+	if len(c.logprobs) > 0 {
+		dst = append(append(dst, c.logprobs...), ',')
+	} else {
+		dst = append(dst, `null,`...)
+	}
+	dst = x.appendFinish(dst, c)
+	dst = appendMetadata(dst, c.metadata())
+	return append(dst, '}')
+}
+
+// appendMember appends a member unless its value is empty.
+func appendMember(dst []byte, before string, value []byte, after string) []byte {
+	if len(value) == 0 {
+		return dst
+	}
+	return append(append(append(dst, before...), value...), after...)
+}
+
+// appendContent appends the content: null beside calls and media, the empty
+// string where there is nothing at all.
+func (x *Chat) appendContent(dst []byte, c *choice) []byte {
+	if len(c.content) == 0 && (c.output || x.blocked) {
+		return append(dst, "null"...)
+	}
+	return append(append(append(dst, '"'), c.content...), '"')
+}
+
+// appendExtra appends what Google's own endpoint adds to a message.
+func (c *choice) appendExtra(dst []byte) []byte {
+	switch {
+	case c.tagged && len(c.signature) > 0:
+		dst = append(append(dst, `,"extra_content":{"google":{"thought":true,"thought_signature":"`...), c.signature...)
+		return append(dst, `"}}`...)
+	case c.tagged:
+		return append(dst, `,"extra_content":{"google":{"thought":true}}`...)
+	case len(c.signature) > 0:
+		return appendSignature(append(dst, ','), c.signature)
+	default:
+		return dst
+	}
+}
+
+// refusal appends why the prompt was blocked, encoded, without quotes.
+// Source: specs/openai.md §10.5.
+func (x *Chat) refusal(dst []byte) []byte {
+	dst = append(dst, "The request was blocked by Gemini ("...)
+	dst = append(append(dst, x.answer.BlockReason.Inner()...), ")."...)
+	if message := x.answer.BlockMessage.Inner(); len(message) > 0 {
+		dst = append(append(dst, ' '), message...)
+	}
+	return dst
+}
+
+// unfence takes away the Markdown fence that older models put around JSON.
+func (c *choice) unfence() {
+	text := c.content
+	for _, start := range []string{"```json\\n", "```\\n"} {
+		rest, ok := bytes.CutPrefix(text, []byte(start))
+		if !ok {
+			continue
+		}
+		rest = bytes.TrimSuffix(rest, []byte("\\n"))
+		rest, ok = bytes.CutSuffix(rest, []byte("\\n```"))
+		if ok && !bytes.Contains(rest, []byte("```")) {
+			c.content, c.gaps, c.grounding, c.citations = rest, nil, nil, nil
+		}
+		return
+	}
+}

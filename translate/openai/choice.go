@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// choice is what is known of one of the answer's alternatives. Byte slices hold
+// JSON that belongs to it; text is encoded, without quotes.
+type choice struct {
+	index   int
+	role    bool // the chunk with the role was sent
+	seen    bool // some part came, however empty
+	output  bool // text, a call or media
+	tagOpen bool // a <thought> tag waits for its end
+	tagged  bool // there was one
+
+	content   []byte // message content so far
+	gaps      []gap  // what of it is not the model's text
+	reasoning []byte // only when not streamed
+	calls     []byte // elements of tool_calls, or the one function_call; only when not streamed
+	callCount int
+	sawCall   bool // also when the call is not shown
+	images    []byte
+	imgCount  int
+	audio     []byte // the audio object; only when not streamed
+	audioID   string
+	logprobs  []byte // only when not streamed
+	signature []byte // of the text, not told yet
+
+	finish    []byte // Gemini's finishReason, encoded with its quotes
+	grounding []rawjson.Value
+	citations []rawjson.Value
+}
+
+// maxIndex is the highest index that OpenAI's Go SDK accepts. Gemini gives at
+// most eight candidates.
+const maxIndex = 127
+
+// gap is a stretch of content that Gemini's byte offsets do not count.
+type gap struct{ from, to int }
+
+// choice returns the choice that the n-th candidate of the decoded answer
+// belongs to. Google leaves out index 0; where several candidates have none,
+// their position counts. Source: specs/openai.md §10.2.
+func (x *Chat) choice(n int) *choice {
+	index := x.answer.Candidates[n].Index
+	if index == 0 && len(x.answer.Candidates) > 1 && unnumbered(x.answer.Candidates) {
+		index = n
+	}
+	for i := range x.choices {
+		if x.choices[i].index == index {
+			return &x.choices[i]
+		}
+	}
+	if index > maxIndex {
+		return &choice{index: index}
+	}
+	x.choices = append(x.choices, choice{index: index})
+	return &x.choices[len(x.choices)-1]
+}
+
+func unnumbered(candidates []gemini.Candidate) bool {
+	for i := range candidates {
+		if candidates[i].Index != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// candidate takes over what the decoded answer has of c, part by part, in order.
+func (x *Chat) candidate(dst []byte, c *choice, candidate *gemini.Candidate) ([]byte, error) {
+	if c.index > maxIndex {
+		return dst, nil
+	}
+	if x.req.Logprobs && !candidate.Logprobs.IsNull() {
+		x.logprobs = candidate.Logprobs
+	}
+	var err error
+	for i := range candidate.Parts {
+		c.seen = true
+		if dst, err = x.part(dst, c, &candidate.Parts[i]); err != nil {
+			return dst, err
+		}
+	}
+	dst = x.strayLogprobs(dst, c)
+	if !candidate.FinishReason.IsNull() {
+		c.finish = append(c.finish[:0], candidate.FinishReason...)
+	}
+	if g := candidate.Grounding; g.Kind() == rawjson.Object {
+		c.grounding = append(c.grounding, rawjson.Compact(nil, g))
+	}
+	if g := candidate.Citations; g.Kind() == rawjson.Object {
+		c.citations = append(c.citations, rawjson.Compact(nil, g))
+	}
+	return dst, nil
+}
+
+// part takes over one part. Source: the table in specs/openai.md §10.2.
+func (x *Chat) part(dst []byte, c *choice, p *gemini.Part) ([]byte, error) {
+	switch {
+	case p.FunctionCall != nil:
+		return x.toolCall(dst, c, p), nil
+	case p.Thought:
+		// Drafts of image models are thoughts with media: not for the client.
+		return x.thought(dst, c, p.Text.Inner()), nil
+	case p.InlineData != nil:
+		return x.media(dst, c, p)
+	case p.FileData != nil:
+		uri := p.FileData.URI.Inner()
+		return x.aside(dst, c, "[", uri, "](", uri, ")"), nil
+	case p.ExecutableCode != nil:
+		language := p.ExecutableCode.Get("language").Inner()
+		code := p.ExecutableCode.Get("code").Inner()
+		return x.aside(dst, c, "\\n```", lower(language), "\\n", code, "\\n```\\n"), nil
+	case p.CodeResult != nil:
+		return x.aside(dst, c, "\\n```\\n", p.CodeResult.Get("output").Inner(), "", nil, "\\n```\\n"), nil
+	default:
+		return x.text(dst, c, p.Text.Inner(), p.ThoughtSignature.Inner()), nil
+	}
+}
+
+// aside is visible content that is not the model's text.
+func (x *Chat) aside(dst []byte, c *choice, a string, b []byte, mid string, d []byte, e string) []byte {
+	x.scratch = append(append(x.scratch[:0], a...), b...)
+	x.scratch = append(append(append(x.scratch, mid...), d...), e...)
+	from := len(c.content)
+	dst = x.text(dst, c, x.scratch, nil)
+	c.addGap(from)
+	return dst
+}
+
+// addGap marks everything after from as not the model's text.
+func (c *choice) addGap(from int) {
+	if n := len(c.gaps); n > 0 && c.gaps[n-1].to == from {
+		c.gaps[n-1].to = len(c.content)
+		return
+	}
+	c.gaps = append(c.gaps, gap{from, len(c.content)})
+}
+
+// lower makes the name of a language what Markdown expects.
+func lower(language []byte) []byte {
+	out := make([]byte, len(language))
+	for i, b := range language {
+		if 'A' <= b && b <= 'Z' {
+			b += 'a' - 'A'
+		}
+		out[i] = b
+	}
+	return out
+}
+
+// The finish reasons of chat completions. Clients' types know no others.
+const (
+	finishStop     = "stop"
+	finishLength   = "length"
+	finishCalls    = "tool_calls"
+	finishFilter   = "content_filter"
+	finishFunction = "function_call"
+)
+
+// finishReason translates the end of a choice, or says why it is none.
+// Source: the table in specs/openai.md §10.3.
+func (x *Chat) finishReason(c *choice) (string, *translate.Failure) {
+	switch reason := rawjson.Value(c.finish).Text(); reason {
+	case "MAX_TOKENS":
+		return finishLength, nil
+	case "SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT",
+		"RECITATION", "IMAGE_RECITATION", "LANGUAGE":
+		return finishFilter, nil
+	case "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE":
+		if !c.output {
+			return "", &translate.Failure{
+				Kind: translate.MalformedAnswer, Code: "malformed_function_call", Status: 200, Retry: true,
+				Message: "Gemini made a function call that is not valid (" + reason + ").",
+			}
+		}
+	case "MISSING_THOUGHT_SIGNATURE":
+		return "", &translate.Failure{
+			Kind: translate.MalformedAnswer, Code: "missing_thought_signature", Status: 200, Retry: true,
+			Message: "Gemini misses a thought signature in the conversation.",
+		}
+	case "OTHER":
+		if !c.output {
+			return "", translate.NoContent()
+		}
+	}
+	switch {
+	case c.sawCall && x.req.LegacyFunctions:
+		return finishFunction, nil
+	case c.sawCall:
+		return finishCalls, nil
+	default:
+		return finishStop, nil
+	}
+}
