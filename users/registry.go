@@ -76,12 +76,7 @@ func (r *Registry) SetDefaults(l Limits) error {
 // What has no right checksum is refused at once; a key that was used lately needs
 // neither the store nor an allocation.
 func (r *Registry) Authenticate(credential string) (*Account, error) {
-	var c [credentialSize]byte
-	if len(credential) != credentialSize {
-		return nil, ErrUnknownKey
-	}
-	copy(c[:], credential)
-	if !wellFormed(&c) {
+	if !wellFormed(credential) {
 		return nil, ErrUnknownKey
 	}
 	id := credential[len(credentialPrefix):idEnd]
@@ -93,6 +88,8 @@ func (r *Registry) Authenticate(credential string) (*Account, error) {
 		}
 	}
 	p := a.policy.Load()
+	var c [credentialSize]byte // on the stack, where a conversion would not be
+	copy(c[:], credential)
 	hash := sha256.Sum256(c[:])
 	if subtle.ConstantTimeCompare(hash[:], p.hash[:]) != 1 {
 		return nil, ErrUnknownKey
