@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package clients
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+)
+
+// TestPool is why people come here: of ten keys three are dead, two suspended
+// and two out of quota, and no client may ever notice.
+func TestPool(t *testing.T) {
+	requests := 10_000
+	if testing.Short() {
+		requests = 1_000
+	}
+	const workers = 16
+	ks := keys("pool", 10)
+	config := fakegemini.Config{Keys: ks}
+	for i := range ks {
+		ks[i].Project = fmt.Sprint("pool-", i)
+	}
+	ks[0].State, ks[1].State, ks[2].State = fakegemini.KeyInvalid, fakegemini.KeyExpired, fakegemini.KeyInvalid
+	ks[3].State, ks[4].State = fakegemini.KeySuspended, fakegemini.KeySuspended
+	for _, k := range ks[5:7] {
+		config.Projects = append(config.Projects, fakegemini.Project{
+			Name: k.Project, Limits: map[string]fakegemini.Limits{plainModel: {RPM: 10, RPD: spentDay}},
+		})
+	}
+	g, err := start(t.TempDir(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
+	var next, bad atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for n := next.Add(1); n <= int64(requests); n = next.Add(1) {
+				if err := askPool(client, g, int(n)); err != nil && bad.Add(1) <= 5 {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := bad.Load(); n > 0 {
+		t.Errorf("%d of %d requests failed", n, requests)
+	}
+	for i, k := range ks {
+		tried := g.google.Count(fakegemini.ByKey(k.Secret), fakegemini.ByMethod("generateContent")) +
+			g.google.Count(fakegemini.ByKey(k.Secret), fakegemini.ByMethod("streamGenerateContent"))
+		switch {
+		case i < 7 && tried > 2:
+			t.Errorf("key %d, %s, was tried %d times", i, cause(i), tried)
+		case i >= 7 && tried < requests/6:
+			t.Errorf("healthy key %d served only %d of %d", i, tried, requests)
+		}
+	}
+	checkStates(t, g, ks)
+}
+
+func cause(i int) string {
+	switch {
+	case i < 3:
+		return "dead"
+	case i < 5:
+		return "suspended"
+	default:
+		return "out of quota"
+	}
+}
+
+// askPool sends the n-th request: OpenAI and native, whole and streamed in turn.
+func askPool(client *http.Client, g *gateway, n int) error {
+	openai, stream := n%2 == 0, n%4 < 2
+	path, body, end := "/v1/chat/completions", fmt.Sprintf(`{"model": %q, "stream": %t, "messages": [{"role": "user", "content": "Hello %d"}]}`, plainModel, stream, n), "data: [DONE]"
+	if !openai {
+		path, end = "/v1beta/models/"+plainModel+":generateContent", `"finishReason"`
+		if stream {
+			path = "/v1beta/models/" + plainModel + ":streamGenerateContent?alt=sse"
+		}
+		body = fmt.Sprintf(`{"contents": [{"role": "user", "parts": [{"text": "Hello %d"}]}]}`, n)
+	}
+	req, err := http.NewRequest(http.MethodPost, g.base+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+g.key)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("request %d to %s: %w", n, path, err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return fmt.Errorf("request %d to %s: %w", n, path, err)
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("request %d to %s: %s: %s", n, path, resp.Status, data)
+	case stream && !bytes.Contains(data, []byte(end)):
+		return fmt.Errorf("request %d to %s: no %s in the stream: %s", n, path, end, data)
+	case stream:
+		return events(data)
+	case !json.Valid(data):
+		return fmt.Errorf("request %d to %s: not JSON: %s", n, path, data)
+	}
+	return nil
+}
+
+// events checks that a stream has nothing but JSON events without errors.
+func events(stream []byte) error {
+	lines := bufio.NewScanner(bytes.NewReader(stream))
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok || data == "[DONE]" {
+			continue
+		}
+		var event map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(data), &event); err != nil || event["error"] != nil {
+			return fmt.Errorf("event in a stream: %s", data)
+		}
+	}
+	return lines.Err()
+}
+
+// checkStates reads what the admin API says of the keys.
+func checkStates(t *testing.T, g *gateway, ks []fakegemini.Key) {
+	t.Helper()
+	var list struct {
+		Items []struct{ State string }
+	}
+	if err := g.call(http.MethodGet, "/admin/keys/gemini", "", http.StatusOK, &list); err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]int{}
+	for _, k := range list.Items {
+		states[k.State]++
+	}
+	if len(list.Items) != 10 || states["invalid"] != 3 || states["suspended"] != 2 || states["active"] != 5 {
+		t.Errorf("states of the keys: %v", states)
+	}
+	var rests struct {
+		Items []struct {
+			Scope, Project, Model, Reason string
+			KeyID                         string `json:"key_id"`
+		}
+	}
+	if err := g.call(http.MethodGet, "/admin/keys/gemini/rests", "", http.StatusOK, &rests); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rests.Items {
+		for i, k := range ks[7:] {
+			if id := keyID(k.Secret); r.Project == id || r.KeyID == id {
+				t.Errorf("healthy key %d rests: %+v", i+7, r)
+			}
+		}
+		if r.Scope == "model" || r.Scope == "route" {
+			t.Errorf("everybody rests: %+v", r)
+		}
+	}
+}
+
+// keyID is the public handle of a Gemini key.
+func keyID(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return "gk_" + hex.EncodeToString(sum[:])[:12]
+}
