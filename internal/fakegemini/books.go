@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fakegemini
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Entry is what the books have of one request.
+type Entry struct {
+	N          int       // from 1, in the order of arrival
+	At, End    time.Time // by the Config's clock; End is zero while it runs
+	Key        string    // secret in x-goog-api-key
+	Project    string
+	Model      string // id as it was asked for
+	Method     string // generateContent, models.list, …
+	HTTPMethod string
+	Path       string
+	Query      string
+	Proto      string
+	Remote     string // client's address and port: one per connection
+	Header     http.Header
+	Body       []byte
+	Status     int    // answered; 0 = the connection was cut before any
+	Bytes      int64  // of the answer's body
+	Note       string // why it was not a plain success, for people
+	Attempt    bool   // a call that costs quota where the key is good
+	Canceled   bool   // the client left before the end
+	CanceledAt time.Time
+}
+
+// Violation is something a gateway must never do.
+type Violation struct {
+	N     int // of the entry
+	Kind  string
+	Since time.Duration // since the client was told, 0 where it was not; requests under way cross the telling by milliseconds
+	Text  string
+}
+
+// The kinds of violations.
+const (
+	WrongPlace = "wrong_place" // a credential outside x-goog-api-key
+	DeadKey    = "dead_key"    // an attempt with a key after it was told to be dead
+	Early      = "early"       // an attempt before the time that a 429 announced
+	EarlyAgain = "early_again" // the second and further ones of those
+)
+
+// books are safe for concurrent use.
+type books struct {
+	mu         sync.Mutex
+	entries    []*Entry
+	violations []Violation
+	changed    chan struct{} // closed and replaced at each change
+}
+
+func (b *books) open(e *Entry) *Entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entries = append(b.entries, e)
+	e.N = len(b.entries)
+	b.signal()
+	return e
+}
+
+// update changes an entry under the lock that readers take.
+func (b *books) update(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+	b.signal()
+}
+
+func (b *books) signal() {
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
+}
+
+func (b *books) violate(n int, kind string, since time.Duration, format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.violations = append(b.violations, Violation{N: n, Kind: kind, Since: since, Text: fmt.Sprintf(format, args...)})
+}
+
+// Entries returns copies of the entries that match every filter, in order of
+// arrival. Headers and bodies are shared: read only.
+func (s *Server) Entries(filters ...Filter) []Entry {
+	s.books.mu.Lock()
+	defer s.books.mu.Unlock()
+	var out []Entry
+	for _, e := range s.books.entries {
+		if !slices.ContainsFunc(filters, func(f Filter) bool { return !f(e) }) {
+			out = append(out, *e)
+		}
+	}
+	return out
+}
+
+// Count is the number of entries that match every filter.
+func (s *Server) Count(filters ...Filter) int { return len(s.Entries(filters...)) }
+
+// Violations returns what was done that must never be done.
+func (s *Server) Violations(kinds ...string) []Violation {
+	s.books.mu.Lock()
+	defer s.books.mu.Unlock()
+	var out []Violation
+	for _, v := range s.books.violations {
+		if len(kinds) == 0 || slices.Contains(kinds, v.Kind) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// Forget empties the books; quotas and scripts stay.
+func (s *Server) Forget() {
+	s.books.update(func() { s.books.entries, s.books.violations = nil, nil })
+}
+
+// Wait blocks until n entries match, or timeout has passed by the real clock.
+// It reports whether they do.
+func (s *Server) Wait(timeout time.Duration, n int, filters ...Filter) bool {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	for {
+		s.books.mu.Lock()
+		if s.books.changed == nil {
+			s.books.changed = make(chan struct{})
+		}
+		changed := s.books.changed
+		s.books.mu.Unlock()
+		if s.Count(filters...) >= n {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			return s.Count(filters...) >= n
+		}
+	}
+}
+
+// Filter selects entries.
+type Filter func(*Entry) bool
+
+// The filters.
+func ByKey(secret string) Filter     { return func(e *Entry) bool { return e.Key == secret } }
+func ByProject(p string) Filter      { return func(e *Entry) bool { return e.Project == p } }
+func ByModel(id string) Filter       { return func(e *Entry) bool { return e.Model == id } }
+func ByMethod(m string) Filter       { return func(e *Entry) bool { return e.Method == m } }
+func ByStatus(status int) Filter     { return func(e *Entry) bool { return e.Status == status } }
+func Since(t time.Time) Filter       { return func(e *Entry) bool { return !e.At.Before(t) } }
+func Done(e *Entry) bool             { return !e.End.IsZero() }
+func Attempts(e *Entry) bool         { return e.Attempt }
+func CanceledByClient(e *Entry) bool { return e.Canceled }

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fakegemini
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// exchange is one request on its way through the server.
+type exchange struct {
+	s       *Server
+	w       http.ResponseWriter
+	r       *http.Request
+	e       *Entry
+	rc      *http.ResponseController
+	version string
+	model   *Model
+	stream  bool
+	sse     bool
+	steer   Steer
+	wrote   bool // headers are out
+}
+
+// ServeHTTP answers like Google.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.served.Add(1)
+	if s.cfg.Lean {
+		s.lean(w, r)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	x := &exchange{s: s, w: w, r: r, rc: http.NewResponseController(w)}
+	x.version, x.e = route(r)
+	x.e.At, x.e.Body = s.cfg.Now(), body
+	s.books.open(x.e)
+	stop := context.AfterFunc(r.Context(), func() {
+		s.books.update(func() {
+			if x.e.End.IsZero() {
+				x.e.Canceled, x.e.CanceledAt = true, s.cfg.Now()
+			}
+		})
+	})
+	defer func() {
+		stop()
+		s.books.update(func() { x.e.End = s.cfg.Now() })
+		if p := recover(); p != nil {
+			panic(p) // http.ErrAbortHandler is how HTTP/2 streams are reset
+		}
+	}()
+	if err == nil {
+		x.serve()
+	}
+}
+
+// route takes a request's path apart: /v1beta/models/ID:method and the lists.
+func route(r *http.Request) (version string, e *Entry) {
+	e = &Entry{
+		Key: r.Header.Get("X-Goog-Api-Key"), HTTPMethod: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
+		Proto: r.Proto, Remote: r.RemoteAddr, Header: r.Header.Clone(),
+	}
+	version, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if !slices.Contains([]string{"v1", "v1beta", "v1alpha"}, version) {
+		return version, e
+	}
+	id, isModel := strings.CutPrefix(rest, "models/")
+	switch {
+	case rest == "models" && r.Method == http.MethodGet:
+		e.Method = "models.list"
+	case isModel && r.Method == http.MethodGet && !strings.ContainsAny(id, ":/"):
+		e.Method, e.Model = "models.get", id
+	case isModel && r.Method == http.MethodPost:
+		e.Model, e.Method, _ = strings.Cut(id, ":")
+	}
+	return version, e
+}
+
+// serve goes the way of a request: credentials, key, model, quota, answer.
+func (x *exchange) serve() {
+	s, e := x.s, x.e
+	x.stream = e.Method == "streamGenerateContent"
+	x.sse = x.r.URL.Query().Get("alt") == "sse"
+	if a := x.authenticate(); a.status != 0 {
+		x.error(a)
+		return
+	}
+	switch e.Method {
+	case "models.list":
+		x.list()
+		return
+	case "models.get":
+		x.get()
+		return
+	case "generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents":
+	default:
+		x.note("no such method")
+		x.error(htmlPage(404, "Error 404 (Not Found)!!1", "The requested URL <code>"+e.Path+"</code> was not found on this server."))
+		return
+	}
+	if a := x.findModel(); a.status != 0 {
+		x.error(a)
+		return
+	}
+	req, bad := x.decode()
+	x.steer, _ = s.steer(e)
+	x.steer.readModel(e.Model)
+	if req != nil {
+		x.steer.read(req.lastText)
+	}
+	if x.faultBeforeQuota() {
+		return
+	}
+	if bad.status != 0 {
+		x.note("request refused")
+		x.error(bad)
+		return
+	}
+	if e.Attempt {
+		if a := x.charge(req.tokens); a.status != 0 {
+			x.error(a)
+			return
+		}
+	}
+	switch e.Method {
+	case "countTokens":
+		x.json(pretty(object{"totalTokens": req.tokens, "promptTokensDetails": req.details()}))
+	case "embedContent", "batchEmbedContents":
+		x.embed(req)
+	default:
+		x.generate(req)
+	}
+}
+
+// costs has the methods that cost quota.
+var costs = map[string]bool{"generateContent": true, "streamGenerateContent": true, "embedContent": true, "batchEmbedContents": true}
+
+// authenticate checks the credentials and books what a gateway must not do.
+func (x *exchange) authenticate() answer {
+	s, e := x.s, x.e
+	if x.r.URL.Query().Has("key") || x.r.URL.Query().Has("access_token") || x.r.Header.Get("Authorization") != "" {
+		s.books.violate(e.N, WrongPlace, 0, "%s %s carries a credential outside x-goog-api-key", e.HTTPMethod, e.Path)
+		x.note("credential in the wrong place")
+		return keyAnswer(keyWrongPlace, "", "")
+	}
+	if e.Key == "" {
+		x.note("no key")
+		return keyAnswer(keyMissing, "", "")
+	}
+	s.mu.Lock()
+	k := s.keys[e.Key]
+	state, project, told := keyUnknown, "", time.Time{}
+	number := ""
+	if k != nil {
+		state, project, told = k.state, k.project, k.told
+		number = s.projects[project].number()
+		if state != KeyOK && k.told.IsZero() {
+			k.told = s.cfg.Now()
+		}
+	}
+	s.mu.Unlock()
+	s.books.update(func() {
+		e.Project = project
+		e.Attempt = costs[e.Method]
+	})
+	if state == KeyOK {
+		return answer{}
+	}
+	x.note("key: " + string(state))
+	if e.Attempt && !told.IsZero() && e.At.After(told) && state != KeyRobot {
+		s.books.violate(e.N, DeadKey, e.At.Sub(told), "key of %s is asked again although it was told to be %s", project, state)
+	}
+	return keyAnswer(state, e.Key, number)
+}
+
+func (x *exchange) findModel() answer {
+	s, e := x.s, x.e
+	x.model = s.models[e.Model]
+	if x.model == nil && strings.HasPrefix(e.Model, "fake-") || strings.HasPrefix(e.Model, "bench-") {
+		x.model = &Model{ID: e.Model, Methods: chatMethods, Input: 1 << 20, Output: 1 << 16, Generation: 3, Thinking: true}
+	}
+	method := e.Method
+	switch method {
+	case "streamGenerateContent":
+		method = "generateContent"
+	case "batchEmbedContents":
+		method = "embedContent"
+	}
+	if x.model == nil || !slices.Contains(x.model.Methods, method) {
+		x.note("no such model")
+		return modelMissing(e.Model, x.version, e.Method)
+	}
+	s.mu.Lock()
+	allowed := s.projects[e.Project].Models
+	s.mu.Unlock()
+	if x.model.Unavailable || allowed != nil && !slices.Contains(allowed, e.Model) {
+		x.note("model not for this project")
+		return modelForOldUsers(e.Model)
+	}
+	return answer{}
+}
+
+// charge counts a request against its quotas.
+func (x *exchange) charge(tokens int64) answer {
+	s, e := x.s, x.e
+	base := x.model.base()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.projects[e.Project]
+	limits, ok := p.Limits[base]
+	if !ok {
+		limits = s.cfg.Limits
+	}
+	m := s.meters[meterKey{e.Project, base}]
+	if m == nil {
+		m = &meter{}
+		s.meters[meterKey{e.Project, base}] = m
+	}
+	if !m.told.IsZero() && e.At.After(m.told) && e.At.Before(m.until) {
+		m.ignored++
+		kind := Early
+		if m.ignored > 1 {
+			kind = EarlyAgain
+		}
+		s.books.violate(e.N, kind, e.At.Sub(m.told), "%s × %s is asked %v before the time that was announced", e.Project, base, m.until.Sub(e.At))
+	}
+	now := s.cfg.Now()
+	over := m.admit(now, limits, tokens, s.cfg.Aligned, base, p.Paid)
+	if len(over) == 0 {
+		m.told, m.ignored = time.Time{}, 0
+		return answer{}
+	}
+	s.books.update(func() { e.Note = "quota: " + over[0].id })
+	return quotaAnswer(over, m.announce(now, over))
+}
+
+func (x *exchange) note(text string) { x.s.books.update(func() { x.e.Note = text }) }
+
+// header writes the status and what Google sends with it.
+func (x *exchange) header(status int, contentType string) {
+	h := x.w.Header()
+	h["Content-Type"] = []string{contentType}
+	h["Server"] = []string{"scaffolding on HTTPServer2"}
+	h["Server-Timing"] = []string{"gfet4t7; dur=42"}
+	h["Vary"] = []string{"Origin", "X-Origin", "Referer"}
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["X-Frame-Options"] = []string{"SAMEORIGIN"}
+	h["X-Xss-Protection"] = []string{"0"}
+	if status == 200 && x.e.Attempt {
+		h["X-Gemini-Service-Tier"] = []string{"standard"}
+	}
+	x.w.WriteHeader(status)
+	x.wrote = true
+	x.s.books.update(func() { x.e.Status = status })
+}
+
+const jsonType = "application/json; charset=UTF-8"
+
+func (x *exchange) error(a answer) {
+	body := a.body
+	if a.kind == "" {
+		a.kind = jsonType
+		if x.stream && !x.sse {
+			body = append(append([]byte("["), body...), "]\n"...)
+		}
+	}
+	x.header(a.status, a.kind)
+	x.write(body)
+}
+
+func (x *exchange) json(body []byte) {
+	x.header(200, jsonType)
+	x.write(body)
+}
+
+// write sends bytes in chunks of Steer.Chunk, each one flushed. It reports
+// whether the client is still there.
+func (x *exchange) write(b []byte) bool {
+	for len(b) > 0 {
+		n := len(b)
+		if x.steer.Chunk > 0 {
+			n = min(n, x.steer.Chunk)
+		}
+		if _, err := x.w.Write(b[:n]); err != nil {
+			return false
+		}
+		x.s.books.update(func() { x.e.Bytes += int64(n) })
+		if b = b[n:]; x.steer.Chunk > 0 || x.stream {
+			if x.rc.Flush() != nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// pause waits for real time to pass. It reports false when the client has left
+// or the server closes.
+func (x *exchange) pause(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-x.r.Context().Done():
+	case <-x.s.quit:
+	}
+	return false
+}
+
+// silence waits until the client leaves.
+func (x *exchange) silence() {
+	select {
+	case <-x.r.Context().Done():
+	case <-x.s.quit:
+	}
+}
+
+// reset breaks the connection (HTTP/1.1) or the stream (HTTP/2).
+func (x *exchange) reset() {
+	x.note("connection reset")
+	conn, _, err := x.rc.Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // a reset instead of a FIN, where it can be had
+	}
+	_ = conn.Close() // broken on purpose
+}
+
+// faultBeforeQuota does what the steer says instead of an answer.
+func (x *exchange) faultBeforeQuota() (done bool) {
+	st := &x.steer
+	if !x.pause(st.Delay) {
+		return true
+	}
+	switch st.Break {
+	case Reset:
+		x.reset()
+		return true
+	case Hang:
+		x.note("hang")
+		x.silence()
+		return true
+	case ResetHeaders:
+		x.header(200, x.successType())
+		_ = x.rc.Flush() // the reset follows anyway
+		x.reset()
+		return true
+	}
+	switch {
+	case st.Body != "":
+		status := st.Status
+		if status == 0 {
+			status = 200
+		}
+		kind := st.ContentType
+		if kind == "" {
+			kind = jsonType
+		}
+		x.header(status, kind)
+		x.write([]byte(st.Body))
+	case st.HTML:
+		x.error(htmlPage(st.Status, "Error", "We're sorry... but your computer or network may be sending automated queries."))
+	case st.Status >= 400:
+		var details []object
+		if st.RetryInfo > 0 {
+			details = append(details, object{"@type": rpcType + "RetryInfo", "retryDelay": st.RetryInfo.String()})
+		}
+		x.error(failure(st.Status, messages[st.Status], details...))
+	case st.Empty:
+		x.header(200, x.successType())
+	case st.ErrorIn200:
+		a := failure(503, messages[503])
+		a.status = 200
+		x.error(a)
+	default:
+		return false
+	}
+	x.note("steered")
+	return true
+}
+
+func (x *exchange) successType() string {
+	if x.stream && x.sse {
+		return "text/event-stream"
+	}
+	return jsonType
+}
