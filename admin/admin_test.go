@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
+	"github.com/gemini-balance/caddy-gemini-balance/store"
+	"github.com/gemini-balance/caddy-gemini-balance/store/memory"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
+)
+
+const adminKey = "canary-admin-key-0123456789"
+
+// fixture is the API over a store in memory, with a clock of its own.
+type fixture struct {
+	http.Handler
+	t     testing.TB
+	store store.Store
+	pool  *balancer.Pool
+	users *users.Registry
+	usage *usage.Ledger
+	now   time.Time
+
+	spec *document // when set, every answer must be as described there
+}
+
+func newFixture(t testing.TB, declared settings.Patch) *fixture {
+	t.Helper()
+	f := &fixture{t: t, store: memory.New(), now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), spec: parseDocument(t)}
+	clock := func() time.Time { return f.now }
+	f.pool = openPool(t, f.store, clock)
+	var err error
+	if f.users, err = users.Open(f.store, users.Options{Now: clock}); err != nil {
+		t.Fatal(err)
+	}
+	if f.usage, err = usage.Open(f.store, usage.Options{Now: clock}); err != nil {
+		t.Fatal(err)
+	}
+	st, err := settings.Open(f.store, declared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Handler = New(Config{
+		Pool: f.pool, Users: f.users, Usage: f.usage, Settings: st,
+		AdminKeyHash: sha256.Sum256([]byte(adminKey)),
+		StoreKind:    "memory", Version: "v0.0.0-test", Started: f.now.Add(-time.Hour), Now: clock,
+	})
+	return f
+}
+
+func openPool(t testing.TB, s store.Store, clock func() time.Time) *balancer.Pool {
+	t.Helper()
+	sealer, err := store.NewSealer(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := balancer.Open(balancer.Options{Store: s, Sealer: sealer, Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pool
+}
+
+// request makes a request as a script would.
+func request(method, target, body string) *http.Request {
+	r := httptest.NewRequestWithContext(context.Background(), method, target, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+// do sends a request as it is.
+func (f *fixture) do(r *http.Request) *httptest.ResponseRecorder {
+	f.t.Helper()
+	w := httptest.NewRecorder()
+	method, path := r.Method, r.URL.Path
+	f.ServeHTTP(w, r)
+	if f.spec != nil {
+		f.spec.check(f.t, method, path, w)
+	}
+	return w
+}
+
+// admin sends a request with the admin key.
+func (f *fixture) admin(method, target, body string) *httptest.ResponseRecorder {
+	f.t.Helper()
+	r := request(method, target, body)
+	r.Header.Set("Authorization", "Bearer "+adminKey)
+	return f.do(r)
+}
+
+// must is admin for what a test only prepares with; it returns the decoded answer.
+func (f *fixture) must(method, target, body string) map[string]any {
+	f.t.Helper()
+	w := f.admin(method, target, body)
+	if w.Code/100 != 2 {
+		f.t.Fatalf("%s %s: %d %s", method, target, w.Code, w.Body)
+	}
+	if w.Code == http.StatusNoContent {
+		return nil
+	}
+	return decoded(f.t, w)
+}
+
+func decoded(t testing.TB, w *httptest.ResponseRecorder) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		t.Fatalf("answer is no JSON object: %v: %s", err, w.Body)
+	}
+	return v
+}
+
+// geminiSecret makes up a Gemini key; each has the word canary in it.
+func geminiSecret(n int) string { return fmt.Sprintf("AIzaSyCanary-%026d", n) }
+
+func (f *fixture) addGeminiKey(n int) (id string) {
+	f.t.Helper()
+	return f.must("POST", "/admin/keys/gemini", fmt.Sprintf(`{"key":%q,"name":"key %d"}`, geminiSecret(n), n))["id"].(string)
+}
+
+func (f *fixture) createUserKey(name string) (id, secret string) {
+	f.t.Helper()
+	key := f.must("POST", "/admin/keys/user", fmt.Sprintf(`{"name":%q}`, name))
+	return key["id"].(string), key["key"].(string)
+}
+
+// scenario is one request and what must come back.
+type scenario struct {
+	name         string
+	method, path string
+	body         string
+	header       map[string]string // "" removes; without Authorization the admin key is sent
+	status       int
+	contains     []string
+	excludes     []string
+}
+
+func (s scenario) run(t *testing.T, f *fixture) {
+	t.Run(s.name, func(t *testing.T) {
+		r := request(s.method, s.path, s.body)
+		r.Header.Set("Authorization", adminKey)
+		for name, value := range s.header {
+			r.Header.Set(name, value)
+			if value == "" {
+				r.Header.Del(name)
+			}
+		}
+		w := f.do(r)
+		if w.Code != s.status {
+			t.Errorf("%s %s = %d, want %d: %s", s.method, s.path, w.Code, s.status, w.Body)
+		}
+		for _, part := range s.contains {
+			if !strings.Contains(w.Body.String(), part) {
+				t.Errorf("answer lacks %q: %s", part, w.Body)
+			}
+		}
+		for _, part := range s.excludes {
+			if strings.Contains(w.Body.String(), part) {
+				t.Errorf("answer has %q: %s", part, w.Body)
+			}
+		}
+	})
+}
+
+// operationBodies are what the walk over all routes sends; a route with a body
+// that is missing here fails it.
+var operationBodies = map[string]string{
+	"POST /admin/config":      `{"retry":{"attempts":2}}`,
+	"POST /admin/keys/gemini": `{"key":"AIzaSyCanary-walk"}`,
+	"POST /admin/keys/user":   `{"name":"walk"}`,
+}
+
+// TestRoutes_NeedTheAdminKey walks all routes as a guest, with a wrong key and
+// as the admin.
+func TestRoutes_NeedTheAdminKey(t *testing.T) {
+	for _, rt := range routes {
+		t.Run(rt.method+" "+rt.path, func(t *testing.T) {
+			f := newFixture(t, settings.Patch{})
+			geminiID := f.addGeminiKey(1)
+			userID, userSecret := f.createUserKey("walker")
+			id := geminiID
+			if strings.Contains(rt.path, "/user/") {
+				id = userID
+			}
+			target := strings.ReplaceAll(rt.path, "{id}", id)
+			body := operationBodies[rt.method+" "+rt.path]
+
+			for name, test := range map[string]struct{ authorization, code string }{
+				"guest":       {"", "missing_admin_key"},
+				"wrong key":   {"Bearer " + adminKey + "x", "wrong_admin_key"},
+				"user key":    {"Bearer " + userSecret, "wrong_admin_key"},
+				"basic":       {"Basic " + adminKey, "wrong_admin_key"},
+				"empty":       {" ", "missing_admin_key"},
+				"bearer only": {"Bearer ", "missing_admin_key"},
+			} {
+				f.now = f.now.Add(time.Hour) // forgets the failures before
+				r := request(rt.method, target, body)
+				if test.authorization != "" {
+					r.Header.Set("Authorization", test.authorization)
+				}
+				w := f.do(r)
+				if w.Code != http.StatusUnauthorized || decoded(t, w)["code"] != test.code || w.Header().Get("WWW-Authenticate") == "" {
+					t.Errorf("%s: %d %s, want 401 %s", name, w.Code, w.Body, test.code)
+				}
+			}
+			if w := f.admin(rt.method, target, body); w.Code/100 != 2 {
+				t.Errorf("admin: %d %s", w.Code, w.Body)
+			}
+		})
+	}
+}
+
+// TestAnswers_CarrySecurityHeaders looks at a success, an error and the page.
+func TestAnswers_CarrySecurityHeaders(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	for _, target := range []string{"/admin/status", "/admin/nothing", "/admin/ui/"} {
+		h := f.admin("GET", target, "").Header()
+		for name, want := range map[string]string{
+			"Cache-Control":                "no-store",
+			"X-Content-Type-Options":       "nosniff",
+			"Referrer-Policy":              "no-referrer",
+			"Cross-Origin-Opener-Policy":   "same-origin",
+			"Cross-Origin-Resource-Policy": "same-origin",
+			"Access-Control-Allow-Origin":  "",
+		} {
+			if got := h.Get(name); got != want {
+				t.Errorf("%s: %s = %q, want %q", target, name, got, want)
+			}
+		}
+		for _, part := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"} {
+			if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, part) || strings.Contains(csp, "unsafe") {
+				t.Errorf("%s: Content-Security-Policy = %q", target, csp)
+			}
+		}
+		if !strings.HasPrefix(h.Get("X-Request-Id"), "adm_") {
+			t.Errorf("%s: X-Request-Id = %q", target, h.Get("X-Request-Id"))
+		}
+	}
+}
+
+func TestRequests_AreChecked(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	id := f.addGeminiKey(1)
+	deep := strings.Repeat(`{"limits":`, 20) + "1" + strings.Repeat("}", 20)
+	for _, s := range []scenario{
+		{name: "unknown route", method: "GET", path: "/admin/nothing", status: 404, contains: []string{"route_not_found", "openapi.json"}},
+		{name: "outside of admin", method: "GET", path: "/v1/models", status: 404},
+		{name: "wrong method", method: "PUT", path: "/admin/config", status: 405, contains: []string{"GET, HEAD, POST, OPTIONS"}},
+		{name: "wrong method on an item", method: "PATCH", path: "/admin/keys/gemini/" + id, status: 405},
+		{name: "fixed path before {id}", method: "DELETE", path: "/admin/keys/gemini/rests", status: 405},
+		{name: "options", method: "OPTIONS", path: "/admin/status", status: 204},
+		{name: "head", method: "HEAD", path: "/admin/status", status: 200},
+		{name: "double and trailing slashes", method: "GET", path: "//admin//status/", status: 200},
+		{name: "key without Bearer", method: "GET", path: "/admin/status", status: 200},
+		{name: "bearer in lower case", method: "GET", path: "/admin/status", header: map[string]string{"Authorization": "bearer " + adminKey}, status: 200},
+		{name: "unknown parameter", method: "GET", path: "/admin/keys/gemini?limt=5", status: 400, contains: []string{"unknown_parameter", `"limt"`, "it takes limit"}},
+		{name: "parameter where none is", method: "GET", path: "/admin/status?pretty", status: 400, contains: []string{"it takes none"}},
+		{name: "repeated parameter", method: "GET", path: "/admin/keys/gemini?limit=1&limit=2", status: 400, contains: []string{"repeated_parameter"}},
+		{name: "malformed query", method: "GET", path: "/admin/keys/gemini?q=%zz", status: 400, contains: []string{"invalid_query"}},
+		{name: "form body", method: "POST", path: "/admin/config", body: `{}`, header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, status: 415, contains: []string{"not_json"}},
+		{name: "text body", method: "POST", path: "/admin/config", body: `{}`, header: map[string]string{"Content-Type": "text/plain"}, status: 415},
+		{name: "no content type", method: "POST", path: "/admin/config", body: `{}`, header: map[string]string{"Content-Type": ""}, status: 415},
+		{name: "charset", method: "POST", path: "/admin/config", body: `{}`, header: map[string]string{"Content-Type": "application/json; charset=utf-8"}, status: 200},
+		{name: "encoded body", method: "POST", path: "/admin/config", body: `{}`, header: map[string]string{"Content-Encoding": "gzip"}, status: 415},
+		{name: "empty body", method: "POST", path: "/admin/config", status: 400, contains: []string{"invalid_json"}},
+		{name: "no JSON", method: "POST", path: "/admin/config", body: `{"strategy"`, status: 400, contains: []string{"invalid_json", "byte 11"}},
+		{name: "two objects", method: "POST", path: "/admin/config", body: `{}{}`, status: 400},
+		{name: "list", method: "POST", path: "/admin/config", body: `[]`, status: 400, contains: []string{"not a JSON object"}},
+		{name: "not UTF-8", method: "POST", path: "/admin/config", body: "{\"strategy\":\"\xff\"}", status: 400},
+		{name: "too deep", method: "POST", path: "/admin/keys/user", body: deep, status: 400},
+		{name: "body of an operation without", method: "POST", path: "/admin/keys/gemini/" + id + "/disable", body: `{"reason":"x"}`, status: 400, contains: []string{"unknown_field"}},
+		{name: "empty object there", method: "POST", path: "/admin/keys/gemini/" + id + "/disable", body: `{}`, status: 200},
+		{name: "too large", method: "POST", path: "/admin/keys/gemini", body: `{"key":"` + strings.Repeat("x", maxBody) + `"}`, status: 413, contains: []string{"8 MiB"}},
+		{name: "another site by Origin", method: "POST", path: "/admin/config", body: `{}`, header: map[string]string{"Origin": "https://evil.example"}, status: 403, contains: []string{"cross_origin"}},
+		{name: "another site by Sec-Fetch-Site", method: "DELETE", path: "/admin/keys/gemini/" + id, header: map[string]string{"Sec-Fetch-Site": "cross-site"}, status: 403},
+		{name: "same site", method: "POST", path: "/admin/config", body: `{}`, header: map[string]string{"Origin": "http://example.com", "Sec-Fetch-Site": "same-origin"}, status: 200},
+		{name: "reading from another site stays unreadable", method: "GET", path: "/admin/status", header: map[string]string{"Origin": "https://evil.example"}, status: 200},
+	} {
+		s.run(t, f)
+	}
+}
+
+// TestPaths_MutatedNeverPassWithoutKey sends every route in forms that outer
+// matchers may see as something else.
+func TestPaths_MutatedNeverPassWithoutKey(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	f.spec = nil // the paths are not in it
+	mutate := []func(string) string{
+		func(p string) string { return p },
+		func(p string) string { return "/" + p },
+		func(p string) string { return p + "/" },
+		func(p string) string { return strings.ReplaceAll(p, "/", "//") },
+		func(p string) string { return strings.Replace(p, "/admin/", "/admin/./", 1) },
+		func(p string) string { return strings.Replace(p, "/admin/", "/admin/ui/../", 1) },
+		func(p string) string { return strings.Replace(p, "/admin/", "/admin%2f", 1) },
+		func(p string) string { return strings.Replace(p, "/admin/", "/admin/ui/%2e%2e/", 1) },
+		func(p string) string { return strings.Replace(p, "/admin/", "/%61dmin/", 1) },
+		func(p string) string { return strings.Replace(p, "/admin/", "/admin;x/", 1) },
+		func(p string) string { return strings.Replace(p, "/admin/", "/admin%5c", 1) },
+		func(p string) string { return strings.ToUpper(p) },
+		func(p string) string { return p + ";.html" },
+		func(p string) string { return p + "%00" },
+		func(p string) string { return p + "?lang=en" },
+		func(p string) string { return "/admin/ui" + p },
+	}
+	for _, rt := range routes {
+		for i, m := range mutate {
+			target := m(strings.ReplaceAll(rt.path, "{id}", "x"))
+			f.now = f.now.Add(time.Hour)
+			if w := f.do(request(rt.method, target, operationBodies[rt.method+" "+rt.path])); w.Code < 400 {
+				t.Errorf("mutation %d: %s %s = %d without a key", i, rt.method, target, w.Code)
+			}
+		}
+	}
+}
+
+func TestMatch_IsUnambiguous(t *testing.T) {
+	seen := map[string]bool{}
+	for i := range routes {
+		rt := &routes[i]
+		name := rt.method + " " + rt.path
+		if seen[name] {
+			t.Errorf("%s is there twice", name)
+		}
+		seen[name] = true
+		path := strings.Split(strings.ReplaceAll(rt.path, "{id}", "some-id")[1:], "/")
+		found, id, allow := match(rt.method, path)
+		if found != rt || slices.Contains(path, "some-id") != (id == "some-id") || !strings.Contains(allow, rt.method) {
+			t.Errorf("match(%s) = %v, %q, %q", name, found, id, allow)
+		}
+	}
+}

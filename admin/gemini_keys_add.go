@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+)
+
+// maxKeys bounds the keys of one request.
+const maxKeys = 1000
+
+// addGeminiKeysForm is the body of POST /admin/keys/gemini: one key or a list;
+// the other fields hold for each of them.
+type addGeminiKeysForm struct {
+	Key     *string  `json:"key"`
+	Keys    []string `json:"keys"`
+	Name    string   `json:"name"`
+	Project string   `json:"project"`
+	Tags    []string `json:"tags"`
+	Paid    bool     `json:"paid"`
+	Proxy   string   `json:"proxy"`
+}
+
+func (f *addGeminiKeysForm) validate() error {
+	var faults []fieldError
+	switch {
+	case f.Key == nil && len(f.Keys) == 0:
+		faults = append(faults, fieldError{"key", "missing", "or keys must be given"})
+	case f.Key != nil && f.Keys != nil:
+		faults = append(faults, fieldError{"keys", "ambiguous", "and key are both given; send one of them"})
+	case len(f.Keys) > maxKeys:
+		faults = append(faults, fieldError{"keys", "too_many", fmt.Sprintf("are %d, more than %d; send them in several requests", len(f.Keys), maxKeys)})
+	}
+	faults = checkText(faults, "name", f.Name)
+	faults = checkText(faults, "project", f.Project)
+	faults = checkTags(faults, f.Tags)
+	if u, err := url.Parse(f.Proxy); f.Proxy != "" && (err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)) {
+		faults = append(faults, fieldError{"proxy", "invalid_value", "must be a URL such as http://host:port or socks5://user:password@host:port"})
+	}
+	return invalid("invalid_body", faults)
+}
+
+// newKeys are the keys to add and the name of each one's field.
+func (f *addGeminiKeysForm) newKeys() (keys []balancer.NewKey, fields []string) {
+	secrets := f.Keys
+	if f.Key != nil {
+		secrets = []string{*f.Key}
+	}
+	for i, secret := range secrets {
+		keys = append(keys, balancer.NewKey{
+			Secret: strings.TrimSpace(secret), Name: strings.TrimSpace(f.Name), Project: strings.TrimSpace(f.Project),
+			Tags: f.Tags, Paid: f.Paid, Proxy: f.Proxy,
+		})
+		field := fmt.Sprintf("keys[%d]", i)
+		if f.Key != nil {
+			field = "key"
+		}
+		fields = append(fields, field)
+	}
+	return keys, fields
+}
+
+// addedGeminiKey is what became of one key; without an id it was not added.
+type addedGeminiKey struct {
+	*geminiKey
+	Duplicate bool   `json:"duplicate"` // it was there and stays as it was
+	Error     string `json:"error,omitempty"`
+}
+
+// addedGeminiKeys answers in the order of the request. The form with "key" has
+// the key's own fields at the top as well.
+type addedGeminiKeys struct {
+	*addedGeminiKey
+	Items []addedGeminiKey `json:"items"`
+}
+
+// addGeminiKeys is 201 if at least one key was added, 200 if all that can be
+// used were there already, 400 if none can be used.
+func (a *api) addGeminiKeys(c *call) (status int, body any, err error) {
+	var form addGeminiKeysForm
+	if err := decode(c.body, &form); err != nil {
+		return 0, nil, err
+	}
+	if err := form.validate(); err != nil {
+		return 0, nil, err
+	}
+	keys, fields := form.newKeys()
+	results, err := a.Pool.Add(c.Context(), keys)
+	if err != nil {
+		return 0, nil, err
+	}
+	answer := addedGeminiKeys{Items: make([]addedGeminiKey, len(results))}
+	var faults []fieldError
+	status = http.StatusOK
+	for i, r := range results {
+		if r.Err != nil {
+			answer.Items[i].Error = r.Err.Error()
+			faults = append(faults, fieldError{fields[i], "invalid_key", "was not added: " + r.Err.Error()})
+			continue
+		}
+		view := viewGeminiKey(r.Key)
+		answer.Items[i] = addedGeminiKey{geminiKey: &view, Duplicate: r.Duplicate}
+		if !r.Duplicate {
+			status = http.StatusCreated
+		}
+	}
+	if len(faults) == len(results) {
+		return 0, nil, invalid("invalid_body", faults)
+	}
+	if form.Key != nil {
+		answer.addedGeminiKey = &answer.Items[0]
+	}
+	return status, answer, nil
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Bounds of a list. Source: specs/ui.md §4.
+const (
+	defaultLimit = 100
+	maxLimit     = 500
+	maxSearch    = 256 // bytes
+)
+
+// list is the answer to a paged request.
+type list[T any] struct {
+	Items  []T            `json:"items"`            // never null
+	Total  int            `json:"total"`            // matching, on all pages
+	Offset int            `json:"offset"`           // of the first item
+	Counts map[string]int `json:"counts,omitempty"` // by state, where there are states
+}
+
+func newList[T any](items []T, total, offset int) list[T] {
+	if items == nil {
+		items = []T{}
+	}
+	return list[T]{Items: items, Total: total, Offset: offset}
+}
+
+// queryReader takes parameters out of a query and collects what is wrong.
+type queryReader struct {
+	*call
+	faults []fieldError
+}
+
+func (q *queryReader) fault(name, message string) {
+	q.faults = append(q.faults, fieldError{name, "invalid_parameter", message})
+}
+
+func (q *queryReader) err() error { return invalid("invalid_query", q.faults) }
+
+// number reads a whole number from least to most; absent means standard.
+func (q *queryReader) number(name string, standard, least, most int) int {
+	if !q.query.Has(name) {
+		return standard
+	}
+	n, err := strconv.Atoi(q.query.Get(name))
+	if err != nil || n < least || n > most {
+		q.fault(name, fmt.Sprintf("must be a whole number from %d to %d", least, most))
+		return standard
+	}
+	return n
+}
+
+// word reads one of the words; absent means "".
+func (q *queryReader) word(name string, words []string) string {
+	value := q.query.Get(name)
+	if q.query.Has(name) && !slices.Contains(words, value) {
+		q.fault(name, "must be one of: "+strings.Join(words, ", "))
+		return ""
+	}
+	return value
+}
+
+// search reads q.
+func (q *queryReader) search() string {
+	value := strings.TrimSpace(q.query.Get("q"))
+	if len(value) > maxSearch {
+		q.fault("q", fmt.Sprintf("is longer than %d bytes", maxSearch))
+		return ""
+	}
+	return value
+}
+
+func (q *queryReader) limit() int  { return q.number("limit", defaultLimit, 1, maxLimit) }
+func (q *queryReader) offset() int { return q.number("offset", 0, 0, 1<<31-1) }

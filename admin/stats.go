@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+)
+
+// windows are the spans of GET /admin/stats. Names are kept for a day; "all" is
+// since the first request ever.
+var windows = map[string]time.Duration{"1h": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour, "all": 0}
+
+// counts are [usage.Counts] with zeros written out.
+type counts struct {
+	Requests int64 `json:"requests"`
+	Failed   int64 `json:"failed"`
+	Attempts int64 `json:"attempts"`
+	Input    int64 `json:"input"`
+	Cached   int64 `json:"cached"`
+	Output   int64 `json:"output"`
+	Thoughts int64 `json:"thoughts"`
+}
+
+// statsView is [usage.Totals] for clients. Since is what the sums really begin
+// with: the minute of a window of 1h, the hour of longer ones, absent for "all".
+type statsView struct {
+	Window string    `json:"window"`
+	Since  time.Time `json:"since,omitzero"`
+	counts
+	ByOutcome map[string]counts `json:"by_outcome"`
+	ByModel   map[string]counts `json:"by_model"`
+	ByKey     map[string]counts `json:"by_key"`
+	ByUser    map[string]counts `json:"by_user"`
+	Dropped   int64             `json:"dropped"`
+}
+
+func (a *api) stats(c *call) (status int, body any, err error) {
+	q := queryReader{call: c}
+	window := q.word("window", slices.Sorted(maps.Keys(windows)))
+	if err := q.err(); err != nil {
+		return 0, nil, err
+	}
+	if window == "" {
+		window = "all"
+	}
+	var since time.Time
+	if span := windows[window]; span > 0 {
+		since = a.Now().Add(-span)
+	}
+	t := a.Usage.Totals(since)
+	return http.StatusOK, statsView{
+		Window: window, Since: t.Since, counts: counts(t.Counts), Dropped: t.Dropped,
+		ByOutcome: countsOf(t.ByOutcome), ByModel: countsOf(t.ByModel),
+		ByKey: countsOf(t.ByKey), ByUser: countsOf(t.ByUser),
+	}, nil
+}
+
+func countsOf(sums map[string]usage.Counts) map[string]counts {
+	view := make(map[string]counts, len(sums))
+	for name, c := range sums {
+		view[name] = counts(c)
+	}
+	return view
+}
