@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,7 +160,7 @@ var rules = []rule{
 		then: balancer.Outcome{Verdict: balancer.ModelForbidden, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, Rest: rerunForbidden},
 	}, {
 		row:  "6: region refused",
-		when: func(r *report) bool { return r.json && in(r.status, 400, 403) && r.precondition() && r.says(location) },
+		when: func(r *report) bool { return r.json && r.status == 400 && r.says(location) },
 		then: balancer.Outcome{Verdict: balancer.Location, Blame: balancer.ScopeProject, Retry: balancer.RetryOther, Rest: rerunLocation},
 	}, {
 		row:  "7: billing off",
@@ -261,17 +262,10 @@ var rules = []rule{
 	},
 }
 
-func in(n int, any ...int) bool {
-	for _, m := range any {
-		if n == m {
-			return true
-		}
-	}
-	return false
-}
+func in(n int, of ...int) bool { return slices.Contains(of, n) }
 
 func (r *report) precondition() bool {
-	return r.rpc == "FAILED_PRECONDITION" || r.code == "failed_precondition" || r.says(location)
+	return r.rpc == "FAILED_PRECONDITION" || r.code == "failed_precondition"
 }
 
 // reasonLine words what happened for operators: one line without secrets.

@@ -115,8 +115,9 @@ func retryAfter(o balancer.Outcome) time.Duration {
 		return o.Rest
 	case balancer.Overloaded:
 		return max(o.RetryAfter, overloadPause)
+	default:
+		return 0
 	}
-	return 0
 }
 
 // clientFields maps what both translated dialects name alike. A field that is

@@ -210,8 +210,8 @@ func (r *report) retryAfterHeader(h http.Header, now time.Time) {
 }
 
 // reason reports whether an ErrorInfo has one of these reasons.
-func (r *report) reason(any ...string) bool {
-	return slices.ContainsFunc(r.reasons, func(s string) bool { return slices.Contains(any, s) })
+func (r *report) reason(of ...string) bool {
+	return slices.ContainsFunc(r.reasons, func(s string) bool { return slices.Contains(of, s) })
 }
 
 // says reports whether the text matches. Expressions that condemn a key are

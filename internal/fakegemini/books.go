@@ -52,6 +52,7 @@ const (
 // books are safe for concurrent use.
 type books struct {
 	mu         sync.Mutex
+	max, n     int // entries to hold, 0 = all; entries so far
 	entries    []*Entry
 	violations []Violation
 	changed    chan struct{} // closed and replaced at each change
@@ -60,8 +61,13 @@ type books struct {
 func (b *books) open(e *Entry) *Entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.n++
+	e.N = b.n
 	b.entries = append(b.entries, e)
-	e.N = len(b.entries)
+	if b.max > 0 && len(b.entries) > b.max {
+		b.entries[0] = nil // the slice's start stays in memory until it grows
+		b.entries = b.entries[1:]
+	}
 	b.signal()
 	return e
 }
@@ -148,13 +154,29 @@ func (s *Server) Wait(timeout time.Duration, n int, filters ...Filter) bool {
 // Filter selects entries.
 type Filter func(*Entry) bool
 
-// The filters.
-func ByKey(secret string) Filter     { return func(e *Entry) bool { return e.Key == secret } }
-func ByProject(p string) Filter      { return func(e *Entry) bool { return e.Project == p } }
-func ByModel(id string) Filter       { return func(e *Entry) bool { return e.Model == id } }
-func ByMethod(m string) Filter       { return func(e *Entry) bool { return e.Method == m } }
-func ByStatus(status int) Filter     { return func(e *Entry) bool { return e.Status == status } }
-func Since(t time.Time) Filter       { return func(e *Entry) bool { return !e.At.Before(t) } }
-func Done(e *Entry) bool             { return !e.End.IsZero() }
-func Attempts(e *Entry) bool         { return e.Attempt }
+// ByKey selects the requests with a key.
+func ByKey(secret string) Filter { return func(e *Entry) bool { return e.Key == secret } }
+
+// ByProject selects the requests with any key of a project.
+func ByProject(name string) Filter { return func(e *Entry) bool { return e.Project == name } }
+
+// ByModel selects the requests to a model, by the id they named.
+func ByModel(id string) Filter { return func(e *Entry) bool { return e.Model == id } }
+
+// ByMethod selects by [Entry].Method.
+func ByMethod(method string) Filter { return func(e *Entry) bool { return e.Method == method } }
+
+// ByStatus selects by the status that was answered.
+func ByStatus(status int) Filter { return func(e *Entry) bool { return e.Status == status } }
+
+// Since selects the requests that arrived at t or later.
+func Since(t time.Time) Filter { return func(e *Entry) bool { return !e.At.Before(t) } }
+
+// Done selects what has ended.
+func Done(e *Entry) bool { return !e.End.IsZero() }
+
+// Attempts selects the calls that cost quota where the key is good.
+func Attempts(e *Entry) bool { return e.Attempt }
+
+// CanceledByClient selects what the client left before its end.
 func CanceledByClient(e *Entry) bool { return e.Canceled }

@@ -35,6 +35,10 @@ type Config struct {
 	// has seen before as cached tokens, from this many tokens on; 0 = never.
 	ImplicitCache int64
 
+	// Entries is how many requests the books hold; older ones are forgotten.
+	// 0 = all.
+	Entries int
+
 	// Lean keeps no books but counters, checks keys only for being known, and
 	// knows only the precomputed answers of the bench-… models. For benchmarks.
 	Lean bool
@@ -47,18 +51,18 @@ type KeyState string
 // seen in the wild.
 const (
 	KeyOK         KeyState = ""
-	KeyInvalid    KeyState = "invalid"   // 400 API_KEY_INVALID
-	KeyExpired    KeyState = "expired"   // 400 API_KEY_INVALID, other words
-	KeySuspended  KeyState = "suspended" // 403 CONSUMER_SUSPENDED with the whole key in the text
-	KeyLeaked     KeyState = "leaked"    // 403 without details
-	KeyBlocked    KeyState = "blocked"   // 403 API_KEY_SERVICE_BLOCKED
-	KeyReferrer   KeyState = "referrer"  // 403 API_KEY_HTTP_REFERRER_BLOCKED
-	KeyRefused    KeyState = "refused"   // 401 ACCESS_TOKEN_TYPE_UNSUPPORTED
-	KeyAPIOff     KeyState = "api_off"   // 403 SERVICE_DISABLED
-	KeyLocation   KeyState = "location"  // 400 user location
-	KeyDepleted   KeyState = "depleted"  // 429 prepayment credits
-	KeyRobot      KeyState = "robot"     // 429 HTML page about automated queries
-	KeyNoBilling  KeyState = "no_billing"
+	KeyInvalid    KeyState = "invalid"    // 400 API_KEY_INVALID
+	KeyExpired    KeyState = "expired"    // 400 API_KEY_INVALID, other words
+	KeySuspended  KeyState = "suspended"  // 403 CONSUMER_SUSPENDED with the whole key in the text
+	KeyLeaked     KeyState = "leaked"     // 403 without details
+	KeyBlocked    KeyState = "blocked"    // 403 API_KEY_SERVICE_BLOCKED
+	KeyReferrer   KeyState = "referrer"   // 403 API_KEY_HTTP_REFERRER_BLOCKED
+	KeyRefused    KeyState = "refused"    // 401 ACCESS_TOKEN_TYPE_UNSUPPORTED
+	KeyAPIOff     KeyState = "api_off"    // 403 SERVICE_DISABLED
+	KeyLocation   KeyState = "location"   // 400 user location
+	KeyDepleted   KeyState = "depleted"   // 429 prepayment credits
+	KeyRobot      KeyState = "robot"      // 429 HTML page about automated queries
+	KeyNoBilling  KeyState = "no_billing" // 400 FAILED_PRECONDITION
 	keyUnknown    KeyState = "unknown"
 	keyMissing    KeyState = "missing"
 	keyWrongPlace KeyState = "wrong_place"
@@ -156,7 +160,7 @@ func DemoKey(n int) string {
 // exist any more, the fifth is suspended, and the seventh has no request left
 // today. The other five have the limits of the free tier.
 func Demo() Config {
-	c := Config{Limits: Limits{RPM: 10, TPM: 250_000, RPD: 250}, ImplicitCache: 1024}
+	c := Config{Limits: Limits{RPM: 10, TPM: 250_000, RPD: 250}, ImplicitCache: 1024, Entries: 1000}
 	for n := 1; n <= 8; n++ {
 		k := Key{Secret: DemoKey(n), Project: "demo-" + strconv.Itoa(n)}
 		p := Project{Name: k.Project}

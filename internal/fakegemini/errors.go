@@ -115,9 +115,10 @@ func keyAnswer(state KeyState, secret, number string) answer {
 		return failure(429, "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your project and billing.")
 	case KeyRobot:
 		return htmlPage(429, "Sorry...", "We're sorry... but your computer or network may be sending automated queries. To protect our users, we can't process your request right now.")
+	default:
+		const invalid = "API key not valid. Please pass a valid API key."
+		return failure(400, invalid, errorInfo("API_KEY_INVALID", nil), object{"@type": rpcType + "LocalizedMessage", "locale": "en-US", "message": invalid})
 	}
-	const invalid = "API key not valid. Please pass a valid API key."
-	return failure(400, invalid, errorInfo("API_KEY_INVALID", nil), object{"@type": rpcType + "LocalizedMessage", "locale": "en-US", "message": invalid})
 }
 
 func modelMissing(id, version, method string) answer {

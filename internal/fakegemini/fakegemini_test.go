@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,6 +182,47 @@ func TestStreams(t *testing.T) {
 	if !strings.HasPrefix(body, "[{\n  \"error\"") {
 		t.Errorf("error in array form: %q", body)
 	}
+}
+
+func TestLargeEvent(t *testing.T) {
+	c := start(t, Config{Entries: 2})
+	for range 3 {
+		_, body, err := c.do("gemini-3.8-flash", "streamGenerateContent?alt=sse", say("[[events 1]] [[size 5000000]]"))
+		if err != nil || strings.Count(body, "data: ") != 1 || len(body) < 5_000_000 {
+			t.Errorf("%d events, %d bytes, %v", strings.Count(body, "data: "), len(body), err)
+		}
+	}
+	if e := c.s.Entries(); len(e) != 2 || e[1].N != 3 || e[1].Bytes < 5_000_000 {
+		t.Errorf("%d entries", len(e))
+	}
+}
+
+// Whatever a client sends, the server answers.
+func FuzzHandler(f *testing.F) {
+	f.Add("generateContent", say("hi"))
+	f.Add("streamGenerateContent", `{"contents":[null,{"parts":[{}]}],"tools":[{"functionDeclarations":[{"name":1}]}]}`)
+	f.Add("generateContent", `{"contents":[{"parts":[{"text":"[[calls 3]] [[events 1000]]"}]}],"tools":[{"functionDeclarations":[{"name":"f","parameters":{"anyOf":[]}}]}]}`)
+	f.Add("generateContent", `{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"maxOutputTokens":1,"stopSequences":["T"]}}`)
+	f.Add("countTokens", `{"generateContentRequest":[]}`)
+	f.Add("batchEmbedContents", `{"requests":[{}]}`)
+	s := New(Config{Keys: []Key{{Secret: "k1"}}, ImplicitCache: 1, Entries: 1})
+	f.Fuzz(func(t *testing.T, method, body string) {
+		if strings.Contains(body, "[[") { // directives may wait, reset and repeat
+			return
+		}
+		model := "gemini-3.8-flash"
+		if strings.Contains(method, "mbed") {
+			model = "gemini-embedding-001"
+		}
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.URL.Path = "/v1beta/models/" + model + ":" + method
+		r.Header.Set("X-Goog-Api-Key", "k1")
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != 200 && w.Code != 400 && w.Code != 404 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
 }
 
 func TestBreaks(t *testing.T) {

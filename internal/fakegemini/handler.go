@@ -355,6 +355,7 @@ func (x *exchange) faultBeforeQuota() (done bool) {
 		_ = x.rc.Flush() // the reset follows anyway
 		x.reset()
 		return true
+	default: // the others break the answer, once there is one
 	}
 	switch {
 	case st.Body != "":

@@ -67,6 +67,7 @@ func New(c Config) *Server {
 		keys: map[string]*keyInfo{}, projects: map[string]*Project{}, meters: map[meterKey]*meter{},
 		prefixes: map[uint64]bool{}, rand: mathrand.New(mathrand.NewPCG(c.Seed, 0)),
 	}
+	s.books.max = c.Entries
 	for i := range c.Models {
 		m := &c.Models[i]
 		s.models[m.ID] = m
