@@ -56,26 +56,36 @@ func (u Usage) Output() int64 {
 }
 
 // merge takes over what a later event reports.
-func (u *Usage) merge(v rawjson.Value) {
+func (u *Usage) merge(c *rawjson.Cursor) {
+	if c.Kind() == rawjson.Null {
+		c.Value()
+		return
+	}
 	u.Reported = true
-	for k, m := range v.Members() {
-		switch string(k.Inner()) {
+	for open := c.Open('{'); open; {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		switch string(key) {
 		case "promptTokenCount":
-			u.Prompt = count(m)
+			u.Prompt = count(c.Value())
 		case "cachedContentTokenCount":
-			u.Cached = count(m)
+			u.Cached = count(c.Value())
 		case "candidatesTokenCount":
-			u.Candidates = count(m)
+			u.Candidates = count(c.Value())
 		case "thoughtsTokenCount":
-			u.Thoughts = count(m)
+			u.Thoughts = count(c.Value())
 		case "toolUsePromptTokenCount":
-			u.ToolUse = count(m)
+			u.ToolUse = count(c.Value())
 		case "totalTokenCount":
-			u.Total = count(m)
+			u.Total = count(c.Value())
 		case "promptTokensDetails":
-			u.PromptAudio, u.PromptImage = modalities(m)
+			u.PromptAudio, u.PromptImage = modalities(c)
 		case "candidatesTokensDetails":
-			u.CandidatesAudio, u.CandidatesImage = modalities(m)
+			u.CandidatesAudio, u.CandidatesImage = modalities(c)
+		default:
+			c.Value()
 		}
 	}
 }
@@ -90,13 +100,29 @@ func count(v rawjson.Value) int64 {
 	return min(max(n, 0), math.MaxInt32)
 }
 
-func modalities(v rawjson.Value) (audio, image int64) {
-	for _, e := range v.Elems() {
-		switch m := e.Get("modality"); {
-		case m.Is("AUDIO"):
-			audio += count(e.Get("tokenCount"))
-		case m.Is("IMAGE"):
-			image += count(e.Get("tokenCount"))
+func modalities(c *rawjson.Cursor) (audio, image int64) {
+	if !c.Open('[') {
+		return 0, 0
+	}
+	for c.Elem() {
+		var modality, tokens rawjson.Value
+		for open := c.Open('{'); open; {
+			key, ok := c.Key()
+			if !ok {
+				break
+			}
+			switch v := c.Value(); string(key) {
+			case "modality":
+				modality = v
+			case "tokenCount":
+				tokens = v
+			}
+		}
+		switch {
+		case modality.Is("AUDIO"):
+			audio += count(tokens)
+		case modality.Is("IMAGE"):
+			image += count(tokens)
 		}
 	}
 	return audio, image
@@ -132,65 +158,102 @@ func (r *Response) DecodeValue(v rawjson.Value) {
 			break
 		}
 	}
-	for k, m := range v.Members() {
-		switch string(k.Inner()) {
+	c := v.Cursor()
+	for open := c.Open('{'); open; {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		switch string(key) {
 		case "candidates":
-			for _, c := range m.Elems() {
-				r.candidate(c)
+			for open := c.Open('['); open && c.Elem(); {
+				r.candidate(&c)
 			}
 		case "promptFeedback":
+			m := c.Value()
 			if b := m.Get("blockReason"); !b.IsNull() {
 				r.BlockReason, r.BlockMessage = b, m.Get("blockReasonMessage")
 			}
 		case "usageMetadata":
-			r.Usage.merge(m)
+			r.Usage.merge(&c)
 		case "modelVersion":
-			r.ModelVersion = m
+			r.ModelVersion = c.Value()
 		case "responseId":
-			r.ResponseID = m
+			r.ResponseID = c.Value()
 		case "error":
-			if !m.IsNull() {
+			if m := c.Value(); !m.IsNull() {
 				r.Error = m
 			}
+		default:
+			c.Value()
 		}
 	}
 }
 
-func (r *Response) candidate(v rawjson.Value) {
+func (r *Response) candidate(c *rawjson.Cursor) {
 	n := len(r.Candidates)
 	if n < cap(r.Candidates) {
 		r.Candidates = r.Candidates[:n+1]
 	} else {
 		r.Candidates = append(r.Candidates, Candidate{})
 	}
-	c := &r.Candidates[n]
-	*c = Candidate{Parts: c.Parts[:0]}
-	for k, m := range v.Members() {
-		switch string(k.Inner()) {
+	to := &r.Candidates[n]
+	*to = Candidate{Parts: to.Parts[:0]}
+	for open := c.Open('{'); open; {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		if string(key) == "content" {
+			to.content(c)
+			continue
+		}
+		m := c.Value()
+		switch string(key) {
 		case "index":
 			if i, ok := m.Int(); ok && i >= 0 && i <= math.MaxInt16 {
-				c.Index = int(i)
-			}
-		case "content":
-			for _, p := range m.Get("parts").Elems() {
-				c.Parts = append(c.Parts, DecodePart(p))
+				to.Index = int(i)
 			}
 		case "finishReason":
 			if !m.IsNull() {
-				c.FinishReason = m
+				to.FinishReason = m
 			}
 		case "finishMessage":
-			c.FinishMessage = m
+			to.FinishMessage = m
 		case "groundingMetadata":
-			c.Grounding = m
+			to.Grounding = m
 		case "citationMetadata":
-			c.Citations = m
+			to.Citations = m
 		case "logprobsResult":
-			c.Logprobs = m
+			to.Logprobs = m
 		case "safetyRatings":
-			c.SafetyRatings = m
+			to.SafetyRatings = m
 		case "urlContextMetadata":
-			c.URLContext = m
+			to.URLContext = m
+		}
+	}
+}
+
+func (to *Candidate) content(c *rawjson.Cursor) {
+	for open := c.Open('{'); open; {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		if string(key) != "parts" {
+			c.Value()
+			continue
+		}
+		for open := c.Open('['); open && c.Elem(); {
+			var p Part
+			for open := c.Open('{'); open; {
+				key, ok := c.Key()
+				if !ok {
+					break
+				}
+				p.set(key, c.Value())
+			}
+			to.Parts = append(to.Parts, p)
 		}
 	}
 }
@@ -199,35 +262,40 @@ func (r *Response) candidate(v rawjson.Value) {
 func DecodePart(v rawjson.Value) Part {
 	var p Part
 	for k, m := range v.Members() {
-		if m.IsNull() {
-			continue
-		}
-		switch string(k.Inner()) {
-		case "text":
-			p.Text = m
-		case "thought":
-			p.Thought = m.IsTrue()
-		case "thoughtSignature", "thought_signature":
-			p.ThoughtSignature = m
-		case "inlineData", "inline_data":
-			p.InlineData = &Blob{Data: m.Get("data").Inner()}
-			p.InlineData.MIMEType = either(m, "mimeType", "mime_type").Text()
-		case "fileData", "file_data":
-			p.FileData = &FileData{URI: either(m, "fileUri", "file_uri")}
-			p.FileData.MIMEType = either(m, "mimeType", "mime_type").Text()
-		case "functionCall", "function_call":
-			p.FunctionCall = &FunctionCall{ID: m.Get("id"), Name: m.Get("name"), Args: m.Get("args")}
-		case "functionResponse", "function_response":
-			p.FunctionResponse = &FunctionResponse{ID: m.Get("id"), Name: m.Get("name"), Response: m.Get("response")}
-		case "executableCode":
-			p.ExecutableCode = m
-		case "codeExecutionResult":
-			p.CodeResult = m
-		case "toolCall", "toolResponse":
-			p.ServerToolKey, p.ServerTool = string(k.Inner()), m
-		}
+		p.set(k.Inner(), m)
 	}
 	return p
+}
+
+// set takes over one member of a part.
+func (p *Part) set(key []byte, m rawjson.Value) {
+	if m.IsNull() {
+		return
+	}
+	switch string(key) {
+	case "text":
+		p.Text = m
+	case "thought":
+		p.Thought = m.IsTrue()
+	case "thoughtSignature", "thought_signature":
+		p.ThoughtSignature = m
+	case "inlineData", "inline_data":
+		p.InlineData = &Blob{Data: m.Get("data").Inner()}
+		p.InlineData.MIMEType = either(m, "mimeType", "mime_type").Text()
+	case "fileData", "file_data":
+		p.FileData = &FileData{URI: either(m, "fileUri", "file_uri")}
+		p.FileData.MIMEType = either(m, "mimeType", "mime_type").Text()
+	case "functionCall", "function_call":
+		p.FunctionCall = &FunctionCall{ID: m.Get("id"), Name: m.Get("name"), Args: m.Get("args")}
+	case "functionResponse", "function_response":
+		p.FunctionResponse = &FunctionResponse{ID: m.Get("id"), Name: m.Get("name"), Response: m.Get("response")}
+	case "executableCode":
+		p.ExecutableCode = m
+	case "codeExecutionResult":
+		p.CodeResult = m
+	case "toolCall", "toolResponse":
+		p.ServerToolKey, p.ServerTool = string(key), m
+	}
 }
 
 func either(v rawjson.Value, a, b string) rawjson.Value {
