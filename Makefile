@@ -36,6 +36,7 @@ test: ## everything CI runs; installs what it needs
 .PHONY: unit
 unit: $(TESTSUM) ## the packages' own tests
 	@$(TESTRUN) go test $(TAGS) -count=1 $(UNIT)
+	@cd tools && $(CURDIR)/$(TESTSUM) -- go test -count=1 ./testsum
 
 .PHONY: race
 race: $(TESTSUM) ## the same under the race detector

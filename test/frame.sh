@@ -9,7 +9,7 @@ while read -r f; do
   head -n 1 "$f" | grep -q '^// SPDX-License-Identifier: Apache-2.0$' || fail "$f: first line is not the licence line"
 done < <(git ls-files -co --exclude-standard '*.go')
 
-for dir in . tools tools/lint test/clients; do
+for dir in . tools test/clients; do
   [ ! -f "$dir/go.mod" ] || (cd "$dir" && go mod tidy -diff >/dev/null 2>&1) || fail "$dir/go.mod: run go mod tidy"
 done
 ! grep -nE '^(replace|exclude|toolchain|tool)\b' go.mod || fail "go.mod: nothing that consumers do not see"

@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 found=0
+mkdir -p build
+packages=$(go list -f '{{.ImportPath}} {{.Dir}}' ./...)
 while read -r pkg dir; do
   for target in $(grep -rhoE --include='*_test.go' --exclude-dir=testdata '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go 2>/dev/null | sed 's/^func //' | sort -u); do
     found=$((found + 1))
@@ -10,5 +12,5 @@ while read -r pkg dir; do
     go test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "$pkg" >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
     tail -n 2 build/fuzz.log | head -n 1
   done
-done < <(go list -f '{{.ImportPath}} {{.Dir}}' ./...)
+done <<<"$packages"
 echo "$found fuzz targets"
