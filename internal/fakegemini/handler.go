@@ -39,16 +39,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.version, x.e = route(r)
 	x.e.At, x.e.Body = s.cfg.Now(), body
 	s.books.open(x.e)
-	stop := context.AfterFunc(r.Context(), func() {
-		s.books.update(func() {
-			if x.e.End.IsZero() {
-				x.e.Canceled, x.e.CanceledAt = true, s.cfg.Now()
-			}
-		})
-	})
+	left := func() {
+		if x.e.End.IsZero() && !x.e.Canceled {
+			x.e.Canceled, x.e.CanceledAt = true, s.cfg.Now()
+		}
+	}
+	stop := context.AfterFunc(r.Context(), func() { s.books.update(left) })
 	defer func() {
 		stop()
-		s.books.update(func() { x.e.End = s.cfg.Now() })
+		s.books.update(func() {
+			if r.Context().Err() != nil { // the function above may not have run yet
+				left()
+			}
+			x.e.End = s.cfg.Now()
+		})
 		if p := recover(); p != nil {
 			panic(p) // http.ErrAbortHandler is how HTTP/2 streams are reset
 		}
