@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench compares the gateway with Caddy's own reverse_proxy in one run:
+// the same binary, the same fake upstream, the same load. The gateway translates
+// OpenAI to Gemini with authentication, pool, limits and books on; reverse_proxy
+// passes native bytes. It runs on loopback only and ends by itself.
+//
+// The figure to trust is CPU per request: user and system time of the gateway
+// process divided by the requests it served. Latency on a shared machine is not.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	caddy := flag.String("caddy", "", "path of the Caddy binary with the plugin (required)")
+	rounds := flag.Int("rounds", 3, "rounds per scenario and system; medians are printed")
+	seconds := flag.Float64("seconds", 4, "seconds of load per round")
+	only := flag.String("only", "", "run only scenarios whose name contains this")
+	profile := flag.String("profile", "", "write a CPU profile of the gateway under the first scenario to this file")
+	flag.Parse()
+	if *caddy == "" {
+		fmt.Fprintln(os.Stderr, "bench: -caddy is required; use make bench")
+		os.Exit(2)
+	}
+	if err := run(*caddy, *rounds, time.Duration(*seconds*float64(time.Second)), *only, *profile); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(caddy string, rounds int, length time.Duration, only, profile string) error {
+	pinSelf()
+	upstream, err := startUpstream()
+	if err != nil {
+		return err
+	}
+	defer upstream.Close()
+	fmt.Printf("machine: %d CPUs, %s, %s; gateway pinned to one core: %v\n", runtime.NumCPU(), cpuModel(), runtime.Version(), canPin())
+	fmt.Printf("rounds: %d of %s; medians\n\n", rounds, length)
+	systems := []*system{
+		{name: "reverse_proxy", config: reverseProxyConfig, native: true},
+		{name: "gemini_balance", config: gatewayConfig},
+	}
+	for _, s := range systems {
+		if err := s.start(caddy, upstream.URL); err != nil {
+			return err
+		}
+		defer s.stop()
+		s.idleRSS = s.rss()
+	}
+	fmt.Printf("%-34s %-15s %9s %11s %11s %9s %9s %9s %7s\n", "scenario", "system", "req/s", "cpu µs/req", "µs/event", "p50 ms", "p99 ms", "rss MB", "errors")
+	for _, sc := range scenarios {
+		if !strings.Contains(sc.name, only) {
+			continue
+		}
+		var medians []measurement
+		for _, s := range systems {
+			var all []measurement
+			for range rounds {
+				m, err := measure(s, sc, length)
+				if err != nil {
+					return err
+				}
+				all = append(all, m)
+			}
+			slices.SortFunc(all, func(a, b measurement) int { return int((a.cpu - b.cpu) * 1000) })
+			m := all[len(all)/2]
+			medians = append(medians, m)
+			fmt.Printf("%-34s %-15s %9.0f %11.1f %11s %9.2f %9.2f %9.1f %7d\n",
+				sc.name, s.name, m.rate, m.cpu, perEvent(m, sc), m.p50, m.p99, m.rss, m.errors)
+			if profile != "" && s.name == "gemini_balance" {
+				if err := s.profile(sc, profile); err != nil {
+					return err
+				}
+				profile = ""
+			}
+		}
+		fmt.Printf("%-34s ratio %.2f (cpu per request, gemini_balance / reverse_proxy)\n\n", sc.name, medians[1].cpu/medians[0].cpu)
+	}
+	for _, s := range systems {
+		fmt.Printf("rss idle: %-15s %.1f MB\n", s.name, s.idleRSS)
+	}
+	return nil
+}
+
+func perEvent(m measurement, sc scenario) string {
+	if sc.events == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", m.cpu/float64(sc.events))
+}
+
+func canPin() bool {
+	_, err := exec.LookPath("taskset")
+	return err == nil && runtime.NumCPU() > 1
+}
+
+// pinSelf keeps load generator and upstream off the gateway's core.
+func pinSelf() {
+	if canPin() {
+		_ = exec.Command("taskset", "-a", "-c", "-p", fmt.Sprintf("1-%d", runtime.NumCPU()-1), fmt.Sprint(os.Getpid())).Run() //nolint:gosec,noctx // fixed words and numbers
+	}
+}
+
+func cpuModel() string {
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.TrimSpace(strings.TrimLeft(name, " \t:"))
+		}
+	}
+	return runtime.GOARCH
+}

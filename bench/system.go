@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// system is one gateway under test, a child process of its own.
+type system struct {
+	name    string
+	native  bool // speaks Gemini's bytes instead of OpenAI's
+	config  func(port, admin int, upstream, dir string) string
+	url     string
+	admin   string
+	key     string
+	dir     string
+	cmd     *exec.Cmd
+	idleRSS float64
+}
+
+func reverseProxyConfig(port, admin int, upstream, _ string) string {
+	return fmt.Sprintf("{\n\tadmin 127.0.0.1:%d\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n}\nhttp://127.0.0.1:%d {\n\treverse_proxy %s {\n\t\tflush_interval -1\n\t}\n}\n",
+		admin, port, strings.TrimPrefix(upstream, "http://"))
+}
+
+func gatewayConfig(port, admin int, upstream, dir string) string {
+	return fmt.Sprintf("{\n\tadmin 127.0.0.1:%d\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n\tgemini_balance {\n\t\tstore badger %s\n\t\tupstream %s\n\t}\n}\nhttp://127.0.0.1:%d {\n\tgemini_balance\n\tgemini_balance_admin\n}\n",
+		admin, dir, upstream, port)
+}
+
+func freePort() int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (s *system) start(caddy, upstream string) (err error) {
+	if s.dir, err = os.MkdirTemp("", "gb-bench-"); err != nil {
+		return err
+	}
+	port, admin := freePort(), freePort()
+	s.url, s.admin = fmt.Sprintf("http://127.0.0.1:%d", port), fmt.Sprintf("http://127.0.0.1:%d", admin)
+	file := filepath.Join(s.dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(s.config(port, admin, upstream, filepath.Join(s.dir, "store"))), 0o600); err != nil {
+		return err
+	}
+	args := []string{caddy, "run", "--config", file, "--adapter", "caddyfile"}
+	if canPin() {
+		args = append([]string{"taskset", "-c", "0"}, args...)
+	}
+	s.cmd = exec.Command(args[0], args[1:]...) //nolint:gosec,noctx // our own binary
+	s.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
+	s.cmd.Stderr = os.Stderr
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	for range 200 {
+		if res, err := http.Get(s.url + "/health"); err == nil { //nolint:gosec,noctx // loopback
+			res.Body.Close()
+			if s.native {
+				return nil
+			}
+			return s.setUp()
+		}
+		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // waiting for a process
+	}
+	return errors.New(s.name + " did not start")
+}
+
+// setUp gives the gateway eight Gemini keys and one user key.
+func (s *system) setUp() error {
+	admin, err := os.ReadFile(filepath.Join(s.dir, "store", "admin.key"))
+	if err != nil {
+		return err
+	}
+	var keys []string
+	for i := range 8 {
+		keys = append(keys, fmt.Sprintf("bench-gemini-key-%d", i))
+	}
+	post := func(path string, body any, answer any) error {
+		data, _ := json.Marshal(body)
+		req, _ := http.NewRequest(http.MethodPost, s.url+path, bytes.NewReader(data)) //nolint:noctx // short-lived tool
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(admin)))
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req) //nolint:forbidigo // a tool of its own
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		if res.StatusCode != http.StatusCreated {
+			return fmt.Errorf("%s: %s: %s", path, res.Status, text)
+		}
+		return json.Unmarshal(text, answer)
+	}
+	var ignored, user struct {
+		Key string `json:"key"`
+	}
+	if err := post("/admin/keys/gemini", map[string]any{"keys": keys}, &ignored); err != nil {
+		return err
+	}
+	// High limits, not none: the limits are part of what is measured.
+	limits := map[string]int64{"rpm": 10_000_000, "tpm": 1_000_000_000_000, "rpd": 1_000_000_000, "concurrency": 10_000}
+	if err := post("/admin/keys/user", map[string]any{"name": "bench", "limits": limits}, &user); err != nil {
+		return err
+	}
+	s.key = user.Key
+	return nil
+}
+
+func (s *system) stop() {
+	_ = s.cmd.Process.Signal(os.Interrupt)
+	_ = s.cmd.Wait()
+	_ = os.RemoveAll(s.dir)
+}
+
+// cpu is the user and system time that the process has used, in µs.
+func (s *system) cpu() float64 {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	sys, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + sys) * 10_000 // clock ticks of 1/100 s
+}
+
+// rss is the resident memory in MB.
+func (s *system) rss() float64 {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	for line := range strings.Lines(string(status)) {
+		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, _ := strconv.ParseFloat(strings.Fields(v)[0], 64)
+			return kb / 1024
+		}
+	}
+	return 0
+}
+
+// profile takes five seconds of CPU profile through Caddy's admin endpoint.
+func (s *system) profile(sc scenario, file string) error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := measure(s, sc, 7*time.Second)
+		done <- err
+	}()
+	res, err := http.Get(s.admin + "/debug/pprof/profile?seconds=5") //nolint:gosec,noctx // loopback
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	f, err := os.Create(file) //nolint:gosec // the operator's choice
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := io.Copy(f, res.Body); err != nil {
+		return err
+	}
+	return <-done
+}

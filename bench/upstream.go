@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+)
+
+// The upstream answers with prepared bytes, so that its own cost is small and
+// equal for both systems. The model's name picks the scenario.
+const (
+	modelSmall = "gemini-3-flash-preview" // one small answer
+	modelFast  = "gemini-3.5-flash"       // 50 events at full speed
+	modelSlow  = "gemini-3.6-flash"       // 50 events 10 ms apart
+	events     = 50
+)
+
+func startUpstream() (*httptest.Server, error) {
+	small := []byte(`{"candidates":[{"content":{"parts":[{"text":"` + strings.Repeat("The quick brown fox jumps over the lazy dog. ", 8) + `"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":180,"candidatesTokenCount":80,"totalTokenCount":260,"promptTokensDetails":[{"modality":"TEXT","tokenCount":180}]},"modelVersion":"gemini-3-flash-preview","responseId":"b36LaY3KGr2jnsEP"}`)
+	var list [events][]byte
+	for i := range list {
+		finish := ""
+		if i == events-1 {
+			finish = `"finishReason":"STOP",`
+		}
+		list[i] = fmt.Appendf(nil, "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"%s\"}],\"role\": \"model\"},%s\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 180,\"candidatesTokenCount\": %d,\"totalTokenCount\": %d,\"promptTokensDetails\": [{\"modality\": \"TEXT\",\"tokenCount\": 180}]},\"modelVersion\": \"gemini-3.5-flash\",\"responseId\": \"b36LaY3KGr2jnsEPgI2t6Ao\"}\r\n\r\n",
+			strings.Repeat("lorem ipsum ", 18), finish, i+1, 181+i)
+	}
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if strings.HasSuffix(r.URL.Path, ":generateContent") {
+			w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+			_, _ = w.Write(small)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		flush := w.(http.Flusher).Flush //nolint:forbidigo // plain net/http server
+		for _, event := range list {
+			if strings.Contains(r.URL.Path, modelSlow) {
+				time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the scenario's pace
+			}
+			_, _ = w.Write(event)
+			flush()
+		}
+	})), nil
+}
