@@ -38,7 +38,7 @@ var (
 // that this version cannot keep.
 var ErrInvalid = errors.New("invalid user key")
 
-// Unset fields of the limits of a new key, unless it asks to be unlimited.
+// DefaultLimits fill what a new key does not set, unless it asks to be unlimited.
 // Generous for a person or an application at work, and an end for one in a loop:
 // ten requests a second on average, a medium Gemini tier's tokens, and a day's
 // total that stops what runs all night. Concurrency is D3 of specs/gateways.md.

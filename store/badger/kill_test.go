@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,8 +22,9 @@ import (
 // process to be killed: its value is the store directory.
 const childDir = "GB_KILL_CHILD_DIR"
 
-// runChild writes until it is killed and tells each acknowledged sync write on
-// its standard output. Each batch is two keys, so that half a batch shows.
+// runChild writes until it is killed: six writers with Sync, which tell each
+// acknowledged write on standard output, and two without ("w" ids), which keep
+// the logs moving. Each batch is two keys, so that half a batch shows.
 func runChild(dir string) {
 	s, err := Open(dir, Options{})
 	if err != nil {
@@ -35,16 +37,20 @@ func runChild(dir string) {
 	for w := range 8 {
 		all.Go(func() {
 			for i := 0; ; i++ {
+				durable := w < 6
 				id := fmt.Sprintf("%s-%d-%d", run, w, i)
-				err := s.Write(store.Batch{Sync: w < 6, Ops: []store.Op{
+				if !durable {
+					id = "w" + id
+				}
+				err := s.Write(store.Batch{Sync: durable, Ops: []store.Op{
 					{Key: "a/" + id, Value: []byte(id)},
-					{Key: "b/" + id, Value: []byte(id + strings.Repeat(".", i%3000))},
+					{Key: "b/" + id, Value: []byte(id + strings.Repeat(".", i%1000))},
 				}})
 				if err != nil {
 					fmt.Println("error", err)
 					os.Exit(1)
 				}
-				if w < 6 {
+				if durable {
 					fmt.Println("ack", id) // one write system call, so whole lines
 				}
 			}
@@ -115,15 +121,21 @@ func killOnce(t *testing.T, dir string, delay time.Duration) (acked []string) {
 	return acked
 }
 
+// check compares the store with what was acknowledged, and removes what was
+// written without Sync, so that rounds stay alike.
 func check(t *testing.T, s *Store, acked map[string]bool) {
 	t.Helper()
 	halves := map[string]int{}
+	var wipe []store.Op
 	err := s.Scan("", "", func(key string, value []byte) bool {
 		id := key[2:]
 		if strings.TrimRight(string(value), ".") != id {
 			t.Errorf("%s holds %q", key, value)
 		}
 		halves[id]++
+		if id[0] == 'w' {
+			wipe = append(wipe, store.Op{Key: key})
+		}
 		return true
 	})
 	if err != nil {
@@ -137,6 +149,11 @@ func check(t *testing.T, s *Store, acked map[string]bool) {
 	for id := range acked {
 		if halves[id] != 2 {
 			t.Errorf("acknowledged write %s is lost", id)
+		}
+	}
+	for part := range slices.Chunk(wipe, store.MaxBatchOps) {
+		if err := s.Write(store.Batch{Ops: part}); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func testLarge(t *testing.T, s store.Store, _ *Clock) {
 	}{
 		{"most ops", store.MaxBatchOps, 80, true},
 		{"most bytes", 1, store.MaxBatchBytes - 7, true},
-		{"many more ops", 200_000, 10, false},
+		{"many more ops", 60_000, 10, false},
 		{"many more bytes", 100, 1 << 20, false},
 		{"one huge value", 1, 40 << 20, false},
 	} {
