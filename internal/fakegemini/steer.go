@@ -130,7 +130,7 @@ func (s *Steer) readModel(id string) {
 
 // Rule steers the answers to the requests that match it.
 type Rule struct {
-	Key, Project, Model, Method string  // "" = any; Method as in [Entry]
+	Key, Project, Model, Method string  // "" = any; Method as in [Entry], "" = those that cost quota
 	Skip                        int     // leaves the first so many alone
 	Times                       int     // then applies so often; 0 = from then on
 	Chance                      float64 // of applying, by Config.Seed; 0 = always
@@ -174,7 +174,7 @@ func (s *Server) steer(e *Entry) (Steer, bool) {
 	for i := len(s.scripts) - 1; i >= 0; i-- {
 		r := s.scripts[i]
 		if r.Key != "" && r.Key != e.Key || r.Project != "" && r.Project != e.Project ||
-			r.Model != "" && r.Model != e.Model || r.Method != "" && r.Method != e.Method {
+			r.Model != "" && r.Model != e.Model || r.Method != e.Method && (r.Method != "" || !costs[e.Method]) {
 			continue
 		}
 		if r.seen++; r.seen <= r.Skip || r.Times > 0 && r.applied >= r.Times {
