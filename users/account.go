@@ -243,6 +243,8 @@ func (a *Account) idle(now int64) bool {
 	a.minute.expire(now)
 	if capacity := a.policy.Load().key.Limits.TPM; capacity > 0 {
 		a.tokens.refill(now, capacity)
+	} else {
+		a.tokens.used = 0 // the limit was taken away
 	}
 	return a.inFlight == 0 && a.minute.total == 0 && a.tokens.used == 0 && a.saved == saved
 }
