@@ -320,30 +320,30 @@ func clip(s string, n int) string {
 // the errors of [Client.Do], of reading a body, and those that a
 // translate.Exchange reports of an answer's content.
 func ClassifyError(err error) balancer.Outcome {
-	var inner *translate.UpstreamError
-	var unusable *translate.Failure
-	var op *net.OpError
-	var dns *net.DNSError
-	var timeout net.Error
-	o := balancer.Outcome{Reason: reasonOf(err)}
-	switch {
-	case err == nil:
+	if err == nil {
 		return balancer.Outcome{}
-	case errors.As(err, &inner):
+	}
+	if inner, ok := errors.AsType[*translate.UpstreamError](err); ok {
 		return Classify(Answer{Status: cmp.Or(inner.Status, http.StatusOK), Body: inner.Body})
-	case errors.As(err, &unusable):
+	}
+	o := balancer.Outcome{Reason: clip(Redact(err.Error()), 400)}
+	if unusable, ok := errors.AsType[*translate.Failure](err); ok {
 		o.Verdict, o.Status = balancer.Unusable, unusable.Status
 		if unusable.Retry {
 			o.Retry = balancer.RetryOnce
 		}
+		return o
+	}
+	timeout, _ := errors.AsType[net.Error](err)
+	switch {
 	case errors.Is(err, context.Canceled):
 		o.Verdict = balancer.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
 		o.Verdict, o.Retry = balancer.UpstreamTimeout, balancer.RetryOnce
-	case errors.As(err, &dns), errors.As(err, &op) && op.Op == "dial", isTLS(err):
+	case neverConnected(err):
 		// Nothing was sent; another route may be better, and Google may come back.
 		o.Verdict, o.Retry = balancer.Network, balancer.RetryBackoff
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case timeout != nil && timeout.Timeout():
 		o.Verdict, o.Retry = balancer.UpstreamTimeout, balancer.RetryOnce
 	default: // reset, broken pipe, unexpected EOF, HTTP/2 stream errors
 		o.Verdict, o.Retry = balancer.Network, balancer.RetryOnce
@@ -351,19 +351,16 @@ func ClassifyError(err error) balancer.Outcome {
 	return o
 }
 
-func isTLS(err error) bool {
-	var record tls.RecordHeaderError
-	var verify *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var alert tls.AlertError
-	return errors.As(err, &record) || errors.As(err, &verify) || errors.As(err, &authority) || errors.As(err, &host) ||
-		errors.As(err, &alert) || strings.Contains(err.Error(), "TLS handshake timeout")
+// neverConnected reports whether dialing, resolving or the TLS handshake failed.
+func neverConnected(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial" || is[*net.DNSError](err) ||
+		is[tls.RecordHeaderError](err) || is[*tls.CertificateVerificationError](err) || is[tls.AlertError](err) ||
+		is[x509.UnknownAuthorityError](err) || is[x509.HostnameError](err) ||
+		strings.Contains(err.Error(), "TLS handshake timeout") // net/http exports no type for it
 }
 
-func reasonOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	return clip(Redact(err.Error()), 400)
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

@@ -290,7 +290,7 @@ func startTLS(t *testing.T, c Config) *client {
 func TestCancel(t *testing.T) {
 	c := start(t, Config{})
 	for n, prompt := range []string{"[[hang]]", "[[events 9]] [[silence 2]]", "[[events 9]] [[pace 10s]]"} {
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(t.Context())
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.s.URL+"/v1beta/models/gemini-3.8-flash:streamGenerateContent?alt=sse", strings.NewReader(say(prompt)))
 		if err != nil {
 			t.Fatal(err)

@@ -251,7 +251,7 @@ func split(s string, n int, stream bool) []string {
 // id is a response id or part of one, the same in every run.
 func (x *exchange) id(n int) string {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %d %d", x.s.cfg.Seed, x.e.N, n)
+	_, _ = h.Write(fmt.Appendf(nil, "%d %d %d", x.s.cfg.Seed, x.e.N, n)) // a hash takes everything
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%016x", h.Sum64()))
 }
 
@@ -262,7 +262,7 @@ func (s *Server) seenPrefix(project, model string, q *request) (cached int64) {
 		return 0
 	}
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s %s %s %s", project, model, get(q.body, "systemInstruction"), get(q.body, "tools"))
+	_, _ = h.Write(fmt.Appendf(nil, "%s %s %s %s", project, model, get(q.body, "systemInstruction"), get(q.body, "tools"))) // as above
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.prefixes) > 1<<20 {

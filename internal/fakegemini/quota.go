@@ -24,7 +24,8 @@ func NextMidnight(t time.Time) time.Time {
 
 // meter counts what one (project, model) used. Only admitted requests count.
 type meter struct {
-	recent  []spend // of the last minute or of the current one, oldest first
+	recent  []spend // of the last minute or of the current one, oldest first; unused without minute limits
+	tokens  int64   // sum over recent
 	day     int64   // requests on dayEnds' day
 	dayEnds time.Time
 
@@ -74,11 +75,14 @@ func (m *meter) admit(now time.Time, l Limits, tokens int64, aligned bool, model
 	if l.RPM != 0 && int64(len(m.recent)) >= l.RPM {
 		add("GenerateRequestsPerMinutePerProjectPerModel", requests, l.RPM, m.untilRequests(now, int64(len(m.recent))-max(l.RPM, 1)+1, aligned), false)
 	}
-	if l.TPM != 0 && m.tokens()+tokens > l.TPM {
-		add("GenerateContentInputTokensPerModelPerMinute", inputs, l.TPM, m.untilTokens(now, m.tokens()+tokens-l.TPM, aligned), false)
+	if l.TPM != 0 && m.tokens+tokens > l.TPM {
+		add("GenerateContentInputTokensPerModelPerMinute", inputs, l.TPM, m.untilTokens(now, m.tokens+tokens-l.TPM, aligned), false)
 	}
 	if len(over) == 0 {
-		m.recent = append(m.recent, spend{now, tokens})
+		if l.RPM != 0 || l.TPM != 0 {
+			m.recent = append(m.recent, spend{now, tokens})
+			m.tokens += tokens
+		}
 		m.day++
 	}
 	return over
@@ -94,16 +98,10 @@ func (m *meter) forget(now time.Time, aligned bool) {
 	}
 	n := 0
 	for n < len(m.recent) && !m.recent[n].at.After(start) {
+		m.tokens -= m.recent[n].tokens
 		n++
 	}
-	m.recent = append(m.recent[:0], m.recent[n:]...)
-}
-
-func (m *meter) tokens() (n int64) {
-	for _, s := range m.recent {
-		n += s.tokens
-	}
-	return n
+	m.recent = m.recent[n:]
 }
 
 // untilRequests is the time until n requests have left the window.
