@@ -96,7 +96,7 @@ func appendSignature(dst, inner []byte) []byte {
 
 // toolCall takes over a function call. Source: specs/openai.md §10.4.
 func (x *Chat) toolCall(dst []byte, c *choice, p *gemini.Part) []byte {
-	name := x.clientName(p.FunctionCall.Name)
+	name := x.req.ToolName(p.FunctionCall.Name.Text())
 	if name == "" {
 		return dst
 	}

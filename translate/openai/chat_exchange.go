@@ -39,10 +39,12 @@ func NewChat(env translate.Env, o Options, body []byte) (*Chat, *translate.Failu
 	if f != nil {
 		return nil, f
 	}
-	return newChat(env, req), nil
+	return newChat(env, req, len(body)), nil
 }
 
-func newChat(env translate.Env, req *ChatRequest) *Chat {
+// newChat returns the exchange of a request whose body had size bytes; Gemini's is
+// hardly larger.
+func newChat(env translate.Env, req *ChatRequest, size int) *Chat {
 	x := &Chat{env: env, req: req}
 	x.call = translate.Call{
 		Method:   "POST",
@@ -56,7 +58,7 @@ func newChat(env translate.Env, req *ChatRequest) *Chat {
 		x.call.Query = "alt=sse"
 		x.call.Stream = translate.SSE
 	}
-	x.call.Body = req.Gemini.Append(nil)
+	x.call.Body = req.Gemini.Append(make([]byte, 0, size+size/8+512))
 	x.tail = `,"logprobs":null,"finish_reason":null}]` + x.noUsage() + "}\n\n"
 	return x
 }
@@ -84,7 +86,7 @@ func (x *Chat) Unsign() bool {
 	if !x.req.Unsign() {
 		return false
 	}
-	x.call.Body = x.req.Gemini.Append(nil)
+	x.call.Body = x.req.Gemini.Append(make([]byte, 0, len(x.call.Body)+512))
 	return true
 }
 

@@ -335,12 +335,3 @@ func TestChat_Annotations(t *testing.T) {
 		})
 	}
 }
-
-func TestChat_Names(t *testing.T) {
-	x := chat()
-	x.req.Gemini.Tools = append(x.req.Gemini.Tools, declaring("f"))
-	c, err := respond(t, x, finished(`{"functionCall":{"name":"default_api:f"}},{"functionCall":{"name":"default_api.g"}}`, "STOP"))
-	if err != nil || c.Choices[0].Message.ToolCalls[0].Function.Name != "f" || c.Choices[0].Message.ToolCalls[1].Function.Name != "default_api.g" {
-		t.Errorf("%s, %v", show(c), err)
-	}
-}

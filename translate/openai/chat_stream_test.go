@@ -199,7 +199,7 @@ func TestChat_Begin(t *testing.T) {
 	want, _ := stream(t, x, sayHi, callF, stop)
 	x = chat(streamed, withUsage)
 	stream(t, x, `{"responseId":"old","candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"S"}]},"groundingMetadata":{"x":1}}],"usageMetadata":{"promptTokenCount":9}}`)
-	x.env = testEnv()
+	x.env = answerEnv()
 	if got, _ := stream(t, x, sayHi, callF, stop); got != want {
 		t.Errorf("after an attempt that failed:\n%s\nwant\n%s", got, want)
 	}

@@ -3,8 +3,6 @@
 package openai
 
 import (
-	"regexp"
-
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -45,9 +43,6 @@ var errorClasses = map[translate.Kind]errorClass{
 	translate.Canceled:         {499, "server_error", "request_canceled"},
 }
 
-// tooLong matches what Google says about an input over the model's window.
-var tooLong = regexp.MustCompile(`(?i)token count .*exceeds|input token`)
-
 // Error is the answer for a failure of any OpenAI endpoint.
 func Error(f *translate.Failure) translate.Answer {
 	return translate.Answer{Status: classify(f).status, ContentType: contentType, Body: appendError(nil, f)}
@@ -63,8 +58,6 @@ func classify(f *translate.Failure) errorClass {
 	case f.Kind == translate.Unauthenticated: // the one code that SDKs test
 	case f.Code != "":
 		class.code = f.Code
-	case f.Kind == translate.InvalidRequest && f.Status == 400 && tooLong.MatchString(f.Message):
-		class.code = "context_length_exceeded"
 	case f.Kind == translate.NoKeys && f.Status >= 400: // some key was refused
 		class.code = "upstream_auth_failed"
 	}

@@ -6,15 +6,7 @@ import (
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
-	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 )
-
-func declaring(names ...string) (tool gemini.Tool) {
-	for _, n := range names {
-		tool.Functions = append(tool.Functions, gemini.FunctionDeclaration{Name: n})
-	}
-	return tool
-}
 
 // TestError is the table of specs/openai.md §13.4.
 func TestError(t *testing.T) {
@@ -29,7 +21,7 @@ func TestError(t *testing.T) {
 		{"local validation", *translate.Invalid("messages[0].role", "m"), 400, `"type":"invalid_request_error","param":"messages[0].role","code":null`},
 		{"unsupported parameter", translate.Failure{Kind: translate.InvalidRequest, Param: "n", Code: "unsupported_value", Message: "m"}, 400, `"type":"invalid_request_error","param":"n","code":"unsupported_value"`},
 		{"upstream 400", translate.Failure{Kind: translate.InvalidRequest, Status: 400, Message: "m"}, 400, `"type":"invalid_request_error","param":null,"code":null`},
-		{"too long", translate.Failure{Kind: translate.InvalidRequest, Status: 400, Message: "The input token count (9) exceeds the maximum"}, 400, `"type":"invalid_request_error","param":null,"code":"context_length_exceeded"`},
+		{"too long", translate.Failure{Kind: translate.InvalidRequest, Code: "context_length_exceeded", Message: "The input token count (9) exceeds the maximum"}, 400, `"type":"invalid_request_error","param":null,"code":"context_length_exceeded"`},
 		{"model", translate.Failure{Kind: translate.ModelNotFound, Message: "m"}, 404, `"type":"invalid_request_error","param":"model","code":"model_not_found"`},
 		{"url", translate.Failure{Kind: translate.UnknownURL, Message: "m"}, 404, `"type":"invalid_request_error","param":null,"code":"unknown_url"`},
 		{"too large", translate.Failure{Kind: translate.TooLarge, Message: "m"}, 413, `"type":"invalid_request_error","param":null,"code":"request_too_large"`},

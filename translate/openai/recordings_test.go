@@ -73,7 +73,7 @@ func load(t *testing.T) (cases []recorded, bodies map[string][]byte) {
 
 // play sends a body through the reader and the exchange, as the gateway does.
 func play(x *Chat, body io.Reader) ([]byte, error) {
-	x.env = testEnv()
+	x.env = answerEnv()
 	x.Begin()
 	frames := sse.NewReader(body)
 	defer frames.Release()

@@ -281,17 +281,17 @@ func merge(t testing.TB, all *wireCompletion, c *wireChoice, finished map[int]bo
 	}
 }
 
-// memo remembers signatures.
-type memo map[string]string
+// callMemo remembers signatures.
+type callMemo map[string]string
 
-func (m memo) Signature(id string) (string, bool) { s, ok := m[id]; return s, ok }
-func (m memo) Remember(id, signature string)      { m[id] = signature }
+func (m callMemo) Signature(id string) (string, bool) { s, ok := m[id]; return s, ok }
+func (m callMemo) Remember(id, signature string)      { m[id] = signature }
 
-func testEnv() translate.Env {
+func answerEnv() translate.Env {
 	n := 0
 	return translate.Env{
 		Now:   time.Unix(1790000000, 0),
-		Memo:  memo{},
+		Memo:  callMemo{},
 		NewID: func(size int) string { n++; return fmt.Sprintf("%0*d", size, n) },
 	}
 }
@@ -302,7 +302,7 @@ func chat(change ...func(*ChatRequest)) *Chat {
 	for _, c := range change {
 		c(req)
 	}
-	return newChat(testEnv(), req)
+	return newChat(answerEnv(), req, 0)
 }
 
 func streamed(r *ChatRequest)  { r.Stream = true }

@@ -4,34 +4,9 @@ package openai
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
-
-// clientName is the client's name of a called function. Malformed calls put
-// Google's internal namespace before it.
-func (x *Chat) clientName(sent rawjson.Value) string {
-	name := sent.Text()
-	for _, prefix := range []string{"default_api:", "default_api."} {
-		if bare, ok := strings.CutPrefix(name, prefix); ok && x.declared(bare) {
-			name = bare
-		}
-	}
-	return x.req.ToolName(name)
-}
-
-// declared reports whether a function of this name was sent.
-func (x *Chat) declared(name string) bool {
-	for i := range x.req.Gemini.Tools {
-		for j := range x.req.Gemini.Tools[i].Functions {
-			if x.req.Gemini.Tools[i].Functions[j].Name == name {
-				return true
-			}
-		}
-	}
-	return false
-}
 
 // callID is Google's id of a call where clients can live with it, else one of
 // ours. Ids are keys to remembered signatures, so short, guessable ones are not
