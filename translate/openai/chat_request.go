@@ -3,8 +3,19 @@
 package openai
 
 import (
+	"fmt"
+	"strconv"
+
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// Limits of a request. Source: specs/gateways.md D1, specs/openai.md §5.1.
+const (
+	maxMessages  = 10_000 // and parts of one message
+	maxTools     = 1_024
+	maxFunctions = 512 // Google's own limit of declarations
 )
 
 // ChatRequest is a decoded POST /v1/chat/completions: the request for Gemini
@@ -29,23 +40,221 @@ type ChatRequest struct {
 	AudioFormat string
 
 	Gemini gemini.Request
+
+	names  toolNames
+	family *family
+}
+
+// chatFields are the members of the body, null and absent ones nil.
+type chatFields struct {
+	model, messages, stream, streamOptions, n, stop, seed          rawjson.Value
+	temperature, topP, topK, presencePenalty, frequencyPenalty     rawjson.Value
+	maxCompletionTokens, maxTokens, logprobs, topLogprobs          rawjson.Value
+	logitBias, responseFormat, modalities, audio, imageConfig      rawjson.Value
+	tools, toolChoice, parallelToolCalls, functions, functionCall  rawjson.Value
+	reasoningEffort, serviceTier, webSearchOptions, safetySettings rawjson.Value
+	cachedContent, extraBody, google                               rawjson.Value
+	ignored                                                        rawjson.Value
+}
+
+// field returns where a member of the body is kept, nil for an unknown one.
+func (f *chatFields) field(name string) *rawjson.Value {
+	switch name {
+	case "model":
+		return &f.model
+	case "messages":
+		return &f.messages
+	case "stream":
+		return &f.stream
+	case "stream_options":
+		return &f.streamOptions
+	case "n":
+		return &f.n
+	case "stop":
+		return &f.stop
+	case "seed":
+		return &f.seed
+	case "temperature":
+		return &f.temperature
+	case "top_p":
+		return &f.topP
+	case "top_k":
+		return &f.topK
+	case "presence_penalty":
+		return &f.presencePenalty
+	case "frequency_penalty":
+		return &f.frequencyPenalty
+	case "max_completion_tokens":
+		return &f.maxCompletionTokens
+	case "max_tokens":
+		return &f.maxTokens
+	case "logprobs":
+		return &f.logprobs
+	case "top_logprobs":
+		return &f.topLogprobs
+	case "logit_bias":
+		return &f.logitBias
+	case "response_format":
+		return &f.responseFormat
+	case "modalities":
+		return &f.modalities
+	case "audio":
+		return &f.audio
+	case "image_config":
+		return &f.imageConfig
+	case "tools":
+		return &f.tools
+	case "tool_choice":
+		return &f.toolChoice
+	case "parallel_tool_calls":
+		return &f.parallelToolCalls
+	case "functions":
+		return &f.functions
+	case "function_call":
+		return &f.functionCall
+	case "reasoning_effort":
+		return &f.reasoningEffort
+	case "service_tier":
+		return &f.serviceTier
+	case "web_search_options":
+		return &f.webSearchOptions
+	case "safety_settings":
+		return &f.safetySettings
+	case "cached_content":
+		return &f.cachedContent
+	case "extra_body":
+		return &f.extraBody
+	case "google":
+		return &f.google
+	case "user", "safety_identifier", "metadata", "store", "prompt_cache_key", "prompt_cache_retention",
+		"prompt_cache_options", "moderation", "prediction", "verbosity":
+		return &f.ignored // accepted without effect, §9
+	}
+	return nil
+}
+
+// decoder turns one request. The first fault is kept and ends the work.
+type decoder struct {
+	env     translate.Env
+	opts    *Options
+	req     *ChatRequest
+	family  *family
+	in      chatFields
+	failure *translate.Failure
+
+	message, part int // position in messages, for error paths
+	system        []gemini.Part
+	turns         []turn
+	calls         map[string]callRef // the nearest call so far by id
+
+	functions    []gemini.FunctionDeclaration
+	builtIns     []gemini.Tool
+	builtInPath  string // the field that asked for the first of them
+	strict       bool   // some tool has strict:true
+	suffixSearch bool   // the model string asked for search
+	suffixEffort string // the model string asked for this effort
+	budget       int64  // tokens for thinking, where a number is known
+	thoughts     wish   // include_thoughts
 }
 
 // DecodeChat decodes a chat completions request. The result aliases body, which
-// must not change while it is in use.
+// must not change while it is in use. Failures are the client's fault and name
+// the field.
 func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *translate.Failure) {
-	return nil, translate.Invalid("", "not implemented")
+	root, err := rawjson.Parse(body)
+	if err != nil {
+		return nil, translate.Invalid("", "The request body is not valid JSON: %v.", err)
+	}
+	if root.Kind() != rawjson.Object {
+		return nil, translate.Invalid("", "The request body must be a JSON object, not %s.", root.Kind())
+	}
+	d := &decoder{env: env, opts: &o, req: &ChatRequest{N: 1, ParallelCalls: true}, message: -1, part: -1}
+	d.fields(root)
+	d.model(d.in.model)
+	for _, step := range [...]func(){
+		d.params, d.limits, d.penalties, d.probabilities, d.tier, d.output,
+		d.tools, d.extras, d.search, d.toolChoice, d.combine, d.format,
+		d.thinking, d.messages, d.contents, d.cached,
+	} {
+		if d.failure != nil {
+			return nil, d.failure
+		}
+		step()
+	}
+	if d.failure != nil {
+		return nil, d.failure
+	}
+	return d.req, nil
 }
 
-// ToolName returns the client's name of a tool for the name that was sent to
-// Gemini. Names it does not know pass through.
-func (r *ChatRequest) ToolName(sent string) string { return sent }
+func (d *decoder) fields(root rawjson.Value) {
+	for k, v := range root.Members() {
+		name := k.Inner()
+		if k.Escaped() {
+			name = rawjson.AppendText(nil, k)
+		}
+		slot := d.in.field(string(name))
+		if slot == nil {
+			if d.opts.Strict {
+				d.reject(clip(string(name)), "Unrecognized request argument supplied: %s", clip(string(name)))
+			}
+			continue
+		}
+		if *slot = v; v.IsNull() {
+			*slot = nil
+		}
+	}
+}
+
+// reject keeps the first fault.
+func (d *decoder) reject(param, format string, args ...any) {
+	if d.failure == nil {
+		d.failure = translate.Invalid(param, format, args...)
+	}
+}
+
+// rejectPart is reject for a field of the current message or part of one.
+func (d *decoder) rejectPart(tail, format string, args ...any) {
+	d.reject(d.path(tail), format, args...)
+}
+
+// path names a field of the current message or part.
+func (d *decoder) path(tail string) string {
+	p := "messages[" + strconv.Itoa(d.message) + "]"
+	if d.part >= 0 {
+		p += ".content[" + strconv.Itoa(d.part) + "]"
+	}
+	if tail != "" {
+		p += "." + tail
+	}
+	return p
+}
+
+// is checks the JSON type of a field that is present.
+func (d *decoder) is(v rawjson.Value, kind rawjson.Kind, param string) bool {
+	if v.Kind() == kind {
+		return true
+	}
+	d.reject(param, "Invalid type for '%s': expected %s, but got %s instead.", param, kind, v.Kind())
+	return false
+}
+
+// isPart is is for a field of the current message or part; the path is only
+// built where it is needed.
+func (d *decoder) isPart(v rawjson.Value, kind rawjson.Kind, tail string) bool {
+	return v.Kind() == kind || d.is(v, kind, d.path(tail))
+}
+
+// index names an element of a list in an error path.
+func index(list string, i int, tail string) string {
+	return fmt.Sprintf("%s[%d]%s", list, i, tail)
+}
+
+// ToolName returns the client's name of a tool for the name Gemini uses. Names
+// it does not know pass through.
+func (r *ChatRequest) ToolName(sent string) string { return r.names.client(sent) }
 
 // CustomTool reports whether the client declared the tool of this name (its
 // own, see [ChatRequest.ToolName]) as a custom one: its call is answered with
 // type custom and the member "input" of the arguments as plain text.
-func (r *ChatRequest) CustomTool(name string) bool { return false }
-
-// Unsign replaces thought signatures that Google refused by the documented
-// placeholder. It reports false where nothing was left to replace.
-func (r *ChatRequest) Unsign() bool { return false }
+func (r *ChatRequest) CustomTool(name string) bool { return r.names.custom[name] }

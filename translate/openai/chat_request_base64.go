@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+)
+
+// pairs marks each two bytes that are both of the standard base64 alphabet. Two
+// at a time halve the loads; the few rows in use stay in the first-level cache.
+var pairs = func() (t [1 << 16]bool) {
+	for a := range 256 {
+		for b := range 256 {
+			t[a<<8|b] = alphabet[a] && alphabet[b]
+		}
+	}
+	return t
+}()
+
+var alphabet = func() (t [256]bool) {
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" {
+		t[c] = true
+	}
+	return t
+}()
+
+// standardBase64 returns b as standard, padded base64: b itself where it is, a
+// copy where it has spaces, line breaks, the URL-safe alphabet or no padding.
+func standardBase64(b []byte) ([]byte, bool) {
+	if isStandard(b) {
+		return b, true
+	}
+	out := make([]byte, 0, len(b)+4)
+	for _, c := range b {
+		switch {
+		case alphabet[c]:
+		case c == '-':
+			c = '+'
+		case c == '_':
+			c = '/'
+		case c == ' ' || c == '\n' || c == '\r' || c == '\t':
+			continue
+		case c == '=':
+		default:
+			return nil, false
+		}
+		out = append(out, c)
+	}
+	out = bytes.TrimRight(out, "=")
+	switch len(out) % 4 {
+	case 1:
+		return nil, false
+	case 2:
+		out = append(out, '=', '=')
+	case 3:
+		out = append(out, '=')
+	}
+	return out, isStandard(out)
+}
+
+// isStandard checks the whole of b, which may be a hundred megabytes.
+func isStandard(b []byte) bool {
+	if len(b)%4 != 0 {
+		return false
+	}
+	n := len(b)
+	for i := 0; i < 2 && n > 0 && b[n-1] == '='; i++ {
+		n--
+	}
+	body := b[:n]
+	for len(body) >= 16 {
+		x, y := binary.LittleEndian.Uint64(body), binary.LittleEndian.Uint64(body[8:])
+		ok := pairs[uint16(x)] && pairs[uint16(x>>16)] && pairs[uint16(x>>32)] && pairs[uint16(x>>48)] &&
+			pairs[uint16(y)] && pairs[uint16(y>>16)] && pairs[uint16(y>>32)] && pairs[uint16(y>>48)]
+		if !ok {
+			return false
+		}
+		body = body[16:]
+	}
+	for _, c := range body {
+		if !alphabet[c] {
+			return false
+		}
+	}
+	return true
+}
+
+// sniff tells the type of base64 data from its first bytes, "" where it cannot.
+func sniff(data []byte) string {
+	var head [48]byte
+	n, _ := base64.StdEncoding.Decode(head[:], data[:min(len(data)/4*4, 64)])
+	b := head[:n]
+	for _, m := range magic {
+		if len(b) >= m.at+len(m.bytes) && string(b[m.at:m.at+len(m.bytes)]) == m.bytes {
+			return m.mime
+		}
+	}
+	return ""
+}
+
+// magic has the more particular patterns first.
+var magic = []struct {
+	at          int
+	bytes, mime string
+}{
+	{0, "\x89PNG\r\n\x1a\n", "image/png"},
+	{0, "\xff\xd8\xff", "image/jpeg"},
+	{8, "WEBP", "image/webp"},
+	{0, "GIF8", "image/gif"},
+	{4, "ftyphei", "image/heic"},
+	{4, "ftypmif1", "image/heif"},
+	{4, "ftypmsf1", "image/heif"},
+	{4, "ftypM4A", "audio/mp4"},
+	{4, "ftypqt", "video/quicktime"},
+	{4, "ftyp3g", "video/3gpp"},
+	{4, "ftyp", "video/mp4"},
+	{0, "%PDF-", "application/pdf"},
+	{8, "WAVE", "audio/wav"},
+	{8, "AVI ", "video/avi"},
+	{8, "AIFF", "audio/aiff"},
+	{0, "ID3", "audio/mpeg"},
+	{0, "\xff\xfb", "audio/mpeg"},
+	{0, "\xff\xf3", "audio/mpeg"},
+	{0, "\xff\xf1", "audio/aac"},
+	{0, "OggS", "audio/ogg"},
+	{0, "fLaC", "audio/flac"},
+	{0, "\x1aE\xdf\xa3", "video/webm"},
+	{0, "<svg", "image/svg+xml"},
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"strings"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// model reads the model string: prefixes of other gateways, aliases of the
+// operator, suffixes that ask for search or reasoning. Nothing but letters,
+// digits, dots, dashes and underscores reaches the URL.
+// Source: specs/openai.md §2 and §5.6.
+func (d *decoder) model(v rawjson.Value) {
+	if v.IsNull() {
+		d.reject("model", "You must provide a model parameter.")
+		return
+	}
+	if !d.is(v, rawjson.String, "model") {
+		return
+	}
+	d.req.Model = v.Text()
+	name := strings.TrimSpace(d.req.Model)
+	id := d.resolve(name)
+	if id == name {
+		id = d.resolve(bareModel(name))
+	}
+	id = bareModel(id)
+	if base := d.suffix(id); base != id {
+		id = bareModel(d.resolve(base))
+	}
+	if !isModelID(id) {
+		d.reject("model", "%q is not a model id. Use a name such as gemini-flash-latest.", clip(d.req.Model))
+		return
+	}
+	d.req.Target = id
+	d.family = familyOf(id)
+}
+
+func (d *decoder) resolve(name string) string {
+	if d.opts.Resolve == nil {
+		return name
+	}
+	return d.opts.Resolve(name)
+}
+
+func bareModel(id string) string {
+	for _, prefix := range [...]string{"models/", "google/", "gemini/"} {
+		id = strings.TrimPrefix(id, prefix)
+	}
+	return id
+}
+
+// suffix cuts what clients append to a model id to reach what the protocol has
+// no field for, and notes it.
+func (d *decoder) suffix(id string) string {
+	for _, s := range [...]string{":search", "-search-preview", "-search"} {
+		if base, ok := strings.CutSuffix(id, s); ok && (s != "-search" || strings.HasPrefix(id, "gemini-")) {
+			d.suffixSearch = true
+			return base
+		}
+	}
+	if base, inner, ok := strings.Cut(id, "("); ok && strings.HasSuffix(inner, ")") {
+		d.suffixEffort = strings.TrimSuffix(inner, ")")
+		return base
+	}
+	return id
+}
+
+// isModelID is ^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$.
+func isModelID(id string) bool {
+	if id == "" || len(id) > 128 {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i > 0 && (c == '.' || c == '_' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// clip shortens a client's text for an error message.
+func clip(s string) string {
+	if len(s) <= 80 {
+		return s
+	}
+	return strings.ToValidUTF8(s[:80], "") + "…"
+}

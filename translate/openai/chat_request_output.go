@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/schema"
+)
+
+func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }
+
+// output reads what kinds of output are wanted: modalities, audio, image_config.
+func (d *decoder) output() {
+	config := &d.req.Gemini.Config
+	var text, image, audio bool
+	if v := d.in.modalities; v != nil && d.is(v, rawjson.Array, "modalities") {
+		for i, m := range v.Elems() {
+			switch {
+			case m.Is("text"):
+				text = true
+			case m.Is("image"):
+				image = true
+			case m.Is("audio"):
+				audio = true
+			default:
+				d.reject(index("modalities", i, ""), "Unknown modality. Supported are text, image and audio.")
+			}
+		}
+	}
+	if image {
+		config.ResponseModalities = []string{"IMAGE"}
+		if text {
+			config.ResponseModalities = []string{"TEXT", "IMAGE"}
+		}
+	}
+	switch {
+	case audio && !d.family.has(speaks):
+		d.reject("modalities", "%s cannot answer with audio; use a model whose id ends in -tts.", d.req.Target)
+	case d.family.has(speaks): // these models answer nothing else
+		config.ResponseModalities = []string{"AUDIO"}
+		d.audio(d.in.audio)
+	}
+	if v := d.in.imageConfig; v != nil && d.is(v, rawjson.Object, "image_config") && d.family.has(draws) {
+		config.ImageConfig = d.copyKnown(v, imageShape, "image_config")
+	}
+}
+
+// audio reads the voice and the container of spoken answers.
+func (d *decoder) audio(v rawjson.Value) {
+	d.req.AudioFormat = "wav"
+	if v == nil || !d.is(v, rawjson.Object, "audio") {
+		return
+	}
+	if f := v.Get("format"); !f.IsNull() && d.is(f, rawjson.String, "audio.format") {
+		switch d.req.AudioFormat = f.Text(); d.req.AudioFormat {
+		case "wav", "pcm16":
+		default:
+			d.reject("audio.format", "Audio format %q is not supported. Use wav or pcm16.", clip(d.req.AudioFormat))
+		}
+	}
+	voice, param := v.Get("voice"), "audio.voice"
+	if voice.Kind() == rawjson.Object {
+		voice, param = voice.Get("id"), "audio.voice.id"
+	}
+	if voice.IsNull() || !d.is(voice, rawjson.String, param) {
+		return
+	}
+	name, ok := voiceName(voice.Text())
+	if !ok {
+		d.reject(param, "Unknown voice %q. Use a voice of Gemini, such as Kore, or of OpenAI, such as alloy.", clip(voice.Text()))
+	}
+	d.req.Gemini.Config.SpeechConfig = rawjson.Value(`{"voiceConfig":{"prebuiltVoiceConfig":{"voiceName":"` + name + `"}}}`)
+}
+
+// geminiVoices and openAIVoices are the voices of specs/openai.md §17.
+var (
+	geminiVoices = strings.Fields(`Zephyr Puck Charon Kore Fenrir Leda Orus Aoede Callirrhoe Autonoe Enceladus
+		Iapetus Umbriel Algieba Despina Erinome Algenib Rasalgethi Laomedeia Achernar Alnilam Schedar Gacrux
+		Pulcherrima Achird Zubenelgenubi Vindemiatrix Sadachbia Sadaltager Sulafat`)
+	openAIVoices = map[string]string{
+		"alloy": "Kore", "ash": "Orus", "ballad": "Algieba", "cedar": "Charon", "coral": "Aoede", "echo": "Puck",
+		"fable": "Enceladus", "marin": "Leda", "nova": "Zephyr", "onyx": "Alnilam", "sage": "Sulafat",
+		"shimmer": "Despina", "verse": "Fenrir",
+	}
+)
+
+// voiceName returns Gemini's name of a voice.
+func voiceName(name string) (string, bool) {
+	if v, ok := openAIVoices[strings.ToLower(name)]; ok {
+		return v, true
+	}
+	for _, v := range geminiVoices {
+		if strings.EqualFold(v, name) {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// format reads response_format. Source: specs/openai.md §9.1.
+func (d *decoder) format() {
+	v := d.in.responseFormat
+	if v == nil || !d.is(v, rawjson.Object, "response_format") {
+		return
+	}
+	typ := v.Get("type")
+	if typ.IsNull() {
+		d.reject("response_format.type", "Missing required parameter: 'response_format.type'.")
+		return
+	}
+	if !d.is(typ, rawjson.String, "response_format.type") {
+		return
+	}
+	var raw rawjson.Value
+	switch string(typ.Inner()) {
+	case "text":
+		return
+	case "json_object":
+	case "json_schema":
+		js := v.Get("json_schema")
+		if !d.is(js, rawjson.Object, "response_format.json_schema") {
+			return
+		}
+		if raw = js.Get("schema"); raw.IsNull() || raw.Kind() == rawjson.Object && raw.Len() == 0 {
+			raw = nil
+		} else if !d.is(raw, rawjson.Object, "response_format.json_schema.schema") {
+			return
+		}
+	default:
+		d.reject("response_format.type", "Response format %q is not supported. Use text, json_object or json_schema.", clip(typ.Text()))
+		return
+	}
+	d.json(raw)
+}
+
+// json asks for JSON, in the way the model can be asked.
+func (d *decoder) json(raw rawjson.Value) {
+	config := &d.req.Gemini.Config
+	if !d.family.has(jsonMode) {
+		d.reject("response_format", "%s cannot be held to JSON.", d.req.Target)
+		return
+	}
+	d.req.JSONMode = true
+	if len(d.req.Gemini.Tools) > 0 && !d.family.has(jsonWithTools) {
+		if raw != nil {
+			d.system = append(d.system, schemaText(raw))
+		}
+		return
+	}
+	config.ResponseMIMEType = "application/json"
+	if raw == nil {
+		return
+	}
+	convert, to := schema.Light, &config.ResponseJSONSchema
+	if !d.family.has(jsonSchema) {
+		convert, to = schema.Strict, &config.ResponseSchema
+	}
+	out, err := convert(raw)
+	if err != nil {
+		d.reject("response_format.json_schema.schema", "Invalid schema: %v.", err)
+		return
+	}
+	*to = out
+}
+
+// schemaText says in words what models refuse as a setting beside tools.
+func schemaText(raw rawjson.Value) gemini.Part {
+	const head = "Unless you call a function, answer with one JSON value and nothing else. It must follow this JSON Schema:\n"
+	return gemini.Part{Text: rawjson.Quote(head + string(rawjson.Compact(nil, raw)))}
+}

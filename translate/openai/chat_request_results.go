@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// result gives a tool's result to the call it answers, wherever that stands
+// before; of two the later one holds. Without a call the model still gets to
+// know it, as text of the user (§3.7).
+func (d *decoder) result(m *message, key rawjson.Value) {
+	if key != nil && !d.isPart(key, rawjson.String, "tool_call_id") {
+		return
+	}
+	text, media := d.resultContent(m.content)
+	if d.failure != nil {
+		return
+	}
+	if key != nil {
+		key, _ = splitID(key)
+	}
+	ref, ok := d.calls[string(textBytes(key))]
+	if key == nil {
+		ref, ok = d.unanswered()
+	}
+	if !ok {
+		d.user(append(orphan(key, text), media...))
+		return
+	}
+	t := &d.turns[ref.turn]
+	t.answered = true
+	t.calls[ref.call].response, t.calls[ref.call].media = response(text), media
+}
+
+// unanswered finds the call a result without id must be meant for.
+func (d *decoder) unanswered() (callRef, bool) {
+	for i := len(d.turns) - 1; i >= 0; i-- {
+		for j := range d.turns[i].calls {
+			if d.turns[i].calls[j].response == nil {
+				return callRef{i, j}, true
+			}
+		}
+		if len(d.turns[i].calls) > 0 {
+			break
+		}
+	}
+	return callRef{}, false
+}
+
+// resultContent reads the content of a tool message: a value, and media.
+func (d *decoder) resultContent(v rawjson.Value) (rawjson.Value, []gemini.Part) {
+	switch v.Kind() {
+	case rawjson.Missing, rawjson.Null:
+		return rawjson.Value(`""`), nil
+	case rawjson.String, rawjson.Object:
+		return v, nil
+	case rawjson.Array:
+	default:
+		d.isPart(v, rawjson.String, "content")
+		return nil, nil
+	}
+	parts := d.parts(nil, v, false)
+	d.part = -1
+	text := []byte{'"'}
+	media := parts[:0]
+	for _, p := range parts {
+		if p.Text != nil {
+			text = append(text, p.Text.Inner()...)
+		} else {
+			media = append(media, p)
+		}
+	}
+	return append(text, '"'), media
+}
+
+// response makes the object that Gemini wants of a result (§3.5). The name
+// output is the documented one.
+func response(v rawjson.Value) rawjson.Value {
+	if v.Kind() == rawjson.Object {
+		return structSafe(v)
+	}
+	if opens(v.Inner()) {
+		if parsed, err := rawjson.Parse(bytes.TrimSpace(textBytes(v))); err == nil {
+			switch parsed.Kind() {
+			case rawjson.Object:
+				return structSafe(parsed)
+			case rawjson.Array:
+				return wrap("output", structSafe(parsed))
+			}
+		}
+	}
+	return wrap("output", v)
+}
+
+// opens reports whether the text inside a JSON string may begin an object or an
+// array, so that most results need not be parsed.
+func opens(inner []byte) bool {
+	for i := 0; i < len(inner); i++ {
+		switch inner[i] {
+		case ' ':
+		case '{', '[':
+			return true
+		case '\\': // an escaped space, or an escaped bracket from a careful encoder
+			if i++; i < len(inner) && inner[i] == 'u' {
+				return true
+			}
+			if i >= len(inner) || bytes.IndexByte([]byte("nrt"), inner[i]) < 0 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+func orphan(id, v rawjson.Value) []gemini.Part {
+	text := append([]byte(`"[tool result `), id.Inner()...)
+	text = append(text, "]: "...)
+	if v.Kind() == rawjson.Object {
+		text = rawjson.AppendEscaped(text, string(v))
+	} else {
+		text = append(text, v.Inner()...)
+	}
+	return []gemini.Part{{Text: append(text, '"')}}
+}
+
+// structSafe returns v with integers beyond ±2^53 as strings: Google reads
+// arguments and results as protobuf Structs, whose numbers are doubles, and
+// would round an id. v itself is returned where there are none.
+func structSafe(v rawjson.Value) rawjson.Value {
+	const digits = 16 // 2^53 has as many
+	var out []byte
+	copied := 0
+	for i := 0; i < len(v); {
+		switch c := v[i]; {
+		case c == '"':
+			i = stringEnd(v, i)
+		case c == '-' || '0' <= c && c <= '9':
+			end, whole := i+1, true
+			for end < len(v) && bytes.IndexByte([]byte("0123456789+-.eE"), v[end]) >= 0 {
+				whole = whole && '0' <= v[end] && v[end] <= '9'
+				end++
+			}
+			if whole && end-i >= digits && beyondDouble(v[i:end]) {
+				out = append(append(out, v[copied:i]...), '"')
+				out = append(append(out, v[i:end]...), '"')
+				copied = end
+			}
+			i = end
+		default:
+			i++
+		}
+	}
+	if out == nil {
+		return v
+	}
+	return append(out, v[copied:]...)
+}
+
+func stringEnd(v []byte, i int) int {
+	for i++; i < len(v); i++ {
+		switch v[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(v)
+}
+
+func beyondDouble(n []byte) bool {
+	i, err := strconv.ParseInt(string(n), 10, 64)
+	return err != nil || i > 1<<53 || i < -1<<53
+}

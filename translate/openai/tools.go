@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/schema"
+)
+
+// customSchema is what a custom tool becomes: a function of one text.
+const customSchema = `{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}`
+
+// tools reads tools or the deprecated functions: first all names, so that
+// invented ones cannot clash, then the declarations.
+// Source: specs/openai.md §5.1 and §5.2.
+func (d *decoder) tools() {
+	tools, param := d.in.tools, "tools"
+	if tools == nil && d.in.functions != nil {
+		tools, param = d.in.functions, "functions"
+		d.req.LegacyFunctions = true
+	}
+	if tools == nil || !d.is(tools, rawjson.Array, param) {
+		return
+	}
+	var list []tool
+	for i, v := range tools.Elems() {
+		if i >= maxTools {
+			d.reject(param, "At most %d tools are supported.", maxTools)
+		}
+		t := d.tool(v, param, i)
+		if d.failure != nil {
+			return
+		}
+		if t.name != "" {
+			list = append(list, t)
+		}
+	}
+	if len(list) == 0 {
+		return
+	}
+	if len(list) > maxFunctions {
+		d.reject(param, "At most %d functions are supported.", maxFunctions)
+		return
+	}
+	if !d.family.has(functions) {
+		d.reject(param, "%s does not support functions.", d.req.Target)
+		return
+	}
+	declarations := make([]gemini.FunctionDeclaration, 0, len(list))
+	for _, t := range list {
+		declarations = append(declarations, d.declaration(t))
+	}
+	d.functions = declarations
+}
+
+// tool is one function tool of the client.
+type tool struct {
+	name                    string
+	description, parameters rawjson.Value
+	path                    string
+}
+
+// tool reads one tool. Built-in tools are noted, not returned.
+func (d *decoder) tool(v rawjson.Value, param string, i int) (t tool) {
+	if v.Kind() != rawjson.Object {
+		d.is(v, rawjson.Object, index(param, i, ""))
+		return t
+	}
+	if d.req.LegacyFunctions {
+		return d.function(v, index(param, i, ""))
+	}
+	typ := v.Get("type")
+	if !typ.IsNull() && typ.Kind() != rawjson.String {
+		d.is(typ, rawjson.String, index(param, i, ".type"))
+		return t
+	}
+	switch word := string(typ.Inner()); word {
+	case "function", "custom":
+		f, path := v.Get(word), index(param, i, "."+word)
+		if f.IsNull() && v.Get("name").Kind() == rawjson.String {
+			f, path = v, index(param, i, "") // flat, as the Responses API writes it
+		}
+		if !d.is(f, rawjson.Object, path) {
+			return t
+		}
+		if word == "custom" {
+			return d.custom(f, path)
+		}
+		return d.function(f, path)
+	case "web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11":
+		d.builtIn("googleSearch", nil, index(param, i, ""))
+	case "code_interpreter":
+		d.builtIn("codeExecution", nil, index(param, i, ""))
+	case "image_generation":
+		if !d.family.has(draws) {
+			d.reject(index(param, i, ".type"), "%s cannot generate images; use a model whose id contains -image.", d.req.Target)
+			return t
+		}
+		if d.req.Gemini.Config.ResponseModalities == nil {
+			d.req.Gemini.Config.ResponseModalities = []string{"TEXT", "IMAGE"}
+		}
+	default:
+		if d.nativeTool(v, index(param, i, "")) || d.failure != nil {
+			return t
+		}
+		if typ.IsNull() {
+			d.reject(index(param, i, ".type"), "Missing required parameter: '%s'.", index(param, i, ".type"))
+			return t
+		}
+		d.reject(index(param, i, ".type"), "Tools of type %q are not supported. Supported are function, custom, web_search and code_interpreter.", clip(word))
+	}
+	return t
+}
+
+// function reads a function tool. Without parameters and with the name of a
+// built-in tool it means that tool (§5.6).
+func (d *decoder) function(v rawjson.Value, path string) (t tool) {
+	var strictly rawjson.Value
+	var name rawjson.Value
+	for k, m := range v.Members() {
+		if m.IsNull() {
+			continue
+		}
+		switch string(k.Inner()) {
+		case "name":
+			name = m
+		case "description":
+			t.description = m
+		case "parameters":
+			t.parameters = m
+		case "strict":
+			strictly = m
+		}
+	}
+	t.path = path
+	if !d.is(name, rawjson.String, path+".name") {
+		return t
+	}
+	t.name = name.Text()
+	if t.name == "" {
+		d.reject(path+".name", "A function must have a name.")
+		return t
+	}
+	if t.description != nil && !d.is(t.description, rawjson.String, path+".description") {
+		return t
+	}
+	if strictly != nil && d.is(strictly, rawjson.Bool, path+".strict") && strictly.IsTrue() {
+		d.strict = true
+	}
+	if native := nativeName(t.name); native != "" && schema.IsEmpty(t.parameters) {
+		d.builtIn(native, nil, path)
+		return tool{}
+	}
+	if !d.req.names.declare(t.name) {
+		d.reject(path+".name", "The function name %q is used twice.", clip(t.name))
+	}
+	return t
+}
+
+// custom reads a custom tool, which takes free text. A grammar cannot be
+// enforced; the description asks for it.
+func (d *decoder) custom(v rawjson.Value, path string) (t tool) {
+	name, description := v.Get("name"), v.Get("description")
+	if !d.is(name, rawjson.String, path+".name") || !description.IsNull() && !d.is(description, rawjson.String, path+".description") {
+		return t
+	}
+	t = tool{name: name.Text(), parameters: rawjson.Value(customSchema), path: path}
+	if t.name == "" || !d.req.names.declare(t.name) {
+		d.reject(path+".name", "The name of a custom tool must be there and unique.")
+		return t
+	}
+	if d.req.names.custom == nil {
+		d.req.names.custom = map[string]bool{}
+	}
+	d.req.names.custom[t.name] = true
+	if !description.IsNull() {
+		t.description = description
+	}
+	format := v.Get("format")
+	grammar := format.Get("grammar").Get("definition")
+	if grammar.IsNull() {
+		grammar = format.Get("definition")
+	}
+	if grammar.Kind() == rawjson.String {
+		text := t.description.Text()
+		if text != "" {
+			text += "\n\n"
+		}
+		t.description = rawjson.Quote(text + "The input must follow this grammar:\n" + grammar.Text())
+	}
+	return t
+}
+
+// declaration converts one function tool.
+func (d *decoder) declaration(t tool) gemini.FunctionDeclaration {
+	f := gemini.FunctionDeclaration{Name: d.req.names.gemini(t.name)}
+	if !t.description.IsEmptyString() {
+		f.Description = t.description
+	}
+	if schema.IsEmpty(t.parameters) {
+		return f
+	}
+	path := t.path + ".parameters"
+	if !d.is(t.parameters, rawjson.Object, path) {
+		return f
+	}
+	out, err := schema.Light(t.parameters)
+	if err == nil && !schema.IsObject(out) {
+		d.reject(path, "The parameters of a function must be a schema of type object.")
+		return f
+	}
+	if schema.IsEmpty(out) {
+		return f
+	}
+	if f.JSONSchema = out; err == nil && !d.family.has(jsonSchema) {
+		f.JSONSchema = nil
+		f.Schema, err = schema.Strict(t.parameters)
+	}
+	if err != nil {
+		d.reject(path, "Invalid schema of function %q: %v.", clip(t.name), err)
+	}
+	return f
+}
+
+// nativeName returns Gemini's name of a built-in tool in either spelling.
+func nativeName(s string) string {
+	switch s {
+	case "googleSearch", "google_search":
+		return "googleSearch"
+	case "codeExecution", "code_execution":
+		return "codeExecution"
+	case "urlContext", "url_context":
+		return "urlContext"
+	case "googleMaps", "google_maps":
+		return "googleMaps"
+	}
+	return ""
+}
+
+// nativeTool reads a tool as Gemini's API writes it: {"googleSearch":{}}, with
+// no type or with that name as type.
+func (d *decoder) nativeTool(v rawjson.Value, path string) bool {
+	typ := v.Get("type")
+	for k, m := range v.Members() {
+		name := nativeName(string(k.Inner()))
+		if name == "" || !typ.IsNull() && nativeName(typ.Text()) != name {
+			continue
+		}
+		var options rawjson.Value
+		switch {
+		case m.IsNull():
+		case name == "googleSearch":
+			options = d.copyKnown(m, searchShape, path+"."+k.Text())
+		case name == "googleMaps":
+			options = d.copyKnown(m, mapsShape, path+"."+k.Text())
+		default:
+			d.is(m, rawjson.Object, path+"."+k.Text())
+		}
+		d.builtIn(name, options, path)
+		return true
+	}
+	if name := nativeName(typ.Text()); name != "" {
+		d.builtIn(name, nil, path)
+		return true
+	}
+	return false
+}
+
+// builtIn notes a built-in tool that the client asked for.
+func (d *decoder) builtIn(name string, options rawjson.Value, path string) {
+	for i := range d.builtIns {
+		if d.builtIns[i].BuiltIn == name {
+			if options != nil {
+				d.builtIns[i].Options = options
+			}
+			return
+		}
+	}
+	if d.builtInPath == "" {
+		d.builtInPath = path
+	}
+	d.builtIns = append(d.builtIns, gemini.Tool{BuiltIn: name, Options: options})
+}
+
+// search reads the other ways to ask for a web search.
+func (d *decoder) search() {
+	if v := d.in.webSearchOptions; v != nil && d.is(v, rawjson.Object, "web_search_options") {
+		d.builtIn("googleSearch", nil, "web_search_options")
+	}
+}
+
+// combine puts built-in tools and functions together where the model takes both
+// (§5.5).
+func (d *decoder) combine() {
+	g := &d.req.Gemini
+	if d.suffixSearch && (len(d.functions) == 0 || d.family.has(mixedTools)) {
+		d.builtIn("googleSearch", nil, "model")
+	}
+	if len(d.builtIns) > 0 && len(d.functions) > 0 {
+		if !d.family.has(mixedTools) {
+			d.reject(d.builtInPath, "%s cannot use built-in tools and functions in one request.", d.req.Target)
+			return
+		}
+		g.ToolConfig.ServerSide = true
+		if g.ToolConfig.Mode == "" {
+			g.ToolConfig.Mode = "VALIDATED"
+		}
+	}
+	g.Tools = d.builtIns
+	if len(d.functions) > 0 {
+		g.Tools = append(g.Tools, gemini.Tool{Functions: d.functions})
+	}
+}
