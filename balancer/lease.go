@@ -2,7 +2,13 @@
 
 package balancer
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+)
 
 // Want is what a request needs of a key. The zero value takes any key at once.
 type Want struct {
@@ -14,25 +20,82 @@ type Want struct {
 	Wait     time.Duration // how long to wait for a recovery; 0 not at all
 }
 
-// Tried is what one request has used. Its zero value is ready.
-type Tried struct{}
+// Lease is the right to one attempt with one key. It counts as in flight until
+// [Lease.Done]. No verb of fmt prints the secret.
+type Lease struct {
+	pool  *Pool
+	entry *entry
+	lane  *lane
+	model string
+	tried *Tried
+	began time.Time
+	done  atomic.Bool
+}
 
-// Lease is the right to one attempt with one key.
-type Lease struct{}
+// Lease returns the right to one attempt with a key that may be used now. Where
+// all rest, it waits up to w.Wait if one is back by then, in the order of
+// arrival. Its error is an [*Unavailable], or ctx's if that ends first. Every
+// lease must be Done.
+func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	now := p.now()
+	if p.nextRest.Load() <= now.UnixNano() && p.mu.TryLock() {
+		p.advance(now, restsPerPick)
+		p.unlock()
+	}
+	l := p.lane(w.Model, w.Tags, w.PaidOnly)
+	// Whoever can wait stands behind those who do already.
+	if l.waiting.Load() == 0 || w.Wait <= 0 {
+		if e := p.pick(l, w.Tried, now); e != nil {
+			return p.grant(e, l, w.Model, w.Tried, now), nil
+		}
+	}
+	return p.await(ctx, w, l, now)
+}
+
+// grant makes the lease.
+func (p *Pool) grant(e *entry, l *lane, model string, tried *Tried, now time.Time) *Lease {
+	e.inFlight.Add(1)
+	p.inFlight.Add(1)
+	tried.add(e)
+	return &Lease{pool: p, entry: e, lane: l, model: model, tried: tried, began: now}
+}
 
 // Secret returns the Gemini key. It is the only way to it.
-func (l *Lease) Secret() string { return "" }
+func (l *Lease) Secret() string { return *l.entry.secret }
 
 // KeyID returns the key's public handle.
-func (l *Lease) KeyID() string { return "" }
+func (l *Lease) KeyID() string { return l.entry.id }
 
 // Project returns the key's project; for a key with a project of its own, the
 // key's id.
-func (l *Lease) Project() string { return "" }
+func (l *Lease) Project() string { return l.entry.live.Load().project.id }
 
 // Proxy returns the URL of the key's egress route, "" for the default one.
-func (l *Lease) Proxy() string { return "" }
+func (l *Lease) Proxy() string { return l.entry.spec.Load().proxy }
+
+// Format implements [fmt.Formatter] for all verbs: a lease is printed as the
+// id of its key.
+func (l *Lease) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "{lease of "+l.entry.id+"}")
+}
 
 // Done ends the lease and applies the attempt's outcome to the pool. Exactly
-// the first call counts.
-func (l *Lease) Done(o Outcome) {}
+// the first call counts. It does no I/O: what must be kept is handed to
+// [Pool.Run].
+func (l *Lease) Done(o Outcome) {
+	if !l.done.CompareAndSwap(false, true) {
+		return
+	}
+	l.entry.inFlight.Add(-1)
+	l.pool.inFlight.Add(-1)
+	l.tried.end(o)
+	switch {
+	case o.Verdict == OK:
+		l.pool.succeeded(l)
+	case o.Blame != ScopeNone || o.State != "" || o.Consumer != "":
+		l.pool.blame(l, o)
+	}
+}

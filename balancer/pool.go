@@ -1,14 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package balancer decides which Gemini key serves a request next. It knows
+// each key's state and what rests: a model in a project whose quota is used up,
+// a project without money, a key, a model without capacity, an egress route.
+//
+// [Pool.Lease] hands out the right to one attempt, [Lease.Done] takes back how
+// it ended. Everything learnt that way outlives a restart through the store.
+// The package calls neither Google nor a log; [Observer] hears what operators
+// should know.
+//
+// A pick reads atomics only: a bitmap of the keys that may be used at all, one
+// per model of those that rest for it, and a cursor per kind of request. What
+// changes any of them runs under one mutex, Pool.mu, which is never held across
+// I/O. Rests end lazily: the first pick after a deadline sets the bits back,
+// and a timer does it while requests wait.
 package balancer
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
+
+// defaultQueue is how many requests may wait for a recovery at once.
+const defaultQueue = 1000
 
 // Options is what a pool works with.
 type Options struct {
@@ -20,46 +42,148 @@ type Options struct {
 	MaxQueue int              // requests that may wait at once; 0 means 1,000
 }
 
-// Pool is the pool of Gemini keys. All methods are safe for concurrent use.
-type Pool struct{}
+// Pool is the pool of Gemini keys. All methods are safe for concurrent use. No
+// verb of fmt prints what is in it.
+type Pool struct {
+	store    store.Store
+	sealer   *store.Sealer
+	now      func() time.Time
+	observer Observer
+	maxQueue int
 
-var errSoon = errors.New("balancer: not there yet")
+	// Read by picks without a lock.
+	slots    atomic.Pointer[[]atomic.Pointer[entry]]
+	open     bitmap // keys that may be used, as far as no model is involved
+	models   atomic.Pointer[map[string]*model]
+	strategy atomic.Pointer[strategy]
+	nextRest atomic.Int64  // deadline at the top of restHeap in Unix ns; never for none
+	gains    atomic.Uint64 // changes by which a key may have become a candidate of any lane
+	inFlight atomic.Int64
+	waiting  atomic.Int32
 
-// Open loads the keys and what is known of them.
-func Open(o Options) (*Pool, error) { return &Pool{}, nil }
+	// writeMu orders writes to the store as the changes in memory. It is taken
+	// before mu and held across I/O.
+	writeMu sync.Mutex
+	urgent  chan struct{} // wakes Run; capacity 1
+	durable atomic.Bool   // the next flush must reach the disk
 
-// Add adds keys.
-func (p *Pool) Add(ctx context.Context, keys []NewKey) ([]AddResult, error) { return nil, errSoon }
+	mu          sync.Mutex
+	version     uint64 // of all below, as far as a census depends on it
+	byID        map[string]*entry
+	free        []int              // slots of deleted keys
+	used        int                // slots ever given out
+	orphans     map[string]*record // states of ids that are in no set now
+	projects    map[string]*project
+	orphanRests map[string]*restRecord // key-wide rests of such ids
+	tags        map[string]*bitmap
+	paid        bitmap
+	routes      map[string]*rest // by proxy
+	counts      map[State]int
+	restHeap    restHeap
+	resting     int // rests in force
+	dirtyKeys   []*entry
+	dirtyRests  []*rest
+	changes     []StateChange // to be told after mu is released
+	queue       []*waiter
+	tickets     uint64
+	swept       time.Time   // when models were last swept
+	timer       *time.Timer // serves the queue; nil before the first waiter
+}
 
-// Delete removes a key.
-func (p *Pool) Delete(ctx context.Context, id string) error { return errSoon }
+// Open loads the keys of the store and what is known of them. A secret that
+// does not open is an error, because nothing but a wrong master key explains it.
+func Open(o Options) (*Pool, error) {
+	if o.Store == nil || o.Sealer == nil {
+		return nil, errors.New("balancer: Options.Store and Options.Sealer must be given")
+	}
+	p := &Pool{
+		store: o.Store, sealer: o.Sealer, now: o.Now, observer: o.Observer, maxQueue: o.MaxQueue,
+		urgent:      make(chan struct{}, 1),
+		byID:        map[string]*entry{},
+		orphans:     map[string]*record{},
+		orphanRests: map[string]*restRecord{},
+		projects:    map[string]*project{},
+		tags:        map[string]*bitmap{},
+		routes:      map[string]*rest{},
+		counts:      map[State]int{},
+	}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	if p.maxQueue == 0 {
+		p.maxQueue = defaultQueue
+	}
+	p.slots.Store(&[]atomic.Pointer[entry]{})
+	p.models.Store(&map[string]*model{})
+	p.nextRest.Store(never)
+	p.gains.Store(1) // no lane has noted anything
+	if err := p.SetStrategy(o.Strategy); err != nil {
+		return nil, err
+	}
+	if err := p.load(); err != nil {
+		return nil, fmt.Errorf("loading the Gemini keys: %w", err)
+	}
+	return p, nil
+}
 
-// Declare replaces the keys of the running configuration.
-func (p *Pool) Declare(keys []NewKey) {}
+// Format implements [fmt.Formatter] for all verbs: a pool is printed as its size.
+func (p *Pool) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, fmt.Sprintf("{Gemini key pool, %d keys}", p.Stats().Keys))
+}
 
-// Get returns a key.
-func (p *Pool) Get(id string) (Key, bool) { return Key{}, false }
+// Get returns the key with this id.
+func (p *Pool) Get(id string) (Key, bool) {
+	p.mu.Lock()
+	e := p.byID[id]
+	p.mu.Unlock()
+	if e == nil {
+		return Key{}, false
+	}
+	return e.key(), true
+}
 
-// List returns a page of keys.
-func (p *Pool) List(q Query) (page []Key, total int, counts map[State]int) { return nil, 0, nil }
+// Stats returns a summary. It costs the same for every size of pool.
+func (p *Pool) Stats() PoolStats {
+	now := p.now()
+	p.lock()
+	defer p.unlock()
+	p.advance(now, restsPerPick)
+	return PoolStats{
+		Keys: len(p.byID), Usable: p.counts[StateActive] + p.counts[StateUntested], States: maps.Clone(p.counts),
+		Resting: p.resting, Waiting: len(p.queue), InFlight: int(p.inFlight.Load()),
+	}
+}
 
-// SetState changes a key's state.
-func (p *Pool) SetState(ctx context.Context, id string, s State, reason string) error { return errSoon }
+// lock begins a change. Every change ends with unlock.
+func (p *Pool) lock() { p.mu.Lock() }
 
-// Rests returns rests in force.
-func (p *Pool) Rests(limit int) []Rest { return nil }
+// unlock ends a change and tells the observer what came of it.
+func (p *Pool) unlock() {
+	changes := p.changes
+	p.changes = nil
+	p.mu.Unlock()
+	if p.observer == nil {
+		return
+	}
+	for _, c := range changes {
+		p.observer.StateChanged(c)
+	}
+}
 
-// SetStrategy changes the strategy.
-func (p *Pool) SetStrategy(name string) error { return nil }
-
-// Stats returns a summary.
-func (p *Pool) Stats() PoolStats { return PoolStats{} }
-
-// Lease returns the right to one attempt.
-func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) { return nil, errSoon }
-
-// Flush writes what changed.
-func (p *Pool) Flush() error { return nil }
-
-// Run flushes until ctx ends.
-func (p *Pool) Run(ctx context.Context) {}
+// Run writes what changed, at most 500 ms after it did and at once for a dead
+// key. It returns when ctx ends, after a last flush. Errors of the store are
+// kept for the next round; [Pool.Flush] returns them.
+func (p *Pool) Run(ctx context.Context) {
+	ticker := time.NewTicker(flushEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			_ = p.Flush()
+			return
+		case <-ticker.C:
+		case <-p.urgent:
+		}
+		_ = p.Flush()
+	}
+}

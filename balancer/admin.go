@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store"
+)
+
+// Add adds keys to the store and the pool. What it reports as added is on disk;
+// it takes part only then. results has one item per key, in order; a duplicate
+// or a malformed key is told there and stops no other. The error is the store's,
+// or ctx's: then the items without a Key were not added.
+func (p *Pool) Add(ctx context.Context, keys []NewKey) ([]AddResult, error) {
+	p.writeMu.Lock()
+	defer p.writeMu.Unlock()
+	results := make([]AddResult, len(keys))
+	now := p.now()
+	for start := 0; start < len(keys); {
+		if err := ctx.Err(); err != nil {
+			unadded(results[start:], err)
+			return results, err
+		}
+		end, err := p.addSome(keys, results, start, now)
+		if err != nil {
+			err = fmt.Errorf("keeping Gemini keys: %w", err)
+			unadded(results[start:], err)
+			return results, err
+		}
+		start = end
+	}
+	return results, nil
+}
+
+// unadded gives err to the items that nothing else was told of.
+func unadded(results []AddResult, err error) {
+	for i := range results {
+		if r := &results[i]; r.Err == nil && r.Key.ID == "" {
+			r.Err, r.Duplicate = err, false
+		}
+	}
+}
+
+// addSome adds keys from start on, as many as one write takes, and returns the
+// index behind them.
+func (p *Pool) addSome(keys []NewKey, results []AddResult, start int, now time.Time) (int, error) {
+	var ops []store.Op
+	var added []int
+	first := map[string]int{}
+	size, i := 0, start
+	for ; i < len(keys) && len(ops) < batchOps && size < batchBytes; i++ {
+		k, r := clean(keys[i]), &results[i]
+		if r.Err = k.validate(); r.Err != nil {
+			continue
+		}
+		id := KeyID(k.Secret)
+		if _, twice := first[id]; twice {
+			r.Duplicate = true
+			continue
+		}
+		p.mu.Lock()
+		have := p.byID[id]
+		p.mu.Unlock()
+		if have != nil {
+			if *have.secret != k.Secret {
+				r.Err = fmt.Errorf("%s: another key in the pool has the same id", id)
+				continue
+			}
+			r.Key, r.Duplicate = have.key(), true
+			continue
+		}
+		op := p.keyOp(id, k, now)
+		size += len(op.Key) + len(op.Value)
+		first[id] = i
+		ops, added = append(ops, op), append(added, i)
+	}
+	if len(ops) == 0 {
+		return i, nil
+	}
+	if err := p.store.Write(store.Batch{Ops: ops, Sync: true}); err != nil {
+		for _, at := range added {
+			results[at] = AddResult{}
+		}
+		return i, err
+	}
+	p.lock()
+	defer p.unlock()
+	for _, at := range added {
+		k := clean(keys[at])
+		id := KeyID(k.Secret)
+		e := p.enlist(id, k.Secret, now)
+		e.stored = newSpec(k, SourceStore, now)
+		p.publish(e, now)
+		results[at].Key = e.key()
+	}
+	for j := start; j < i; j++ {
+		if r := &results[j]; r.Duplicate && r.Key.ID == "" {
+			r.Key = p.byID[KeyID(clean(keys[j]).Secret)].key()
+		}
+	}
+	p.serve(now)
+	return i, nil
+}
+
+// clean removes what pasting brings along.
+func clean(k NewKey) NewKey {
+	k.Secret, k.Name, k.Project = strings.TrimSpace(k.Secret), strings.TrimSpace(k.Name), strings.TrimSpace(k.Project)
+	return k
+}
+
+func newSpec(k NewKey, source string, created time.Time) *spec {
+	tags := slices.Clone(k.Tags)
+	slices.Sort(tags)
+	return &spec{
+		name: k.Name, project: k.Project, proxy: k.Proxy, tags: slices.Compact(tags), paid: k.Paid, source: source, created: created,
+	}
+}
+
+// Delete removes a key for good, with what was learnt of its state. It is on
+// disk when Delete returns; leases that are under way end as they would. It
+// returns [ErrNotFound], [ErrReadOnly] for a declared key, or an error of the
+// store.
+func (p *Pool) Delete(ctx context.Context, id string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.writeMu.Lock()
+	defer p.writeMu.Unlock()
+	p.mu.Lock()
+	e := p.byID[id]
+	declared := e != nil && e.declared != nil
+	p.mu.Unlock()
+	if e == nil {
+		return fmt.Errorf("%s: %w", id, ErrNotFound)
+	}
+	if declared {
+		return fmt.Errorf("%s: %w", id, ErrReadOnly)
+	}
+	err := p.store.Write(store.Batch{Sync: true, Ops: []store.Op{{Key: keyPrefix + id}, {Key: statePrefix + id}}})
+	if err != nil {
+		return fmt.Errorf("%s: deleting the key: %w", id, err)
+	}
+	p.lock()
+	defer p.unlock()
+	if e.stored = nil; e.declared == nil {
+		p.dismiss(e)
+	}
+	p.serve(p.now())
+	return nil
+}
+
+// Declare makes keys the set that the running configuration declares, in place
+// of the set declared before. Nothing of it is stored but what is learnt of the
+// keys' state, by id: a key that stays keeps it, one that returns gets it back.
+// Malformed keys are left out; [NewKey.Check] tells them beforehand.
+func (p *Pool) Declare(keys []NewKey) {
+	p.writeMu.Lock()
+	defer p.writeMu.Unlock()
+	now := p.now()
+	p.lock()
+	defer p.unlock()
+	declared := map[string]bool{}
+	for _, k := range keys {
+		k = clean(k)
+		id := KeyID(k.Secret)
+		if k.validate() != nil || declared[id] {
+			continue
+		}
+		e := p.byID[id]
+		if e == nil {
+			e = p.enlist(id, k.Secret, now)
+		}
+		if *e.secret != k.Secret {
+			continue
+		}
+		created := now
+		if s := e.spec.Load(); s != nil {
+			created = s.created
+		}
+		declared[id] = true
+		e.declared = newSpec(k, SourceConfig, created)
+		p.publish(e, now)
+	}
+	for id, e := range p.byID {
+		if e.declared == nil || declared[id] {
+			continue
+		}
+		if e.declared = nil; e.stored != nil {
+			p.publish(e, now)
+			continue
+		}
+		p.orphans[id] = recordOf(e.live.Load())
+		if e.rest.holds() {
+			p.orphanRests[id] = e.rest.record()
+		}
+		p.dismiss(e)
+	}
+	p.serve(now)
+}
+
+// Check reports what is wrong with a key, or nil. The error does not tell the
+// secret.
+func (k NewKey) Check() error { return clean(k).validate() }
+
+// errNoSpec is a bug: a key must come from somewhere.
+var errNoSpec = errors.New("balancer: key without a source")
+
+// enlist makes an entry and gives it a slot. It takes part once it is published.
+// Under p.mu.
+func (p *Pool) enlist(id, secret string, now time.Time) *entry {
+	e := &entry{id: id, secret: &secret}
+	l := &live{state: StateUntested, since: now}
+	if o := p.orphans[id]; o != nil {
+		l = o.live()
+		delete(p.orphans, id)
+	}
+	e.live.Store(l)
+	p.counts[l.state]++
+	p.byID[id] = e
+	if n := len(p.free); n > 0 {
+		e.slot, p.free = p.free[n-1], p.free[:n-1]
+		return e
+	}
+	e.slot = p.used
+	p.used++
+	slots := *p.slots.Load()
+	if e.slot >= len(slots) {
+		// Whole words of 64, so that no bit of a word is behind the slots.
+		grown := make([]atomic.Pointer[entry], max(64, len(slots)*2))
+		for i := range slots {
+			grown[i].Store(slots[i].Load())
+		}
+		p.slots.Store(&grown)
+	}
+	return e
+}
+
+// publish makes what is said of e valid. Under p.mu.
+func (p *Pool) publish(e *entry, now time.Time) {
+	s := e.declared
+	if s == nil {
+		s = e.stored
+	}
+	if s == nil {
+		panic(errNoSpec)
+	}
+	if old := e.spec.Load(); old != nil {
+		for _, t := range old.tags {
+			p.tag(t).set(e.slot, false)
+		}
+	}
+	e.spec.Store(s)
+	for _, t := range s.tags {
+		p.tag(t).set(e.slot, true)
+	}
+	p.paid.set(e.slot, s.paid)
+	p.gains.Add(1)
+	(*p.slots.Load())[e.slot].Store(e)
+	p.version++
+	p.regroup(e, now)
+	p.refresh(e)
+	if r := p.orphanRests[e.id]; r != nil {
+		delete(p.orphanRests, e.id)
+		p.restore(r, now)
+	}
+}
+
+// dismiss takes e out of the pool. Under p.mu.
+func (p *Pool) dismiss(e *entry) {
+	e.gone = true
+	p.refresh(e)
+	if r := e.rest; r != nil {
+		p.forget(r)
+	}
+	l := e.live.Load()
+	for _, m := range *p.models.Load() {
+		m.block(e.slot, false)
+	}
+	for _, t := range e.spec.Load().tags {
+		p.tag(t).set(e.slot, false)
+	}
+	p.paid.set(e.slot, false)
+	l.project.keys = slices.DeleteFunc(l.project.keys, func(k *entry) bool { return k == e })
+	p.dropIfUnused(l.project)
+	(*p.slots.Load())[e.slot].Store(nil)
+	p.free = append(p.free, e.slot)
+	delete(p.byID, e.id)
+	p.counts[l.state]--
+	p.version++
+}

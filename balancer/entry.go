@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// entry is a key in the pool. What is not atomic and not fixed at birth is
+// guarded by Pool.mu.
+type entry struct {
+	id     string
+	secret *string // behind a pointer, so that no %+v of a struct around it prints it
+	slot   int
+
+	spec     atomic.Pointer[spec]
+	live     atomic.Pointer[live]
+	inFlight atomic.Int32
+
+	declared *spec // from the configuration; goes before stored
+	stored   *spec // from the store
+	rest     *rest // key-wide
+	gone     bool  // no longer in the pool; leases may still point here
+	dirty    bool  // in Pool.dirtyKeys
+}
+
+// spec is what an operator says of a key. It never changes once published.
+type spec struct {
+	name, project, proxy string
+	tags                 []string
+	paid                 bool
+	source               string
+	created              time.Time
+}
+
+// live is what the pool has learnt of a key. It never changes once published.
+type live struct {
+	state    State
+	reason   string
+	since    time.Time
+	consumer string // project number that Google revealed, "" for unknown
+	project  *project
+}
+
+// project is what shares quota. Guarded by Pool.mu.
+type project struct {
+	id   string // the operator's name, "projects/<number>", or the only key's id
+	keys []*entry
+	rest *rest // project-wide
+
+	models int // rests for single models
+}
+
+// leasable reports whether keys in this state are given out.
+func (s State) leasable() bool { return s == StateUntested || s == StateActive }
+
+// valid reports whether s is a state at all.
+func (s State) valid() bool { return slices.Contains(States, s) }
+
+// States are all states, those that are leased first.
+var States = []State{
+	StateActive, StateUntested, StateInvalid, StateLeaked, StateSuspended, StateMisconfigured, StateDisabled,
+}
+
+// projectID names the project of a key.
+func projectID(id string, s *spec, consumer string) string {
+	switch {
+	case s.project != "":
+		return s.project
+	case consumer != "":
+		return "projects/" + consumer
+	}
+	return id
+}
+
+// key is the entry as operators see it.
+func (e *entry) key() Key {
+	s, l := e.spec.Load(), e.live.Load()
+	k := Key{
+		ID: e.id, Name: s.name, Tags: slices.Clone(s.tags), Paid: s.paid, Proxy: s.proxy, Source: s.source, Created: s.created,
+		State: l.state, StateReason: l.reason, StateSince: l.since, InFlight: int(e.inFlight.Load()),
+	}
+	if k.Project = s.project; k.Project == "" && l.consumer != "" {
+		k.Project = projectID(e.id, s, l.consumer)
+	}
+	return k
+}
+
+// matches reports whether text, in lower case, is part of what identifies the key.
+func (e *entry) matches(text string) bool {
+	s := e.spec.Load()
+	if strings.Contains(e.id, text) || contains(s.name, text) || contains(s.project, text) {
+		return true
+	}
+	if c := e.live.Load().consumer; c != "" && strings.Contains("projects/"+c, text) {
+		return true
+	}
+	return slices.ContainsFunc(s.tags, func(t string) bool { return contains(t, text) })
+}
+
+func contains(s, lower string) bool {
+	return len(s) >= len(lower) && strings.Contains(strings.ToLower(s), lower)
+}

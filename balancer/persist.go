@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store"
+)
+
+// What the pool keeps in the store.
+const (
+	keyPrefix   = "balancer/key/"   // <id> → keyRecord
+	statePrefix = "balancer/state/" // <id> → record
+	restPrefix  = "balancer/rest/"  // <scope>/<project, key or proxy>/<model>, escaped → restRecord, with a TTL
+)
+
+const (
+	flushEvery = 400 * time.Millisecond // with the write, 500 ms at most
+	batchOps   = 1000
+	batchBytes = store.MaxBatchBytes / 2
+)
+
+// keyRecord is a key of SourceStore.
+type keyRecord struct {
+	Secret  []byte    `json:"secret"` // sealed with the id
+	Name    string    `json:"name,omitempty"`
+	Project string    `json:"project,omitempty"`
+	Proxy   []byte    `json:"proxy,omitempty"` // sealed with the id: it may hold a password
+	Tags    []string  `json:"tags,omitempty"`
+	Paid    bool      `json:"paid,omitempty"`
+	Created time.Time `json:"created"`
+}
+
+// record is what was learnt of a key, of either source.
+type record struct {
+	State    State     `json:"state"`
+	Reason   string    `json:"reason,omitempty"`
+	Since    time.Time `json:"since"`
+	Consumer string    `json:"consumer,omitempty"`
+}
+
+// restRecord is a rest.
+type restRecord struct {
+	Scope   string    `json:"scope"`
+	Project string    `json:"project,omitempty"`
+	Model   string    `json:"model,omitempty"`
+	Key     string    `json:"key,omitempty"`
+	Kind    string    `json:"kind"`
+	Why     string    `json:"why"`
+	Reason  string    `json:"reason,omitempty"`
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until"`
+	Step    int       `json:"step,omitempty"`
+}
+
+func (p *Pool) keyOp(id string, k NewKey, created time.Time) store.Op {
+	r := keyRecord{
+		Secret: p.sealer.Seal(id, []byte(k.Secret)), Name: k.Name, Project: k.Project, Tags: k.Tags, Paid: k.Paid, Created: created,
+	}
+	if k.Proxy != "" {
+		r.Proxy = p.sealer.Seal(id, []byte(k.Proxy))
+	}
+	return store.Op{Key: keyPrefix + id, Value: encode(r)}
+}
+
+func stateOp(id string, l *live) store.Op {
+	return store.Op{Key: statePrefix + id, Value: encode(recordOf(l))}
+}
+
+func recordOf(l *live) *record { return &record{l.state, l.reason, l.since, l.consumer} }
+
+func (r *record) live() *live {
+	l := &live{state: r.State, reason: r.Reason, since: r.Since, consumer: r.Consumer}
+	if !l.state.valid() { // of a later release
+		l.state = StateUntested
+	}
+	return l
+}
+
+// encode cannot fail: records hold only what JSON knows.
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (r *rest) record() *restRecord {
+	rec := &restRecord{Scope: scopeNames[r.scope], Kind: r.kind, Why: r.why, Reason: r.reason, Since: r.since, Until: r.until, Step: r.step}
+	if r.project != nil {
+		rec.Project = r.project.id
+	}
+	if r.model != nil {
+		rec.Model = r.model.name
+	}
+	if r.entry != nil {
+		rec.Key = r.entry.id
+	}
+	return rec
+}
+
+func (r *rest) op(now time.Time) store.Op {
+	rec := r.record()
+	op := store.Op{
+		Key: restPrefix + rec.Scope + "/" + url.PathEscape(rec.Project+rec.Key) + "/" + url.PathEscape(rec.Model),
+	}
+	until := r.until
+	if r.step > 0 {
+		until = until.Add(rememberFor)
+	}
+	if op.TTL = until.Sub(now); op.TTL > 0 && !r.forgotten {
+		op.Value = encode(rec)
+	} else {
+		op.TTL = 0
+	}
+	return op
+}
+
+// markKey puts e among what Flush writes. Under p.mu.
+func (p *Pool) markKey(e *entry) {
+	if !e.dirty && !e.gone {
+		e.dirty = true
+		p.dirtyKeys = append(p.dirtyKeys, e)
+	}
+}
+
+// markRest is markKey for a rest. Under p.mu.
+func (p *Pool) markRest(r *rest) {
+	if !r.dirty && r.scope != ScopeRoute {
+		r.dirty = true
+		p.dirtyRests = append(p.dirtyRests, r)
+	}
+}
+
+// hurry makes Run write at once and to the disk. It never blocks.
+func (p *Pool) hurry() {
+	p.durable.Store(true)
+	select {
+	case p.urgent <- struct{}{}:
+	default:
+	}
+}
+
+// Flush writes what was learnt since the last one. What could not be written
+// stays for the next.
+func (p *Pool) Flush() error {
+	p.writeMu.Lock()
+	defer p.writeMu.Unlock()
+	sync := p.durable.Swap(false)
+	for {
+		ops, keys, rests := p.takeDirty()
+		if len(ops) == 0 {
+			return nil
+		}
+		if err := p.store.Write(store.Batch{Ops: ops, Sync: sync}); err != nil {
+			p.putBack(keys, rests)
+			if sync {
+				p.durable.Store(true)
+			}
+			return fmt.Errorf("keeping what was learnt of the Gemini keys: %w", err)
+		}
+	}
+}
+
+// takeDirty takes as much as one write holds.
+func (p *Pool) takeDirty() (ops []store.Op, keys []*entry, rests []*rest) {
+	now := p.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := min(len(p.dirtyKeys), batchOps/2)
+	keys, p.dirtyKeys = slices.Clone(p.dirtyKeys[:n]), slices.Delete(p.dirtyKeys, 0, n)
+	for _, e := range keys {
+		e.dirty = false
+		// A key that left the configuration keeps its state, a deleted one does not.
+		if !e.gone || p.orphans[e.id] != nil {
+			ops = append(ops, stateOp(e.id, e.live.Load()))
+		}
+	}
+	n = min(len(p.dirtyRests), batchOps/2)
+	rests, p.dirtyRests = slices.Clone(p.dirtyRests[:n]), slices.Delete(p.dirtyRests, 0, n)
+	for _, r := range rests {
+		r.dirty = false
+		ops = append(ops, r.op(now))
+	}
+	return ops, keys, rests
+}
+
+// putBack marks what was not written.
+func (p *Pool) putBack(keys []*entry, rests []*rest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range keys {
+		p.markKey(e)
+	}
+	later := p.dirtyRests
+	p.dirtyRests = nil
+	for _, r := range rests {
+		if !r.dirty {
+			p.markRest(r)
+		}
+	}
+	// In the order of marking: a forgotten rest goes before its successor.
+	p.dirtyRests = append(slices.DeleteFunc(p.dirtyRests, func(r *rest) bool { return slices.Contains(later, r) }), later...)
+}
+
+// load reads the store.
+func (p *Pool) load() error {
+	now := p.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var failed error
+	fail := func(key string, err error) bool {
+		failed = fmt.Errorf("%s: %w", key, err)
+		return false
+	}
+	err := p.store.Scan(statePrefix, "", func(key string, value []byte) bool {
+		var r record
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fail(key, err)
+		}
+		p.orphans[strings.TrimPrefix(key, statePrefix)] = &r
+		return true
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	if err := p.loadKeys(now); err != nil {
+		return err
+	}
+	err = p.store.Scan(restPrefix, "", func(key string, value []byte) bool {
+		var r restRecord
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fail(key, err)
+		}
+		p.restore(&r, now)
+		return true
+	})
+	for _, r := range p.dirtyRests {
+		r.dirty = false // it came from the store
+	}
+	p.dirtyRests = nil
+	return errors.Join(err, failed)
+}
+
+// loadKeys reads the keys of SourceStore, in the order of adding.
+func (p *Pool) loadKeys(now time.Time) error {
+	type loaded struct {
+		id     string
+		secret string
+		spec   *spec
+	}
+	var all []loaded
+	var failed error
+	err := p.store.Scan(keyPrefix, "", func(key string, value []byte) bool {
+		id := strings.TrimPrefix(key, keyPrefix)
+		var r keyRecord
+		err := json.Unmarshal(value, &r)
+		var secret, proxy []byte
+		if err == nil {
+			secret, err = p.sealer.Open(id, r.Secret)
+		}
+		if err == nil && len(r.Proxy) > 0 {
+			proxy, err = p.sealer.Open(id, r.Proxy)
+		}
+		if err != nil {
+			failed = fmt.Errorf("%s: %w; restore the master key that the store was made with, or the store from a backup", id, err)
+			return false
+		}
+		all = append(all, loaded{id, string(secret), &spec{
+			name: r.Name, project: r.Project, proxy: string(proxy), tags: slices.Compact(slices.Sorted(slices.Values(r.Tags))),
+			paid: r.Paid, source: SourceStore, created: r.Created,
+		}})
+		return true
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	slices.SortStableFunc(all, func(a, b loaded) int { return a.spec.created.Compare(b.spec.created) })
+	for _, k := range all {
+		e := p.enlist(k.id, k.secret, now)
+		e.stored = k.spec
+		p.publish(e, now)
+	}
+	return nil
+}
+
+// restore brings back a rest; that of a key which is not declared yet waits for
+// that.
+func (p *Pool) restore(rec *restRecord, now time.Time) {
+	r := &rest{kind: rec.Kind, why: rec.Why, reason: rec.Reason}
+	r.scope = Scope(max(0, slices.Index(scopeNames[:], rec.Scope)))
+	switch r.scope {
+	case ScopeProjectModel:
+		r.project, r.model = p.projectOf(rec.Project), p.modelOf(rec.Model, true)
+		if r.model.name != rec.Model {
+			return
+		}
+	case ScopeProject:
+		r.project = p.projectOf(rec.Project)
+	case ScopeKey:
+		if r.entry = p.byID[rec.Key]; r.entry == nil {
+			p.orphanRests[rec.Key] = rec
+			return
+		}
+	case ScopeModel:
+		if r.model = p.modelOf(rec.Model, true); r.model.name != rec.Model {
+			return
+		}
+	default:
+		return
+	}
+	r = p.extend(r, rec.Until, now)
+	r.since = rec.Since
+	p.setStep(r, rec.Step)
+	if !r.inForce && r.step > 0 {
+		p.schedule(r, r.until.Add(rememberFor))
+	}
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// strategy chooses among the candidates for one request. It is called from many
+// goroutines at once, holds no lock across calls and must not scan all
+// candidates: there may be 100,000.
+type strategy interface {
+	// pick returns a candidate, or nil if there is none.
+	pick(c candidates) *entry
+}
+
+// strategies are the strategies by their names in the configuration.
+var strategies = map[string]strategy{
+	"round_robin": roundRobin{},
+}
+
+// defaultStrategy is what an empty name means.
+const defaultStrategy = "round_robin"
+
+// SetStrategy changes how keys are chosen, from the next pick on. "" means
+// round_robin.
+func (p *Pool) SetStrategy(name string) error {
+	if name == "" {
+		name = defaultStrategy
+	}
+	s, ok := strategies[name]
+	if !ok {
+		return fmt.Errorf("unknown strategy %q; want round_robin", name)
+	}
+	p.strategy.Store(&s)
+	return nil
+}
+
+// roundRobin gives every candidate its turn: the next one in the order of slots
+// after the last one given out. A key that rests loses its turn, and the keys
+// behind it get no second one for that. Over any n·k picks with all n keys ready
+// each gets exactly k, whatever the number of callers.
+type roundRobin struct{}
+
+func (roundRobin) pick(c candidates) *entry {
+	for {
+		from := c.lane.cursor.Load()
+		e := c.next(int(from))
+		if e == nil || c.lane.cursor.CompareAndSwap(from, int64(e.slot)+1) {
+			return e
+		}
+	}
+}
+
+// candidates are the keys that a request may use, as they are at the moment of
+// looking. It is passed by value so that a pick allocates nothing.
+type candidates struct {
+	pool    *Pool
+	lane    *lane
+	slots   []atomic.Pointer[entry]
+	open    []atomic.Uint64
+	blocked []atomic.Uint64
+	skip    []atomic.Uint64 // words that hold no candidate; nil for unknown
+	tried   *Tried          // keys to leave out; nil for none
+	wide    bool            // leave out all keys of tried projects
+}
+
+// next returns the first candidate at or after a slot, cyclically; nil if there
+// is none. It looks at 64 slots at a time and jumps over words that are known to
+// hold none, up to 64 of them at once.
+func (c candidates) next(from int) *entry {
+	n := min(len(c.open), (len(c.slots)+63)/64)
+	if n == 0 {
+		return nil
+	}
+	first := from / 64
+	if first >= n {
+		first, from = 0, 0
+	}
+	// The first word is looked at twice: its end at once, its start after a turn.
+	behind := ^uint64(0) << (from % 64)
+	empty := 0
+	for i, looked := first, 0; looked <= n; looked++ {
+		if s := word(c.skip, i/64) >> (i % 64); s&1 != 0 {
+			run := min(bits.TrailingZeros64(^s), n-i)
+			looked += run - 1
+			if i += run; i == n {
+				i = 0
+			}
+			continue
+		}
+		w := c.word(i)
+		switch looked {
+		case 0:
+			w &= behind
+		case n:
+			w &^= behind
+		}
+		for ; w != 0; w &= w - 1 {
+			if e := c.slots[i*64+bits.TrailingZeros64(w)].Load(); e != nil && !c.leaves(e) {
+				return c.found(e, empty)
+			}
+		}
+		empty++
+		if i++; i == n {
+			i = 0
+		}
+	}
+	return c.found(nil, empty)
+}
+
+// manyEmpty is how many words without a candidate a search may meet before it
+// pays to note them.
+const manyEmpty = 16
+
+// found ends a search. One that was long notes where nothing is, so that the
+// next is short; if somebody holds the lock, it leaves that to the next.
+func (c candidates) found(e *entry, empty int) *entry {
+	if empty > manyEmpty && c.pool.mu.TryLock() {
+		c.pool.note(c)
+		c.pool.unlock()
+	}
+	return e
+}
+
+// note writes down which words hold no candidate of a lane. It stays true until
+// [Pool.gains] changes, but for what [model.block] takes back. Under p.mu.
+func (p *Pool) note(c candidates) {
+	for i := range c.open {
+		c.lane.skip.set(i, c.word(i) == 0)
+	}
+	c.lane.skipOf.Store(p.gains.Load())
+}
+
+func (c candidates) word(i int) uint64 {
+	w := c.open[i].Load() &^ word(c.blocked, i)
+	if w != 0 && (c.lane.paid != nil || c.lane.marks != nil) {
+		w &= c.lane.filter(i)
+	}
+	return w
+}
+
+// count returns how many candidates there are.
+func (c candidates) count() int {
+	n := 0
+	for i := range c.open {
+		n += bits.OnesCount64(c.word(i))
+	}
+	return n
+}
+
+func (c candidates) leaves(e *entry) bool {
+	if c.tried == nil {
+		return false
+	}
+	if c.wide {
+		return c.tried.hasProject(e.live.Load().project)
+	}
+	return c.tried.has(e)
+}
+
+// candidates returns the keys for a request of the lane.
+func (p *Pool) candidates(l *lane, tried *Tried) candidates {
+	c := candidates{pool: p, lane: l, slots: *p.slots.Load(), open: p.open.view(), blocked: l.model.blocked.view()}
+	if l.skipOf.Load() == p.gains.Load() {
+		c.skip = l.skip.view()
+	}
+	if tried.used() {
+		c.tried, c.wide = tried, true
+	}
+	return c
+}
+
+// pick returns a key for the lane, or nil if none is ready: one of a project
+// that the request has not met yet, else one of the keys it has not met yet.
+func (p *Pool) pick(l *lane, tried *Tried, now time.Time) *entry {
+	if l.model.until.Load() > now.UnixNano() {
+		return nil
+	}
+	c := p.candidates(l, tried)
+	s := *p.strategy.Load()
+	e := s.pick(c)
+	if e == nil && c.wide {
+		c.wide = false
+		e = s.pick(c)
+	}
+	return e
+}
+
+// Tried is what one request has used: keys, projects and the last outcome. Its
+// zero value is ready. It may be shared by goroutines of the same request.
+type Tried struct {
+	mu       sync.Mutex
+	keys     []*entry
+	projects []*project
+	last     Outcome
+	ended    bool   // last is one
+	ticket   uint64 // the request's place in the queue of waiting ones, 0 before it waited
+}
+
+func (t *Tried) used() bool {
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.keys) > 0
+}
+
+func (t *Tried) has(e *entry) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.keys, e)
+}
+
+func (t *Tried) hasProject(p *project) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.projects, p)
+}
+
+func (t *Tried) add(e *entry) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.keys = append(t.keys, e)
+	if p := e.live.Load().project; !slices.Contains(t.projects, p) {
+		t.projects = append(t.projects, p)
+	}
+}
+
+func (t *Tried) end(o Outcome) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last, t.ended = o, true
+}
+
+func (t *Tried) lastOutcome() *Outcome {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ended {
+		return nil
+	}
+	o := t.last
+	return &o
+}

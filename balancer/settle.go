@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"strings"
+	"time"
+)
+
+// succeeded applies a success. Only what it changes takes the lock.
+func (p *Pool) succeeded(l *Lease) {
+	e := l.entry
+	m := (*p.models.Load())[l.model]
+	untested := e.live.Load().state == StateUntested
+	escalated := m != nil && m.escalated.Load() > 0
+	waited := l.lane.waiting.Load() > 0
+	if !untested && !escalated && !waited {
+		return
+	}
+	now := p.now()
+	p.lock()
+	defer p.unlock()
+	if untested && e.live.Load().state == StateUntested {
+		p.transition(e, StateActive, "", now)
+	}
+	if escalated {
+		// A success that began before the rest says nothing about it.
+		if r := m.rests[e.live.Load().project]; r != nil && r.step > 0 && l.began.After(r.since) {
+			p.calm(r)
+		}
+	}
+	if waited {
+		l.lane.ramp.given-- // what was given was good: one more may go
+		p.endRests(now, restsPerPick)
+		p.serve(now)
+	}
+}
+
+// calm takes the memory of repetitions from r.
+func (p *Pool) calm(r *rest) {
+	p.setStep(r, 0)
+	if !r.inForce {
+		p.forget(r)
+	}
+}
+
+// blame applies any other outcome.
+func (p *Pool) blame(l *Lease, o Outcome) {
+	now := p.now()
+	e := l.entry
+	o.Reason = strings.ReplaceAll(o.Reason, *e.secret, "[redacted]") // the classifier did it; a leak must not hang on that
+	p.lock()
+	defer p.unlock()
+	if o.Consumer != "" {
+		p.reveal(e, strings.TrimPrefix(o.Consumer, "projects/"), now)
+	}
+	project := e.live.Load().project
+	if o.State != "" {
+		dead := []*entry{e}
+		if o.Blame == ScopeProject {
+			dead = project.keys
+		}
+		for _, k := range dead {
+			if p.transition(k, o.State, o.Reason, now) && !o.State.leasable() {
+				p.hurry()
+			}
+		}
+	}
+	if o.Rest > 0 || o.UntilMidnight {
+		for _, target := range targets(p, l, &o) {
+			p.rest(target, l, &o, now)
+		}
+	}
+	p.endRests(now, restsPerPick)
+	p.serve(now)
+}
+
+// targets are what an outcome makes rest. A quota may be reported under the name
+// of a base model; then both rest. Source: specs/openai.md §13.2.
+func targets(p *Pool, l *Lease, o *Outcome) []*rest {
+	project := l.entry.live.Load().project
+	switch o.Blame {
+	case ScopeProjectModel:
+		names := []string{l.model}
+		for _, limit := range o.Limits {
+			if limit.Model != "" && limit.Model != l.model {
+				names = append(names, limit.Model)
+			}
+		}
+		var out []*rest
+		for _, name := range names {
+			if len(name) > maxModelName {
+				continue // no model: nothing to remember
+			}
+			if m := p.modelOf(name, true); m.name == name {
+				out = append(out, &rest{scope: ScopeProjectModel, project: project, model: m})
+			}
+		}
+		return out
+	case ScopeProject:
+		return []*rest{{scope: ScopeProject, project: project}}
+	case ScopeKey:
+		if !l.entry.gone {
+			return []*rest{{scope: ScopeKey, entry: l.entry}}
+		}
+	case ScopeModel:
+		if m := p.modelOf(l.model, true); m.name == l.model {
+			return []*rest{{scope: ScopeModel, model: m}}
+		}
+	case ScopeRoute:
+		return []*rest{{scope: ScopeRoute, proxy: l.entry.spec.Load().proxy}}
+	}
+	return nil
+}
+
+// rest makes target rest as the outcome says.
+func (p *Pool) rest(target *rest, l *Lease, o *Outcome, now time.Time) {
+	target.kind, target.why, target.reason = Cooling, why[o.Verdict], o.Reason
+	until := now.Add(o.Rest)
+	switch {
+	case o.UntilMidnight:
+		target.kind = ExhaustedForDay
+		if midnight := pacificMidnight(now); midnight.After(until) {
+			until = midnight
+		}
+	case o.Verdict == Exhausted:
+		target.kind = ExhaustedForDay
+	case o.Verdict == NoQuota || o.Verdict == ModelForbidden || o.Verdict == ModelMissing:
+		target.kind = NotAvailable
+	}
+	step := 0
+	if o.Escalate {
+		step = 1
+		if r := p.known(target); r != nil && r.step > 0 {
+			step = r.step
+			// Answers to attempts that were on their way when the rest began are one
+			// refusal, not several.
+			if l.began.After(r.since) {
+				step = min(step+1, maxStep)
+			}
+		}
+		until = now.Add(min(o.Rest<<(step-1), max(o.Rest, maxEscalated)))
+	}
+	r := p.extend(target, until, now)
+	if step > r.step {
+		p.setStep(r, step)
+	}
+}
+
+// setStep changes how often r has been repeated.
+func (p *Pool) setStep(r *rest, step int) {
+	if r.model != nil && (r.step > 0) != (step > 0) {
+		if step > 0 {
+			r.model.escalated.Add(1)
+		} else {
+			r.model.escalated.Add(-1)
+		}
+	}
+	r.step = step
+	p.markRest(r)
+}
+
+// why says in a few words what makes a target rest.
+var why = map[Verdict]string{
+	InvalidKey:        "invalid key",
+	LeakedKey:         "leaked key",
+	SuspendedKey:      "suspended",
+	MisconfiguredKey:  "misconfigured",
+	UnfundedProject:   "billing or credits",
+	Location:          "region refused",
+	ForeignResource:   "resource of another project",
+	ModelForbidden:    "model not allowed",
+	ModelMissing:      "model not found",
+	RateLimited:       "per-minute quota",
+	Exhausted:         "daily quota",
+	NoQuota:           "model not in the tier",
+	Throttled:         "throttled without a reason",
+	CapacityExhausted: "no capacity at Google",
+	Overloaded:        "Google is overloaded",
+	ServerError:       "server errors",
+	UpstreamTimeout:   "no answer in time",
+	Network:           "network trouble",
+	RouteBlocked:      "egress route blocked",
+	Unusable:          "unusable answers",
+	Unclassified:      "unknown trouble",
+}

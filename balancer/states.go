@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store"
+)
+
+// transition moves a key to a state that an attempt revealed and reports whether
+// it did. Attempts only move keys that are leased at all: what an operator
+// disabled, or what is dead, is not brought back by an answer that was under
+// way. Under p.mu.
+func (p *Pool) transition(e *entry, to State, reason string, now time.Time) bool {
+	l := e.live.Load()
+	if e.gone || !l.state.leasable() || l.state == to || to == StateUntested || to == StateDisabled || !to.valid() {
+		return false
+	}
+	p.enter(e, to, reason, now)
+	return true
+}
+
+// enter moves a key to a state, whatever it was. Under p.mu.
+func (p *Pool) enter(e *entry, to State, reason string, now time.Time) {
+	next := *e.live.Load()
+	from := next.state
+	next.state, next.reason, next.since = to, reason, now
+	e.live.Store(&next)
+	p.counts[from]--
+	p.counts[to]++
+	p.version++
+	p.refresh(e)
+	p.markKey(e)
+	if from != to {
+		p.changes = append(p.changes, StateChange{KeyID: e.id, From: from, To: to, Reason: reason, At: now})
+	}
+}
+
+// SetState is an operator's change of a key's state, also of a declared one:
+// usually to StateDisabled, and to StateUntested or StateActive to use the key
+// again. It is on disk when SetState returns and visible only then. It returns
+// [ErrNotFound], or an error of the store.
+func (p *Pool) SetState(ctx context.Context, id string, s State, reason string) error {
+	if !s.valid() {
+		return fmt.Errorf("unknown state %q; want one of %q", s, States)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.writeMu.Lock()
+	defer p.writeMu.Unlock()
+	p.mu.Lock()
+	e := p.byID[id]
+	p.mu.Unlock()
+	if e == nil {
+		return fmt.Errorf("%s: %w", id, ErrNotFound)
+	}
+	next := *e.live.Load()
+	next.state, next.reason, next.since = s, reason, p.now()
+	if err := p.store.Write(store.Batch{Sync: true, Ops: []store.Op{stateOp(id, &next)}}); err != nil {
+		return fmt.Errorf("%s: keeping the state: %w", id, err)
+	}
+	p.lock()
+	defer p.unlock()
+	p.enter(e, s, reason, next.since)
+	p.serve(next.since)
+	return nil
+}
+
+// projectOf returns the project with this id. Under p.mu.
+func (p *Pool) projectOf(id string) *project {
+	if found := p.projects[id]; found != nil {
+		return found
+	}
+	made := &project{id: id}
+	p.projects[id] = made
+	return made
+}
+
+// dropIfUnused forgets a project that nothing belongs to. Under p.mu.
+func (p *Pool) dropIfUnused(t *project) {
+	if len(t.keys) == 0 && t.models == 0 && t.rest == nil {
+		delete(p.projects, t.id)
+	}
+}
+
+// reveal books the project number that Google named for a key. What the
+// operator named goes before it. Under p.mu.
+func (p *Pool) reveal(e *entry, consumer string, now time.Time) {
+	l := e.live.Load()
+	if e.gone || consumer == "" || l.consumer == consumer {
+		return
+	}
+	next := *l
+	next.consumer = consumer
+	e.live.Store(&next)
+	p.markKey(e)
+	p.regroup(e, now)
+}
+
+// regroup puts a key into the project that its spec and consumer name. What a
+// project of the key's own had learnt goes along: it is about the same quota.
+// Under p.mu.
+func (p *Pool) regroup(e *entry, now time.Time) {
+	next := *e.live.Load()
+	from, to := next.project, p.projectOf(projectID(e.id, e.spec.Load(), next.consumer))
+	if from == to {
+		return
+	}
+	if from != nil {
+		from.keys = slices.DeleteFunc(from.keys, func(k *entry) bool { return k == e })
+	}
+	to.keys = append(to.keys, e)
+	next.project = to
+	e.live.Store(&next)
+	if from != nil && from.id == e.id {
+		p.carry(from, to, now)
+	}
+	if (from != nil && from.models > 0) || to.models > 0 {
+		for _, m := range *p.models.Load() {
+			m.block(e.slot, m.rests[to].holds())
+		}
+	}
+	if from != nil {
+		p.dropIfUnused(from)
+	}
+	p.version++
+	p.refresh(e)
+}
+
+// carry makes the rests of one project those of another too. Under p.mu.
+func (p *Pool) carry(from, to *project, now time.Time) {
+	if r := from.rest; r.holds() {
+		p.extend(&rest{scope: ScopeProject, project: to, kind: r.kind, why: r.why, reason: r.reason}, r.until, now)
+	}
+	if from.models == 0 {
+		return
+	}
+	for _, m := range *p.models.Load() {
+		r := m.rests[from]
+		if !r.holds() {
+			continue
+		}
+		moved := p.extend(&rest{scope: ScopeProjectModel, project: to, model: m, kind: r.kind, why: r.why, reason: r.reason}, r.until, now)
+		if r.step > moved.step {
+			p.setStep(moved, r.step)
+		}
+	}
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+const (
+	// rampStep is how long a lane of waiting requests must stay ready before it
+	// gives twice as many leases. A key that is back may have room for one request
+	// or for a thousand; the first refusal stops the rest. specs/gateways.md §4.2 U7.
+	rampStep = 100 * time.Millisecond
+	maxShare = 64
+	// restsPerLook is how many rests a look at an empty pool ends at once.
+	restsPerLook = 4096
+)
+
+// ramp bounds how fast a lane serves those who wait. Guarded by Pool.mu.
+type ramp struct {
+	share int       // leases per ready key in this step
+	given int       // leases given in this step
+	since time.Time // when the step began
+}
+
+// waiter is a request in the queue. Guarded by Pool.mu, but for answer.
+type waiter struct {
+	lane     *lane
+	want     Want
+	ticket   uint64
+	deadline time.Time
+	answer   chan answered // capacity 1; sent to once, by who takes the waiter out of the queue
+}
+
+type answered struct {
+	lease *Lease
+	err   *Unavailable
+}
+
+// advance ends rests that are over, and serves the queue if any did.
+func (p *Pool) advance(now time.Time, limit int) {
+	if p.endRests(now, limit) && len(p.queue) > 0 {
+		p.serve(now)
+	}
+}
+
+// await is Lease for a request that found no key at once.
+func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*Lease, error) {
+	p.lock()
+	for {
+		p.advance(now, restsPerLook)
+		if l.waiting.Load() == 0 || want.Wait <= 0 {
+			if e := p.pick(l, want.Tried, now); e != nil {
+				p.unlock()
+				return p.grant(e, l, want.Model, want.Tried, now), nil
+			}
+		}
+		if p.nextRest.Load() > now.UnixNano() {
+			break
+		}
+	}
+	w := &waiter{lane: l, want: want, deadline: now.Add(want.Wait), answer: make(chan answered, 1)}
+	if u := p.hopeless(w, now); u != nil {
+		p.unlock()
+		return nil, u
+	}
+	if len(p.queue) >= p.maxQueue {
+		u := p.unavailable(l, &w.want, now)
+		u.Message = queueFull
+		p.unlock()
+		return nil, u
+	}
+	p.enqueue(w)
+	p.arm(now)
+	p.unlock()
+
+	timer := time.NewTimer(want.Wait)
+	defer timer.Stop()
+	select {
+	case a := <-w.answer:
+		return a.result()
+	case <-timer.C:
+		return p.late(w)
+	case <-ctx.Done():
+		p.lock()
+		queued := p.dequeue(w)
+		p.unlock()
+		if !queued {
+			if a := <-w.answer; a.lease != nil {
+				a.lease.Done(Outcome{Verdict: Canceled})
+			}
+		}
+		return nil, ctx.Err()
+	}
+}
+
+func (a answered) result() (*Lease, error) {
+	if a.err != nil {
+		return nil, a.err
+	}
+	return a.lease, nil
+}
+
+// late is the end of a wait. Whatever is ready now is taken, also where the ramp
+// would give it to later steps only.
+func (p *Pool) late(w *waiter) (*Lease, error) {
+	p.lock()
+	defer p.unlock()
+	if !p.dequeue(w) {
+		return (<-w.answer).result()
+	}
+	now := p.now()
+	p.advance(now, restsPerLook)
+	if e := p.pick(w.lane, w.want.Tried, now); e != nil {
+		return p.grant(e, w.lane, w.want.Model, w.want.Tried, now), nil
+	}
+	return nil, p.unavailable(w.lane, &w.want, now)
+}
+
+// enqueue puts w behind all who came before. A request that waited before, got a
+// lease and was refused keeps its place.
+func (p *Pool) enqueue(w *waiter) {
+	t := w.want.Tried
+	if t != nil {
+		t.mu.Lock()
+		w.ticket = t.ticket
+		t.mu.Unlock()
+	}
+	if w.ticket == 0 {
+		p.tickets++
+		w.ticket = p.tickets
+		if t != nil {
+			t.mu.Lock()
+			t.ticket = w.ticket
+			t.mu.Unlock()
+		}
+	}
+	at := len(p.queue)
+	for at > 0 && p.queue[at-1].ticket > w.ticket {
+		at--
+	}
+	p.queue = slices.Insert(p.queue, at, w)
+	w.lane.waiting.Add(1)
+	p.waiting.Add(1)
+}
+
+// dequeue takes w out of the queue and reports whether it was there.
+func (p *Pool) dequeue(w *waiter) bool {
+	i := slices.Index(p.queue, w)
+	if i < 0 {
+		return false
+	}
+	p.queue = slices.Delete(p.queue, i, i+1)
+	p.left(w)
+	return true
+}
+
+// left books that w is no longer in the queue.
+func (p *Pool) left(w *waiter) {
+	w.lane.waiting.Add(-1)
+	p.waiting.Add(-1)
+	if len(p.queue) == 0 && p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
+// serve gives leases to those who wait, first come first served, as far as keys
+// are ready and the ramp allows, and refuses those who would wait in vain.
+func (p *Pool) serve(now time.Time) {
+	queue := p.queue
+	p.queue = queue[:0]
+	round := map[*lane]*turn{}
+	var gone []*waiter
+	for _, w := range queue {
+		t := round[w.lane]
+		if t == nil {
+			t = p.turn(w.lane, now)
+			round[w.lane] = t
+		}
+		a, leaves := p.try(w, t, now)
+		if !leaves {
+			p.queue = append(p.queue, w)
+			continue
+		}
+		w.answer <- a
+		gone = append(gone, w)
+	}
+	clear(queue[len(p.queue):])
+	for _, w := range gone {
+		p.left(w)
+	}
+	p.arm(now)
+}
+
+// turn is what a lane can give in one call of serve.
+type turn struct {
+	left  int  // leases that the ramp allows
+	empty bool // no key is ready
+}
+
+// turn opens a lane's part in serve.
+func (p *Pool) turn(l *lane, now time.Time) *turn {
+	r := &l.ramp
+	switch age := now.Sub(r.since); {
+	case r.share == 0 || age >= 5*rampStep:
+		*r = ramp{share: 1, since: now}
+	case age >= rampStep:
+		*r = ramp{share: min(r.share*2, maxShare), since: now}
+	}
+	ready := 0
+	if l.model.until.Load() <= now.UnixNano() {
+		ready = p.candidates(l, nil).count()
+	}
+	if ready == 0 {
+		*r = ramp{}
+	}
+	return &turn{left: ready*r.share - r.given, empty: ready == 0}
+}
+
+// try serves one waiter and reports whether it leaves the queue.
+func (p *Pool) try(w *waiter, t *turn, now time.Time) (a answered, leaves bool) {
+	if !t.empty && t.left > 0 {
+		if e := p.pick(w.lane, w.want.Tried, now); e != nil {
+			t.left--
+			w.lane.ramp.given++
+			return answered{lease: p.grant(e, w.lane, w.want.Model, w.want.Tried, now)}, true
+		}
+	}
+	if t.empty || w.want.Tried != nil {
+		if u := p.hopeless(w, now); u != nil {
+			return answered{err: u}, true
+		}
+	}
+	return a, false
+}
+
+// arm sets the timer to the next moment at which the queue may move by itself.
+func (p *Pool) arm(now time.Time) {
+	if len(p.queue) == 0 {
+		return
+	}
+	next := time.Duration(p.nextRest.Load() - now.UnixNano())
+	if p.nextRest.Load() == never {
+		next = time.Hour
+	}
+	for _, w := range p.queue {
+		if r := w.lane.ramp; r.share > 0 {
+			next = min(next, r.since.Add(rampStep).Sub(now))
+		}
+	}
+	next = max(next, 0)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(next, p.tick)
+		return
+	}
+	p.timer.Reset(next)
+}
+
+// tick is what the timer does.
+func (p *Pool) tick() {
+	p.lock()
+	defer p.unlock()
+	if len(p.queue) == 0 {
+		return
+	}
+	now := p.now()
+	p.endRests(now, restsPerLook)
+	p.serve(now)
+}
