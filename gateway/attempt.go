@@ -3,6 +3,8 @@
 package gateway
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,8 +63,10 @@ func (x *exchange) attempts() {
 	var last *translate.Failure
 	for moves := (retries{limit: retry.Attempts}); ; {
 		lease, err := x.g.Pool.Lease(x.ctx, want)
-		if u, ok := errors.AsType[*balancer.Unavailable](err); ok && u.Reason == balancer.AllTried && !moves.refused {
-			// Every key was tried and none of them was to blame: any may be tried again.
+		if u, ok := errors.AsType[*balancer.Unavailable](err); ok && u.Reason == balancer.AllTried && moves.rounds < moves.limit {
+			// Once round: those that were to blame rest now and are worth waiting for,
+			// the others may be asked again.
+			moves.rounds++
 			want.Tried = new(balancer.Tried)
 			lease, err = x.g.Pool.Lease(x.ctx, want)
 		}
@@ -92,7 +96,7 @@ type retries struct {
 	limit    int // attempts whose failure was not a key's own verdict
 	counted  int
 	unsigned bool
-	refused  bool // the last attempt ended with a key's own verdict
+	rounds   int // times that every key was tried
 }
 
 // again reports whether the request may be tried once more, and waits where it
@@ -103,7 +107,6 @@ func (x *exchange) again(moves *retries, o balancer.Outcome, retry settings.Retr
 	if x.ctx.Err() != nil || time.Since(x.accepted) > max(window, retry.Wait) {
 		return false
 	}
-	moves.refused = o.Retry == balancer.RetryOther
 	switch o.Retry {
 	case balancer.RetryOther:
 		return true
@@ -281,17 +284,20 @@ func (x *exchange) refused(status int, header http.Header, body []byte, secret s
 	o := upstream.Classify(upstream.Answer{
 		Status: status, Header: header, Body: body, Model: x.call.Model, Now: time.Now(), Secret: secret,
 	})
-	return result{o, upstream.Failure(o, body)}
+	f := upstream.Failure(o, body)
+	// What looks like a key is gone already; this one may look like anything.
+	f.Message = upstream.Redact(f.Message, secret)
+	if len(f.Details) > 0 {
+		f.Details = bytes.ReplaceAll(f.Details, []byte(secret), []byte("[redacted]"))
+	}
+	return result{o, f}
 }
 
 // unusable is the end of an attempt whose 200 was none.
 func (x *exchange) unusable(err error, secret string) result {
 	if e, ok := errors.AsType[*translate.UpstreamError](err); ok {
-		status := e.Status
-		if status < 400 {
-			status = http.StatusInternalServerError
-		}
-		return x.refused(status, nil, e.Body, secret)
+		// Without a status of its own, Classify finds one in the body.
+		return x.refused(cmp.Or(e.Status, http.StatusOK), nil, e.Body, secret)
 	}
 	f := failure(err)
 	o := balancer.Outcome{Verdict: balancer.Unusable, Status: http.StatusOK, Reason: f.Message}
@@ -351,7 +357,9 @@ func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Fa
 		}
 		f.Kind = translate.Upstream
 	case balancer.AllResting:
-		f.Kind = translate.RateLimited
+		if f.Kind = translate.RateLimited; last != nil && last.Kind == translate.Overloaded {
+			f.Kind, f.Message = last.Kind, last.Message // they rest for the route's sake, not for a quota's
+		}
 	case balancer.AllExhausted:
 		f.Kind = translate.QuotaExhausted
 	case balancer.ModelUnavailable:
