@@ -190,7 +190,11 @@ func (x *exchange) body() ([]byte, *translate.Failure) {
 	reader := http.MaxBytesReader(x.out.w, x.r.Body, limit)
 	for {
 		if len(buf) == cap(buf) {
-			grown := make([]byte, len(buf), max(2*cap(buf), int(min(x.r.ContentLength+1, 8*int64(cap(buf))))))
+			size := 2 * int64(cap(buf))
+			if left := x.r.ContentLength + 1; left > int64(cap(buf)) {
+				size = min(left, 8*int64(cap(buf)))
+			}
+			grown := make([]byte, len(buf), size)
 			copy(grown, buf)
 			buf = grown
 		}

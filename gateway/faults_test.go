@@ -201,7 +201,7 @@ func onceAs(directives string) fakegemini.Rule {
 }
 
 // patchWait sets how long requests wait when all keys rest.
-func patchWait(t *testing.T, w *world, wait time.Duration) {
+func patchWait(t testing.TB, w *world, wait time.Duration) {
 	t.Helper()
 	d := settings.Duration(wait)
 	must(t, w.gw.Settings.Update(settings.Patch{Retry: settings.RetryPatch{Wait: &d}}))

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a gateway between a client and a simulated Google.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	google *fakegemini.Server
 	pool   *balancer.Pool
 	users  *users.Registry
@@ -41,7 +41,7 @@ type world struct {
 }
 
 // newWorld starts one whose pool has the Google's keys.
-func newWorld(t *testing.T, google fakegemini.Config, edit ...func(*Config)) *world {
+func newWorld(t testing.TB, google fakegemini.Config, edit ...func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, google: fakegemini.New(google)}
 	must(t, w.google.Start())
@@ -91,7 +91,7 @@ func (w *world) assemble(google fakegemini.Config, edit ...func(*Config)) {
 	t.Cleanup(w.server.Close)
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
