@@ -155,6 +155,8 @@ type decoder struct {
 	suffixEffort string // the model string asked for this effort
 	budget       int64  // tokens for thinking, where a number is known
 	thoughts     wish   // include_thoughts
+
+	schemaText rawjson.Value // a schema that can only be asked for in words
 }
 
 // DecodeChat decodes a chat completions request. The result aliases body, which

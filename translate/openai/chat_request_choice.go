@@ -94,13 +94,13 @@ func (d *decoder) choiceBuiltIn(name, typ, param string) {
 // chosenName reads {"type":"function","function":{"name"}}, its flat form and
 // function_call's {"name"}, and returns the name to send.
 func (d *decoder) chosenName(v rawjson.Value, typ, param string) (string, bool) {
-	name := v.Get("name")
+	name, path := v.Get("name"), param+".name"
 	if typ != "" {
 		if nested := v.Get(typ); !nested.IsNull() {
-			name, param = nested.Get("name"), param+"."+typ
+			name, path = nested.Get("name"), param+"."+typ+".name"
 		}
 	}
-	if !d.is(name, rawjson.String, param+".name") {
+	if !d.is(name, rawjson.String, path) {
 		return "", false
 	}
 	client := name.Text()

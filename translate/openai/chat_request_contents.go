@@ -16,6 +16,9 @@ var noResult = rawjson.Value(`{"error":"no result was provided"}`)
 func (d *decoder) contents() {
 	g := &d.req.Gemini
 	d.req.family = d.family
+	if d.schemaText != nil && len(d.system)+len(d.turns) > 0 {
+		d.system = append(d.system, schemaPart(d.schemaText))
+	}
 	g.Contents = make([]gemini.Content, 0, len(d.turns)+1)
 	if d.needsOpening() {
 		g.Contents = append(g.Contents, gemini.Content{Role: "user", Parts: []gemini.Part{{Text: rawjson.Value(`" "`)}}})

@@ -147,7 +147,7 @@ func (d *decoder) json(raw rawjson.Value) {
 	d.req.JSONMode = true
 	if len(d.req.Gemini.Tools) > 0 && !d.family.has(jsonWithTools) {
 		if raw != nil {
-			d.system = append(d.system, schemaText(raw))
+			d.schemaText = raw
 		}
 		return
 	}
@@ -167,8 +167,8 @@ func (d *decoder) json(raw rawjson.Value) {
 	*to = out
 }
 
-// schemaText says in words what models refuse as a setting beside tools.
-func schemaText(raw rawjson.Value) gemini.Part {
+// schemaPart says in words what models refuse as a setting beside tools.
+func schemaPart(raw rawjson.Value) gemini.Part {
 	const head = "Unless you call a function, answer with one JSON value and nothing else. It must follow this JSON Schema:\n"
 	return gemini.Part{Text: rawjson.Quote(head + string(rawjson.Compact(nil, raw)))}
 }

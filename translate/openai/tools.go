@@ -210,7 +210,7 @@ func (d *decoder) declaration(t tool) gemini.FunctionDeclaration {
 		d.reject(path, "The parameters of a function must be a schema of type object.")
 		return f
 	}
-	if schema.IsEmpty(out) {
+	if err == nil && schema.IsEmpty(out) {
 		return f
 	}
 	if f.JSONSchema = out; err == nil && !d.family.has(jsonSchema) {
