@@ -107,6 +107,9 @@ func (x *Chat) toolCall(dst []byte, c *choice, p *gemini.Part) []byte {
 	if c.tagOpen {
 		dst = x.closeTag(dst, c)
 	}
+	if x.req.LegacyFunctions { // a function_call has no id and no place for it
+		c.signature = append(c.signature[:0], p.ThoughtSignature.Inner()...)
+	}
 	if x.req.Stream {
 		dst = x.open(dst, c, true)
 		dst = x.appendCallDelta(dst, c, p, name)

@@ -207,6 +207,10 @@ func TestChat_Options(t *testing.T) {
 	if err != nil || c.Choices[0].Message.FunctionCall.Name != "f" || c.Choices[0].Message.ToolCalls != nil || *c.Choices[0].FinishReason != "function_call" {
 		t.Errorf("functions: %s, %v", show(c), err)
 	}
+	c, err = both(t, finished(`{"functionCall":{"name":"f"},"thoughtSignature":"S"}`, "STOP"), func(r *ChatRequest) { r.LegacyFunctions = true })
+	if err != nil || c.Choices[0].Message.Extra == nil || c.Choices[0].Message.Extra.Google.ThoughtSignature != "S" {
+		t.Errorf("signature of a function_call: %s, %v", show(c), err)
+	}
 	for tier, want := range map[string]string{"": "default", "standard": "default", "flex": "flex", "priority": "priority"} {
 		c, err = both(t, finished(`{"text":"a"}`, "STOP"), func(r *ChatRequest) { r.ServiceTier, r.Gemini.ServiceTier = true, tier })
 		if err != nil || *c.ServiceTier != want {
@@ -224,6 +228,22 @@ func TestChat_Options(t *testing.T) {
 		if err != nil || *c.Choices[0].Message.Content != want {
 			t.Errorf("fence: %s, %v", show(c), err)
 		}
+	}
+}
+
+// TestChat_Annotations_ThoughtTags: tags and thoughts before the text, and code
+// right after a tag, move what annotations point to.
+func TestChat_Annotations_ThoughtTags(t *testing.T) {
+	doc := `{"candidates":[{"content":{"parts":[{"text":"é","thought":true},{"executableCode":{"language":"PYTHON","code":"1"}},{"text":"abc"}]},"finishReason":"STOP",
+		"groundingMetadata":{"groundingChunks":[{"web":{"uri":"u"}}],"groundingSupports":[{"segment":{"startIndex":1,"endIndex":3},"groundingChunkIndices":[0]}]}}]}`
+	c, err := both(t, doc, func(r *ChatRequest) { r.Reasoning = ReasoningTags })
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := c.Choices[0].Message
+	u := m.Annotations[0].URLCitation
+	if got := string([]rune(*m.Content)[u.StartIndex:u.EndIndex]); got != "bc" {
+		t.Errorf("%q of %q", got, *m.Content)
 	}
 }
 

@@ -3,6 +3,8 @@
 package openai
 
 import (
+	"bytes"
+
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -112,22 +114,30 @@ func (x *Chat) part(dst []byte, c *choice, p *gemini.Part) ([]byte, error) {
 		return x.media(dst, c, p)
 	case p.FileData != nil:
 		uri := p.FileData.URI.Inner()
-		return x.aside(dst, c, "[", uri, "](", uri, ")"), nil
+		x.scratch = join(x.scratch, "[", uri, "](", uri, ")")
+		return x.aside(dst, c), nil
 	case p.ExecutableCode != nil:
 		language := p.ExecutableCode.Get("language").Inner()
 		code := p.ExecutableCode.Get("code").Inner()
-		return x.aside(dst, c, "\\n```", lower(language), "\\n", code, "\\n```\\n"), nil
+		x.scratch = join(x.scratch, "\\n```", bytes.ToLower(language), "\\n", code, "\\n```\\n")
+		return x.aside(dst, c), nil
 	case p.CodeResult != nil:
-		return x.aside(dst, c, "\\n```\\n", p.CodeResult.Get("output").Inner(), "", nil, "\\n```\\n"), nil
+		output := p.CodeResult.Get("output").Inner() // absent when empty
+		x.scratch = join(x.scratch, "\\n```", nil, "\\n", output, "\\n```\\n")
+		return x.aside(dst, c), nil
 	default:
 		return x.text(dst, c, p.Text.Inner(), p.ThoughtSignature.Inner()), nil
 	}
 }
 
-// aside is visible content that is not the model's text.
-func (x *Chat) aside(dst []byte, c *choice, a string, b []byte, mid string, d []byte, e string) []byte {
-	x.scratch = append(append(x.scratch[:0], a...), b...)
-	x.scratch = append(append(append(x.scratch, mid...), d...), e...)
+// join overwrites dst.
+func join(dst []byte, a string, b []byte, c string, d []byte, e string) []byte {
+	dst = append(append(append(dst[:0], a...), b...), c...)
+	return append(append(dst, d...), e...)
+}
+
+// aside takes over visible content that is not the model's text, from scratch.
+func (x *Chat) aside(dst []byte, c *choice) []byte {
 	from := len(c.content)
 	dst = x.text(dst, c, x.scratch, nil)
 	c.addGap(from)
@@ -136,23 +146,11 @@ func (x *Chat) aside(dst []byte, c *choice, a string, b []byte, mid string, d []
 
 // addGap marks everything after from as not the model's text.
 func (c *choice) addGap(from int) {
-	if n := len(c.gaps); n > 0 && c.gaps[n-1].to == from {
+	if n := len(c.gaps); n > 0 && c.gaps[n-1].to >= from {
 		c.gaps[n-1].to = len(c.content)
 		return
 	}
 	c.gaps = append(c.gaps, gap{from, len(c.content)})
-}
-
-// lower makes the name of a language what Markdown expects.
-func lower(language []byte) []byte {
-	out := make([]byte, len(language))
-	for i, b := range language {
-		if 'A' <= b && b <= 'Z' {
-			b += 'a' - 'A'
-		}
-		out[i] = b
-	}
-	return out
 }
 
 // The finish reasons of chat completions. Clients' types know no others.
