@@ -204,3 +204,16 @@ func TestChat_Begin(t *testing.T) {
 		t.Errorf("after an attempt that failed:\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestChat_Stream_IDFromAnEarlierEvent: the id may come with an event whose
+// bytes are gone when the first chunk is written.
+func TestChat_Stream_IDFromAnEarlierEvent(t *testing.T) {
+	x := chat(streamed)
+	out, err := stream(t, x, `{"responseId":"early","candidates":[{"content":{}}]}`, sayHi, stop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := collect(t, x, []byte(out)); c.ID != "chatcmpl-early" {
+		t.Errorf("id %s", c.ID)
+	}
+}
