@@ -13,10 +13,6 @@ import (
 var (
 	geminiKeyParams = []string{"limit", "offset", "q", "status", "sort", "order"}
 	geminiKeySorts  = []string{"id", "name", "project", "state", "created", "state_since", "in_flight"}
-	geminiKeyStates = []balancer.State{
-		balancer.StateUntested, balancer.StateActive, balancer.StateInvalid, balancer.StateLeaked,
-		balancer.StateSuspended, balancer.StateMisconfigured, balancer.StateDisabled,
-	}
 )
 
 // geminiKey is a [balancer.Key] for clients: without the credentials that the
@@ -55,8 +51,8 @@ func (a *api) listGeminiKeys(c *call) (status int, body any, err error) {
 }
 
 func stateNames() []string {
-	names := make([]string, len(geminiKeyStates))
-	for i, s := range geminiKeyStates {
+	names := make([]string, len(balancer.States))
+	for i, s := range balancer.States {
 		names[i] = string(s)
 	}
 	return names
@@ -64,8 +60,8 @@ func stateNames() []string {
 
 // countStates names every state, so that a client finds zeros instead of gaps.
 func countStates(counts map[balancer.State]int) map[string]int {
-	all := make(map[string]int, len(geminiKeyStates))
-	for _, s := range geminiKeyStates {
+	all := make(map[string]int, len(balancer.States))
+	for _, s := range balancer.States {
 		all[string(s)] = counts[s]
 	}
 	return all
@@ -102,6 +98,7 @@ func (a *api) disableGeminiKey(c *call) (status int, body any, err error) {
 	return a.setGeminiKey(c, balancer.StateDisabled, "disabled by an operator")
 }
 
+// resetGeminiKey lets a key be tried again as if it were new, whatever its state.
 func (a *api) resetGeminiKey(c *call) (status int, body any, err error) {
 	return a.setGeminiKey(c, balancer.StateUntested, "reset by an operator")
 }

@@ -5,8 +5,6 @@ package admin
 import (
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -40,8 +38,9 @@ func (f *addGeminiKeysForm) validate() error {
 	faults = checkText(faults, "name", f.Name)
 	faults = checkText(faults, "project", f.Project)
 	faults = checkTags(faults, f.Tags)
-	if u, err := url.Parse(f.Proxy); f.Proxy != "" && (err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)) {
-		faults = append(faults, fieldError{"proxy", "invalid_value", "must be a URL such as http://host:port or socks5://user:password@host:port"})
+	// The secret is checked key by key; here it only has to be one.
+	if err := (balancer.NewKey{Secret: "x", Proxy: f.Proxy}).Check(); err != nil {
+		faults = append(faults, fieldError{"proxy", "invalid_value", strings.TrimPrefix(err.Error(), "proxy ")})
 	}
 	return invalid("invalid_body", faults)
 }
@@ -54,7 +53,7 @@ func (f *addGeminiKeysForm) newKeys() (keys []balancer.NewKey, fields []string) 
 	}
 	for i, secret := range secrets {
 		keys = append(keys, balancer.NewKey{
-			Secret: strings.TrimSpace(secret), Name: strings.TrimSpace(f.Name), Project: strings.TrimSpace(f.Project),
+			Secret: secret, Name: f.Name, Project: f.Project,
 			Tags: f.Tags, Paid: f.Paid, Proxy: f.Proxy,
 		})
 		field := fmt.Sprintf("keys[%d]", i)

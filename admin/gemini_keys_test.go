@@ -20,33 +20,45 @@ func TestGeminiKeys_Add(t *testing.T) {
 	long := strings.Repeat("字", 65)
 	many := `{"keys":["` + strings.Join(slices.Repeat([]string{"AIzaSyCanary-many"}, 1001), `","`) + `"]}`
 	for _, s := range []scenario{
-		{name: "one", body: `{"key":"AIzaSyCanary-1","name":"first","project":"p1","tags":["a","b"],"paid":true}`, status: 201,
-			contains: []string{`"id":"gk_`, `"name":"first"`, `"project":"p1"`, `"tags":["a","b"]`, `"paid":true`, `"source":"store"`, `"state":"untested"`, `"duplicate":false`, `"items":[{"id":"gk_`}},
-		{name: "one again", body: `{"key":"AIzaSyCanary-1","name":"other"}`, status: 200,
-			contains: []string{`"duplicate":true`, `"name":"first"`}, excludes: []string{"other"}},
+		{
+			name: "one", body: `{"key":"AIzaSyCanary-1","name":"first","project":"p1","tags":["a","b"],"paid":true}`, status: 201,
+			contains: []string{`"id":"gk_`, `"name":"first"`, `"project":"p1"`, `"tags":["a","b"]`, `"paid":true`, `"source":"store"`, `"state":"untested"`, `"duplicate":false`, `"items":[{"id":"gk_`},
+		},
+		{
+			name: "one again", body: `{"key":"AIzaSyCanary-1","name":"other"}`, status: 200,
+			contains: []string{`"duplicate":true`, `"name":"first"`}, excludes: []string{"other"},
+		},
 		{name: "space around", body: `{"key":" AIzaSyCanary-1\r\n"}`, status: 200, contains: []string{`"duplicate":true`}},
-		{name: "new, twice and bad", body: `{"keys":["AIzaSyCanary-2","AIzaSyCanary-1","AIzaSyCanary-2","with space",""]}`, status: 201,
-			contains: []string{`"duplicate":false,"error":`, `"duplicate":true`}, excludes: []string{"with space"}},
+		{
+			name: "new, twice and bad", body: `{"keys":["AIzaSyCanary-2","AIzaSyCanary-1","AIzaSyCanary-2","with space",""]}`, status: 201,
+			contains: []string{`"duplicate":false,"error":`, `"duplicate":true`}, excludes: []string{"with space"},
+		},
 		{name: "only bad", body: `{"keys":["with space",""]}`, status: 400, contains: []string{"keys[0]", "keys[1]", "invalid_key"}, excludes: []string{"with space"}},
 		{name: "one bad", body: `{"key":""}`, status: 400, contains: []string{`"field":"key"`}},
 		{name: "none", body: `{}`, status: 400, contains: []string{`"missing"`}},
 		{name: "empty list", body: `{"keys":[]}`, status: 400, contains: []string{`"missing"`}},
 		{name: "both", body: `{"key":"a","keys":["b"]}`, status: 400, contains: []string{"ambiguous"}},
 		{name: "1,001", body: many, status: 400, contains: []string{"too_many", "1000"}},
-		{name: "unknown fields", body: `{"key":"AIzaSyCanary-3","weight":1,"id":"gk_0","state":"active"}`, status: 400,
-			contains: []string{`"weight"`, `"id"`, `"state"`, "unknown_field", "2 more"}, excludes: []string{"AIzaSyCanary-3"}},
+		{
+			name: "unknown fields", body: `{"key":"AIzaSyCanary-3","weight":1,"id":"gk_0","state":"active"}`, status: 400,
+			contains: []string{`"weight"`, `"id"`, `"state"`, "unknown_field", "2 more"}, excludes: []string{"AIzaSyCanary-3"},
+		},
 		{name: "other case", body: `{"Key":"AIzaSyCanary-3"}`, status: 400, contains: []string{`"Key"`}},
 		{name: "repeated field", body: `{"key":"AIzaSyCanary-3","key":"AIzaSyCanary-4"}`, status: 400, contains: []string{"repeated_field"}},
-		{name: "wrong types", body: `{"key":1,"keys":"x","tags":[1],"paid":"yes"}`, status: 400,
-			contains: []string{`"field":"key"`, `"field":"keys"`, `"field":"tags[0]"`, `"field":"paid"`, "must be a string", "must be a list", "must be true or false"}},
+		{
+			name: "wrong types", body: `{"key":1,"keys":"x","tags":[1],"paid":"yes"}`, status: 400,
+			contains: []string{`"field":"key"`, `"field":"keys"`, `"field":"tags[0]"`, `"field":"paid"`, "must be a string", "must be a list", "must be true or false"},
+		},
 		{name: "long name", body: `{"key":"AIzaSyCanary-3","name":"` + long + `"}`, status: 400, contains: []string{"64 characters"}},
 		{name: "name that turns text around", body: `{"key":"AIzaSyCanary-3","name":"a\u202eb"}`, status: 400, contains: []string{"text direction"}},
 		{name: "name with a line break", body: `{"key":"AIzaSyCanary-3","name":"a\nb"}`, status: 400},
 		{name: "empty tag", body: `{"key":"AIzaSyCanary-3","tags":["a"," "]}`, status: 400, contains: []string{"tags[1]"}},
 		{name: "no proxy", body: `{"key":"AIzaSyCanary-3","proxy":"ftp://user:hunter2@host"}`, status: 400, contains: []string{"proxy"}, excludes: []string{"hunter2"}},
 		{name: "HTML in a name stays text", body: `{"key":"AIzaSyCanary-5","name":"<script>"}`, status: 201, excludes: []string{"<script>"}},
-		{name: "proxy with a password", body: `{"key":"AIzaSyCanary-6","proxy":"socks5://user:hunter2@proxy.example:1080"}`, status: 201,
-			contains: []string{`"proxy":"socks5://proxy.example:1080"`}, excludes: []string{"hunter2", "user"}},
+		{
+			name: "proxy with a password", body: `{"key":"AIzaSyCanary-6","proxy":"socks5://user:hunter2@proxy.example:1080"}`, status: 201,
+			contains: []string{`"proxy":"socks5://proxy.example:1080"`}, excludes: []string{"hunter2", "user"},
+		},
 		{name: "family in a name", body: `{"key":"AIzaSyCanary-7","name":"👨‍👩‍👧 家"}`, status: 201},
 	} {
 		s.method, s.path = "POST", "/admin/keys/gemini"
@@ -103,7 +115,7 @@ func TestGeminiKeys_List(t *testing.T) {
 		{name: "limit 500", path: "?limit=500", status: 200},
 		{name: "limit of words", path: "?limit=ten", status: 400},
 		{name: "negative offset", path: "?offset=-1", status: 400},
-		{name: "unknown status", path: "?status=happy", status: 400, contains: []string{"untested, active"}},
+		{name: "unknown status", path: "?status=happy", status: 400, contains: []string{"active, untested"}},
 		{name: "empty status", path: "?status=", status: 400},
 		{name: "unknown sort", path: "?sort=secret", status: 400},
 		{name: "unknown order", path: "?order=up", status: 400},
@@ -200,5 +212,61 @@ func TestGeminiKeys_ChangesAreDurable(t *testing.T) {
 	f.must("DELETE", "/admin/keys/gemini/"+id, "")
 	if got := state(id); got != "" {
 		t.Errorf("after delete: state %q", got)
+	}
+}
+
+// TestGeminiKeys_Rests leases a key and lets Google refuse it for a minute.
+func TestGeminiKeys_Rests(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	id := f.addGeminiKey(1)
+	scenario{name: "nothing rests", method: "GET", path: "/admin/keys/gemini/rests", status: 200, contains: []string{`"items":[]`, `"total":0`}}.run(t, f)
+	lease, err := f.pool.Lease(t.Context(), balancer.Want{Model: "gemini-x", Tried: new(balancer.Tried)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease.Done(balancer.Outcome{
+		Verdict: balancer.RateLimited, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther,
+		Rest: time.Minute, Status: 429, Reason: "quota of the minute is used up",
+	})
+	for _, s := range []scenario{
+		{name: "one rests", path: "/admin/keys/gemini/rests", status: 200, contains: []string{
+			`"total":1`, `"project":"` + id, `"model":"gemini-x"`, `"kind":"cooling"`, `"until":"2026-11-25T12:01:00Z"`, "quota of the minute",
+		}},
+		{name: "limit", path: "/admin/keys/gemini/rests?limit=1", status: 200, contains: []string{`"total":1`}},
+		{name: "limit 0", path: "/admin/keys/gemini/rests?limit=0", status: 400},
+		{name: "offset is not offered", path: "/admin/keys/gemini/rests?offset=1", status: 400},
+		{name: "status counts it", path: "/admin/status", status: 200, contains: []string{`"resting":1`}},
+	} {
+		s.method = "GET"
+		s.run(t, f)
+	}
+}
+
+// TestGeminiKeys_SortsExist: each order that is offered is one the pool knows.
+func TestGeminiKeys_SortsExist(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	for i, body := range []string{
+		`{"key":"AIzaSyCanary-a","name":"b","project":"2"}`, `{"key":"AIzaSyCanary-b","name":"c","project":"1"}`, `{"key":"AIzaSyCanary-c","name":"a","project":"3"}`,
+	} {
+		f.now = f.now.Add(time.Second)
+		id := f.must("POST", "/admin/keys/gemini", body)["id"].(string)
+		if i == 1 {
+			f.must("POST", "/admin/keys/gemini/"+id+"/disable", "")
+		}
+	}
+	value := func(item any, field string) string {
+		v := fmt.Sprint(item.(map[string]any)[field])
+		if field == "state" {
+			return fmt.Sprint(slices.Index(balancer.States, balancer.State(v))) // in the order of use
+		}
+		return v
+	}
+	for _, field := range geminiKeySorts {
+		for order, less := range map[string]int{"asc": -1, "desc": 1} {
+			items := f.must("GET", "/admin/keys/gemini?sort="+field+"&order="+order, "")["items"].([]any)
+			if !slices.IsSortedFunc(items, func(a, b any) int { return -less * strings.Compare(value(a, field), value(b, field)) }) {
+				t.Errorf("sort=%s order=%s: %v", field, order, items)
+			}
+		}
 	}
 }

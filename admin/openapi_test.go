@@ -5,11 +5,14 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // document is what the tests need of openapi.json.
@@ -24,7 +27,10 @@ type document struct {
 
 type apiOperation struct {
 	OperationID string
-	Parameters  []struct{ Name, In string }
+	Parameters  []struct {
+		Name, In string
+		Schema   schema
+	}
 	RequestBody *struct{}
 	Responses   map[string]response
 }
@@ -125,6 +131,34 @@ func TestOpenAPI_ReferencesExist(t *testing.T) {
 			t.Errorf("response %s is not used", name)
 		}
 	}
+}
+
+// TestOpenAPI_NamesTheSameWords compares lists that are kept in two places.
+func TestOpenAPI_NamesTheSameWords(t *testing.T) {
+	d := parseDocument(t)
+	words := map[string][]string{"status": stateNames(), "sort": geminiKeySorts, "window": slices.Sorted(maps.Keys(windows)), "order": {"asc", "desc"}}
+	for path, operations := range d.Paths {
+		for _, p := range operations["get"].Parameters {
+			if want, ok := words[p.Name]; ok && !sameWords(p.Schema.Enum, want) {
+				t.Errorf("%s: %s is one of %v, want %v", path, p.Name, p.Schema.Enum, want)
+			}
+		}
+	}
+	if got := d.Components.Schemas["GeminiKey"].Properties["state"].Enum; !sameWords(got, stateNames()) {
+		t.Errorf("GeminiKey.state is one of %v, want %v", got, stateNames())
+	}
+	if got := d.Components.Schemas["ConfigPatch"].Properties["strategy"].Enum; !sameWords(got, settings.Strategies()) {
+		t.Errorf("ConfigPatch.strategy is one of %v, want %v", got, settings.Strategies())
+	}
+}
+
+func sameWords(got []any, want []string) bool {
+	var words []string
+	for _, word := range got {
+		words = append(words, fmt.Sprint(word))
+	}
+	slices.Sort(words)
+	return slices.Equal(words, slices.Sorted(slices.Values(want)))
 }
 
 // check compares an answer with the description: the status is foreseen, the

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -28,9 +29,7 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec.Handler.ServeHTTP(inner, r)
 	_ = inner.Header().Write(&rec.all)
 	rec.all.Write(inner.Body.Bytes())
-	for name, values := range inner.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), inner.Header())
 	w.WriteHeader(inner.Code)
 	_, _ = w.Write(inner.Body.Bytes())
 }
@@ -47,8 +46,10 @@ func TestSecrets_NeverComeBack(t *testing.T) {
 
 	id := f.addGeminiKey(1)
 	for _, secret := range []string{"AIzaSyCanary bad", "AIzaSyCanary-\u00e4", strings.Repeat("AIzaSyCanary", 100)} {
-		for _, form := range []string{`{"key":%s}`, `{"keys":[%s]}`, `{"keys":[%s,"AIzaSyCanary-good"]}`, `{"keys":%s}`, `{"key":[%s]}`, `{"key":%s,"x":1}`,
-			`{"name":%s}`, `{"key":"AIzaSyCanary-p","proxy":%s}`, `{"keys":[%s`, `{"key":{"a":%s}}`} {
+		for _, form := range []string{
+			`{"key":%s}`, `{"keys":[%s]}`, `{"keys":[%s,"AIzaSyCanary-good"]}`, `{"keys":%s}`, `{"key":[%s]}`, `{"key":%s,"x":1}`,
+			`{"name":%s}`, `{"key":"AIzaSyCanary-p","proxy":%s}`, `{"keys":[%s`, `{"key":{"a":%s}}`,
+		} {
 			encoded, _ := json.Marshal(secret)
 			f.admin("POST", "/admin/keys/gemini", fmt.Sprintf(form, encoded))
 			f.admin("POST", "/admin/config", fmt.Sprintf(form, encoded))

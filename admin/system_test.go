@@ -12,14 +12,20 @@ import (
 
 func TestStatus(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
-	scenario{name: "empty pool", method: "GET", path: "/admin/status", status: 200,
-		contains: []string{`"version":"v0.0.0-test"`, `"store":"memory"`, `"strategy":"round_robin"`, `"ready":false`, `"uptime_seconds":3600`, `"total":0`, `"active":0`}}.run(t, f)
+	scenario{
+		name: "empty pool", method: "GET", path: "/admin/status", status: 200,
+		contains: []string{`"version":"v0.0.0-test"`, `"store":"memory"`, `"strategy":"round_robin"`, `"ready":false`, `"uptime_seconds":3600`, `"total":0`, `"active":0`},
+	}.run(t, f)
 	id := f.addGeminiKey(1)
-	scenario{name: "one key", method: "GET", path: "/admin/status", status: 200,
-		contains: []string{`"ready":true`, `"total":1,"usable":1`, `"untested":1`}}.run(t, f)
+	scenario{
+		name: "one key", method: "GET", path: "/admin/status", status: 200,
+		contains: []string{`"ready":true`, `"total":1,"usable":1`, `"untested":1`},
+	}.run(t, f)
 	f.must("POST", "/admin/keys/gemini/"+id+"/disable", "")
-	scenario{name: "disabled key", method: "GET", path: "/admin/status", status: 200,
-		contains: []string{`"ready":false`, `"total":1,"usable":0`, `"disabled":1`}}.run(t, f)
+	scenario{
+		name: "disabled key", method: "GET", path: "/admin/status", status: 200,
+		contains: []string{`"ready":false`, `"total":1,"usable":0`, `"disabled":1`},
+	}.run(t, f)
 }
 
 func TestStats(t *testing.T) {
@@ -49,10 +55,12 @@ func TestConfig(t *testing.T) {
 			`"strategy":{"value":"round_robin","source":"default","locked":false}`,
 			`"attempts":{"value":3,"source":"default","locked":false}`,
 			`"budget":{"value":0.5,"source":"caddyfile","locked":true}`,
-			`"wait":{"value":"10s","source":"default","locked":false}`}},
+			`"wait":{"value":"10s","source":"default","locked":false}`,
+		}},
 		{name: "change", method: "POST", body: `{"strategy":"round_robin","retry":{"attempts":2,"wait":"1500ms"}}`, status: 200, contains: []string{
 			`"strategy":{"value":"round_robin","source":"store","locked":false}`,
-			`"attempts":{"value":2,"source":"store","locked":false}`, `"value":"1.5s"`}},
+			`"attempts":{"value":2,"source":"store","locked":false}`, `"value":"1.5s"`,
+		}},
 		{name: "nothing", method: "POST", body: `{}`, status: 200, contains: []string{`"attempts":{"value":2`}},
 		{name: "locked", method: "POST", body: `{"retry":{"attempts":9,"budget":0.1}}`, status: 409, contains: []string{`"code":"locked"`, `"field":"retry.budget"`, "Caddyfile"}},
 		{name: "unknown strategy", method: "POST", body: `{"strategy":"psychic"}`, status: 400, contains: []string{`"field":"strategy"`, "round_robin"}},

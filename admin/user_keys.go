@@ -69,6 +69,7 @@ func (a *api) deleteUserKey(c *call) (status int, body any, err error) {
 }
 
 func (a *api) enableUserKey(c *call) (status int, body any, err error) { return a.setUserKey(c, true) }
+
 func (a *api) disableUserKey(c *call) (status int, body any, err error) {
 	return a.setUserKey(c, false)
 }

@@ -13,16 +13,24 @@ import (
 func TestUserKeys_Create(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	for _, s := range []scenario{
-		{name: "name only takes the defaults", body: `{"name":"alice"}`, status: 201,
-			contains: []string{`"key":"gb-`, `"id":"`, `"name":"alice"`, `"enabled":true`, fmt.Sprintf(`"rpm":%d`, users.DefaultLimits.RPM)}},
+		{
+			name: "name only takes the defaults", body: `{"name":"alice"}`, status: 201,
+			contains: []string{`"key":"gb-`, `"id":"`, `"name":"alice"`, `"enabled":true`, fmt.Sprintf(`"rpm":%d`, users.DefaultLimits.RPM)},
+		},
 		{name: "nothing at all", body: `{}`, status: 201},
 		{name: "no limits on demand", body: `{"name":"bob","unlimited":true}`, status: 201, contains: []string{`"limits":{}`, `"unlimited":true`}},
-		{name: "everything", body: `{"name":"carol","limits":{"rpm":1,"tpm":2,"rpd":3,"concurrency":4},"models":["gemini-*"],"dialects":["openai"],"cidrs":["10.0.0.0/8"],"tags":["a"],"paid_only":true,"expires_at":"2027-01-31T00:00:00Z"}`, status: 201,
-			contains: []string{`"limits":{"rpm":1,"tpm":2,"rpd":3,"concurrency":4}`, `"models":["gemini-*"]`, `"paid_only":true`, `"expires_at":"2027-01-31T00:00:00Z"`}},
-		{name: "unknown fields", body: `{"name":"x","admin":true,"limits":{"rpm":1,"rpmm":2},"key":"gb-mine"}`, status: 400,
-			contains: []string{`"admin"`, `"limits.rpmm"`, `"key"`}, excludes: []string{"gb-mine"}},
-		{name: "wrong types", body: `{"name":1,"limits":{"rpm":"60"},"expires_at":"tomorrow"}`, status: 400,
-			contains: []string{`"limits.rpm"`, "a whole number", `"expires_at"`, "a time such as"}, excludes: []string{"tomorrow"}},
+		{
+			name: "everything", body: `{"name":"carol","limits":{"rpm":1,"tpm":2,"rpd":3,"concurrency":4},"models":["gemini-*"],"dialects":["openai"],"cidrs":["10.0.0.0/8"],"tags":["a"],"paid_only":true,"expires_at":"2027-01-31T00:00:00Z"}`, status: 201,
+			contains: []string{`"limits":{"rpm":1,"tpm":2,"rpd":3,"concurrency":4}`, `"models":["gemini-*"]`, `"paid_only":true`, `"expires_at":"2027-01-31T00:00:00Z"`},
+		},
+		{
+			name: "unknown fields", body: `{"name":"x","admin":true,"limits":{"rpm":1,"rpmm":2},"key":"gb-mine"}`, status: 400,
+			contains: []string{`"admin"`, `"limits.rpmm"`, `"key"`}, excludes: []string{"gb-mine"},
+		},
+		{
+			name: "wrong types", body: `{"name":1,"limits":{"rpm":"60"},"expires_at":"tomorrow"}`, status: 400,
+			contains: []string{`"limits.rpm"`, "a whole number", `"expires_at"`, "a time such as"}, excludes: []string{"tomorrow"},
+		},
 		{name: "fraction of a request", body: `{"limits":{"rpm":1.5}}`, status: 400, contains: []string{`"limits.rpm"`}},
 		{name: "limits that are none", body: `{"limits":[]}`, status: 400, contains: []string{"must be an object"}},
 		{name: "negative limit", body: `{"limits":{"rpm":-1}}`, status: 400, contains: []string{"limits.rpm"}},
@@ -45,7 +53,7 @@ func TestUserKeys_Lifecycle(t *testing.T) {
 	f.createUserKey("bob")
 	authenticate := func(want error) {
 		t.Helper()
-		if _, err := f.users.Authenticate(secret); err != want { //nolint:errorlint // sentinels, unwrapped
+		if _, err := f.users.Authenticate(secret); err != want {
 			t.Errorf("Authenticate = %v, want %v", err, want)
 		}
 	}
@@ -91,7 +99,7 @@ func TestUserKeys_ChangesAreDurable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Authenticate(secret); err != want { //nolint:errorlint // sentinels, unwrapped
+		if _, err := r.Authenticate(secret); err != want {
 			t.Errorf("Authenticate = %v, want %v", err, want)
 		}
 	}
