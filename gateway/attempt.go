@@ -226,7 +226,13 @@ func (x *exchange) stream(ctx context.Context, answer *http.Response, dog *watch
 			break
 		}
 		if err != nil {
-			_ = x.flush(pending)
+			// A reset after the finishing event loses nothing: the converter knows.
+			if whole, endErr := x.conv.End(pending); ctx.Err() == nil && endErr == nil {
+				return x.finish(whole)
+			}
+			if x.out.committed() {
+				_ = x.flush(pending)
+			}
 			return x.broken(ctx, err, true)
 		}
 		pending, err = x.conv.Event(pending, translate.Frame{Raw: raw, Data: data})
@@ -257,6 +263,11 @@ func (x *exchange) stream(ctx context.Context, answer *http.Response, dog *watch
 		}
 		return x.unusable(err, secret)
 	}
+	return x.finish(pending)
+}
+
+// finish writes what ends a whole stream.
+func (x *exchange) finish(pending []byte) result {
 	if err := x.flush(pending); err != nil {
 		return x.gone()
 	}
@@ -301,7 +312,10 @@ func (x *exchange) unusable(err error, secret string) result {
 	}
 	f := failure(err)
 	o := balancer.Outcome{Verdict: balancer.Unusable, Status: http.StatusOK, Reason: f.Message}
-	if f.Retry {
+	switch {
+	case f.Code == "missing_thought_signature":
+		o.Retry = balancer.RetrySame
+	case f.Retry:
 		o.Retry = balancer.RetryOnce
 	}
 	return result{o, f}

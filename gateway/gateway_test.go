@@ -10,11 +10,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
@@ -376,6 +378,34 @@ func TestRecovery(t *testing.T) {
 	}
 	if v := w.google.Violations(); len(v) > 0 {
 		t.Errorf("violations: %+v", v)
+	}
+}
+
+// TestResetAfterFinish: a connection that breaks after the finishing event has
+// lost nothing.
+func TestResetAfterFinish(t *testing.T) {
+	whole := "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"all of it\"}],\"role\":\"model\"},\"finishReason\":\"STOP\",\"index\":0}]}\r\n\r\n"
+	google := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, whole)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer google.Close()
+	w := newWorld(t, keys(1), func(c *Config) {
+		up, err := upstream.New(upstream.Config{BaseURL: google.URL})
+		must(t, err)
+		t.Cleanup(up.Close)
+		c.Upstream = up
+	})
+	for _, s := range []surface{surfaces[1], surfaces[3]} {
+		got := w.ask(s, "hi")
+		if got.status != 200 || !strings.Contains(got.body, "all of it") || strings.Contains(got.body, `"error"`) {
+			t.Errorf("%s: %d %s", s.name, got.status, got.body)
+		}
+		if s.openai && !strings.HasSuffix(got.body, "data: [DONE]\n\n") {
+			t.Errorf("no success marker: %s", got.body)
+		}
 	}
 }
 
