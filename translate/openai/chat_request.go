@@ -41,8 +41,7 @@ type ChatRequest struct {
 
 	Gemini gemini.Request
 
-	names  toolNames
-	family *family
+	names toolNames
 }
 
 // chatFields are the members of the body, null and absent ones nil.
@@ -142,7 +141,8 @@ type decoder struct {
 	in      chatFields
 	failure *translate.Failure
 
-	message, part int // position in messages, for error paths
+	message, part int    // position in messages, for error paths
+	list          string // the member of the message that part counts in
 	system        []gemini.Part
 	turns         []turn
 	calls         map[string]callRef // the nearest call so far by id
@@ -170,7 +170,7 @@ func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *trans
 	if root.Kind() != rawjson.Object {
 		return nil, translate.Invalid("", "The request body must be a JSON object, not %s.", root.Kind())
 	}
-	d := &decoder{env: env, opts: &o, req: &ChatRequest{N: 1, ParallelCalls: true}, message: -1, part: -1}
+	d := &decoder{env: env, opts: &o, req: &ChatRequest{N: 1, ParallelCalls: true}, message: -1, part: -1, list: "content"}
 	d.fields(root)
 	d.model(d.in.model)
 	for _, step := range [...]func(){
@@ -224,7 +224,7 @@ func (d *decoder) rejectPart(tail, format string, args ...any) {
 func (d *decoder) path(tail string) string {
 	p := "messages[" + strconv.Itoa(d.message) + "]"
 	if d.part >= 0 {
-		p += ".content[" + strconv.Itoa(d.part) + "]"
+		p += "." + d.list + "[" + strconv.Itoa(d.part) + "]"
 	}
 	if tail != "" {
 		p += "." + tail

@@ -15,7 +15,6 @@ var noResult = rawjson.Value(`{"error":"no result was provided"}`)
 // refuse. Source: specs/openai.md §3.2, §3.6 and §3.7.
 func (d *decoder) contents() {
 	g := &d.req.Gemini
-	d.req.family = d.family
 	if d.schemaText != nil && len(d.system)+len(d.turns) > 0 {
 		d.system = append(d.system, schemaPart(d.schemaText))
 	}

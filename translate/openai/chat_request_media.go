@@ -24,15 +24,15 @@ func notFound(param, message string) *translate.Failure {
 // url turns a URL into inline data or a reference, by the forms of
 // specs/openai.md §4.2. key is the kind of part, tail its place for errors.
 func (d *decoder) url(p *gemini.Part, v rawjson.Value, key, tail string) bool {
-	raw := textBytes(v)
-	if isDataURL(raw) {
+	raw := textOf(v)
+	if isDataURL(raw.bytes) {
 		return d.dataURL(p, raw, "", tail)
 	}
-	if len(raw) > 8192 {
+	if len(raw.bytes) > 8192 {
 		d.rejectPart(tail, "'%s' is not a URL. Send inline data as data:<type>;base64,<data>.", d.path(tail))
 		return false
 	}
-	s := strings.TrimSpace(string(raw))
+	s := strings.TrimSpace(string(raw.bytes))
 	switch lower := strings.ToLower(s); {
 	case strings.HasPrefix(s, filesAPI) && isModelID(s[len(filesAPI):]):
 		p.FileData = &gemini.FileData{URI: rawjson.Quote(s)}
@@ -81,23 +81,23 @@ func isDataURL(raw []byte) bool {
 }
 
 // dataURL reads data:[type][;parameters][;base64],payload.
-func (d *decoder) dataURL(p *gemini.Part, raw []byte, name, tail string) bool {
-	comma := bytes.IndexByte(raw[:min(len(raw), 1024)], ',')
+func (d *decoder) dataURL(p *gemini.Part, raw payload, name, tail string) bool {
+	comma := bytes.IndexByte(raw.bytes[:min(len(raw.bytes), 1024)], ',')
 	if comma < 0 {
 		d.rejectPart(tail, "'%s' is not a valid data URL: it has no comma before the data.", d.path(tail))
 		return false
 	}
-	mime, encoded := dataType(string(raw[5:comma]))
-	payload := raw[comma+1:]
+	mime, encoded := dataType(string(raw.bytes[5:comma]))
+	data := raw.from(comma + 1)
 	if !encoded {
-		text, err := url.PathUnescape(string(payload))
+		text, err := url.PathUnescape(string(data.bytes))
 		if err != nil {
 			d.rejectPart(tail, "'%s' is not a valid data URL: %v.", d.path(tail), err)
 			return false
 		}
 		return d.inline(p, mime, name, base64.StdEncoding.AppendEncode(nil, []byte(text)), tail)
 	}
-	clean, ok := standardBase64(payload)
+	clean, ok := standardBase64(data)
 	if !ok {
 		d.rejectPart(tail, "'%s' is not a valid data URL: the data is not base64.", d.path(tail))
 		return false

@@ -17,6 +17,7 @@ type toolNames struct {
 	custom   map[string]bool   // those of custom tools
 	sent     map[string]string // client → Gemini, where they differ
 	original map[string]string // Gemini → client, where they differ
+	suffixes map[string]int    // the last number given to a cleaned name
 }
 
 // declare notes a tool of the client; false means it was there before.
@@ -42,12 +43,13 @@ func (n *toolNames) gemini(name string) string {
 	}
 	clean := cleanName(name)
 	unique := clean
-	for i := 2; n.declared[unique] || n.original[unique] != ""; i++ {
+	if n.sent == nil {
+		n.sent, n.original, n.suffixes = map[string]string{}, map[string]string{}, map[string]int{}
+	}
+	for i := max(2, n.suffixes[clean]+1); n.declared[unique] || n.original[unique] != ""; i++ {
 		suffix := "_" + strconv.Itoa(i)
 		unique = clean[:min(len(clean), maxName-len(suffix))] + suffix
-	}
-	if n.sent == nil {
-		n.sent, n.original = map[string]string{}, map[string]string{}
+		n.suffixes[clean] = i
 	}
 	n.sent[name], n.original[unique] = unique, name
 	return unique

@@ -294,6 +294,8 @@ func TestDecodeChat_Rejects(t *testing.T) {
 		{"too many messages", `{"model":"m","messages":[` + strings.Repeat(`{"role":"user","content":"x"},`, maxMessages) + `{"role":"user","content":"x"}]}`, "messages", "10000"},
 		{"content of another type", user(`5`), "messages[0].content", "expected a string or an array"},
 		{"system with an image", message(`{"role":"system","content":[{"type":"text","text":"t"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}`), "messages[1].content[1].type", "only contain text"},
+		{"remote image of an earlier answer", message(`{"role":"assistant","images":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]}`), "messages[1].images[0].image_url.url", "remote"},
+		{"too many tool calls", message(`{"role":"assistant","tool_calls":[` + strings.Repeat(`{"function":{"name":"f"}},`, maxMessages) + `{"function":{"name":"f"}}]}`), "messages[1].tool_calls", "10000"},
 		{"audio of an earlier answer", message(`{"role":"assistant","audio":{"id":"a"}}`), "messages[1].audio", "Audio"},
 		{"tool call without name", message(`{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{}}]}`), "messages[1].tool_calls[0].function.name", "Missing"},
 		{"tool call of another type", message(`{"role":"assistant","tool_calls":[{"id":"a","type":"mcp"}]}`), "messages[1].tool_calls[0].type", ""},

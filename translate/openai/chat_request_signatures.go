@@ -137,7 +137,7 @@ func (t *turn) sign(f *family) {
 // documented placeholder on the first call of each model turn. It reports false
 // where nothing was left to replace. Source: specs/openai.md §7.3.
 func (r *ChatRequest) Unsign() bool {
-	changed := false
+	changed, insists := false, familyOf(r.Target).has(signed)
 	for i := range r.Gemini.Contents {
 		c := &r.Gemini.Contents[i]
 		first := true
@@ -146,7 +146,7 @@ func (r *ChatRequest) Unsign() bool {
 			var want rawjson.Value
 			if p.FunctionCall != nil && first {
 				first = false
-				if r.family.has(signed) {
+				if insists {
 					want = sentinel
 				}
 			}

@@ -173,8 +173,8 @@ func (d *decoder) inputAudio(p *gemini.Part, v rawjson.Value) bool {
 	if !d.isPart(data, rawjson.String, "input_audio.data") || !format.IsNull() && !d.isPart(format, rawjson.String, "input_audio.format") {
 		return false
 	}
-	raw := textBytes(data)
-	if isDataURL(raw) {
+	raw := textOf(data)
+	if isDataURL(raw.bytes) {
 		return d.dataURL(p, raw, "", "input_audio.data")
 	}
 	clean, ok := standardBase64(raw)
@@ -219,7 +219,7 @@ func (d *decoder) file(p *gemini.Part, v rawjson.Value) bool {
 		if !d.isPart(data, rawjson.String, "file.file_data") {
 			return false
 		}
-		return d.fileData(p, textBytes(data), name.Text())
+		return d.fileData(p, textOf(data), name.Text())
 	case id != nil:
 		return d.isPart(id, rawjson.String, "file.file_id") && d.fileID(p, id.Text())
 	case url != nil:
@@ -229,8 +229,8 @@ func (d *decoder) file(p *gemini.Part, v rawjson.Value) bool {
 	return false
 }
 
-func (d *decoder) fileData(p *gemini.Part, raw []byte, name string) bool {
-	if isDataURL(raw) {
+func (d *decoder) fileData(p *gemini.Part, raw payload, name string) bool {
+	if isDataURL(raw.bytes) {
 		return d.dataURL(p, raw, name, "file.file_data")
 	}
 	clean, ok := standardBase64(raw)

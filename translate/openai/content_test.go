@@ -114,7 +114,7 @@ func FuzzStandardBase64(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		clean, ok := standardBase64(b)
+		clean, ok := standardBase64(payload{b, true})
 		if !ok {
 			return
 		}
@@ -122,4 +122,29 @@ func FuzzStandardBase64(f *testing.F) {
 			t.Fatalf("standardBase64(%q) = %q: %v", b, clean, err)
 		}
 	})
+}
+
+// Large data is only sampled, but whatever clients do differently is mended.
+func TestStandardBase64_Large(t *testing.T) {
+	large := strings.Repeat("AAAA", 2*sample)
+	at := func(i int, s string) string { return large[:i] + s + large[i+len(s):] }
+	for _, c := range []struct {
+		name, in, want string
+		copied         bool
+	}{
+		{"clean", large, large, false},
+		{"URL-safe letter in the middle", at(4*sample, "-_"), at(4*sample, "+/"), false},
+		{"no padding", large + "AA", large + "AA==", false},
+		{"padding", large + "AA==", large + "AA==", false},
+		{"lines", large[:76] + "\n" + large[76:], large, true},
+		{"quote in the middle of copied text", at(4*sample, `"`), "", true},
+		{"quote at the end", at(len(large)-9, `*`), "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, ok := standardBase64(payload{[]byte(c.in), c.copied})
+			if ok != (c.want != "") || string(got) != c.want {
+				t.Errorf("got %d bytes, %v; want %d", len(got), ok, len(c.want))
+			}
+		})
+	}
 }

@@ -148,9 +148,10 @@ func (d *decoder) assistant(m *message) {
 	}
 	parts = signText(parts, googleSignature(m.extra))
 	if m.images != nil && d.isPart(m.images, rawjson.Array, "images") {
+		d.list = "images"
 		parts = d.parts(parts, m.images, true)
+		d.list = "content"
 	}
-	d.part = -1
 	called := m.functionCall != nil || m.toolCalls.Len() > 0
 	if len(parts) == 0 && !called {
 		d.toolCalls(&turn{}, 0, m) // nothing to add, but types are checked
@@ -179,6 +180,9 @@ func (d *decoder) continues(called bool) bool {
 func (d *decoder) toolCalls(t *turn, at int, m *message) {
 	if m.toolCalls != nil && d.isPart(m.toolCalls, rawjson.Array, "tool_calls") {
 		for i, v := range m.toolCalls.Elems() {
+			if i >= maxMessages {
+				d.rejectPart("tool_calls", "At most %d tool calls are supported in a message.", maxMessages)
+			}
 			if d.failure != nil {
 				return
 			}
@@ -192,7 +196,7 @@ func (d *decoder) toolCalls(t *turn, at int, m *message) {
 	if !d.isPart(name, rawjson.String, "function_call.name") {
 		return
 	}
-	args := d.arguments(m.functionCall.Get("arguments"), "function_call.arguments")
+	args := d.arguments(m.functionCall.Get("arguments"), -1)
 	d.remember(at, len(t.calls), name) // results of this kind name the function, not the call
 	d.add(t, d.syntheticID(len(t.calls)), name, args, firstSignature(m, t))
 }
@@ -225,12 +229,7 @@ func (d *decoder) remember(at, n int, key rawjson.Value) {
 }
 
 // textBytes is the text of a string, without a copy where nothing is escaped.
-func textBytes(v rawjson.Value) []byte {
-	if v.Escaped() {
-		return rawjson.AppendText(nil, v)
-	}
-	return v.Inner()
-}
+func textBytes(v rawjson.Value) []byte { return textOf(v).bytes }
 
 // toolCall reads one element of tool_calls.
 func (d *decoder) toolCall(t *turn, at int, v rawjson.Value, i int, m *message) {
@@ -282,7 +281,7 @@ func (d *decoder) toolCall(t *turn, at int, v rawjson.Value, i int, m *message) 
 		}
 		args = wrap("input", orEmpty(input))
 	} else {
-		args = d.arguments(body.Get("arguments"), index("tool_calls", i, ".function.arguments"))
+		args = d.arguments(body.Get("arguments"), i)
 	}
 	signature := callSignature(v, function)
 	if id == nil || id.IsEmptyString() {
@@ -305,8 +304,9 @@ func (d *decoder) toolCall(t *turn, at int, v rawjson.Value, i int, m *message) 
 
 // arguments reads the arguments of a call in the history as an object (§3.4).
 // History cannot be mended by the user, so that nothing is refused for what it
-// says: text that is no JSON is handed over as text.
-func (d *decoder) arguments(v rawjson.Value, tail string) rawjson.Value {
+// says: text that is no JSON is handed over as text. i is the call's place in
+// tool_calls, negative for function_call.
+func (d *decoder) arguments(v rawjson.Value, i int) rawjson.Value {
 	switch v.Kind() {
 	case rawjson.Missing, rawjson.Null:
 		return rawjson.Value("{}")
@@ -314,6 +314,10 @@ func (d *decoder) arguments(v rawjson.Value, tail string) rawjson.Value {
 		return structSafe(v)
 	case rawjson.String:
 	default:
+		tail := "function_call.arguments"
+		if i >= 0 {
+			tail = index("tool_calls", i, ".function.arguments")
+		}
 		d.isPart(v, rawjson.String, tail)
 		return nil
 	}

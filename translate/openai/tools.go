@@ -58,30 +58,42 @@ func (d *decoder) tools() {
 type tool struct {
 	name                    string
 	description, parameters rawjson.Value
-	path                    string
+	path                    toolPath
+}
+
+// toolPath is the place of a tool in the request, written out only for errors.
+type toolPath struct {
+	list string // tools or functions
+	i    int
+	tail string // ".function", ".custom" or ""
+}
+
+func (p toolPath) String() string { return index(p.list, p.i, p.tail) }
+
+// isTool is is for a field of a tool.
+func (d *decoder) isTool(v rawjson.Value, kind rawjson.Kind, p toolPath, tail string) bool {
+	return v.Kind() == kind || d.is(v, kind, p.String()+tail)
 }
 
 // tool reads one tool. Built-in tools are noted, not returned.
 func (d *decoder) tool(v rawjson.Value, param string, i int) (t tool) {
-	if v.Kind() != rawjson.Object {
-		d.is(v, rawjson.Object, index(param, i, ""))
+	path := toolPath{list: param, i: i}
+	if !d.isTool(v, rawjson.Object, path, "") {
 		return t
 	}
 	if d.req.LegacyFunctions {
-		return d.function(v, index(param, i, ""))
+		return d.function(v, path)
 	}
 	typ := v.Get("type")
-	if !typ.IsNull() && typ.Kind() != rawjson.String {
-		d.is(typ, rawjson.String, index(param, i, ".type"))
+	if !typ.IsNull() && !d.isTool(typ, rawjson.String, path, ".type") {
 		return t
 	}
 	switch word := string(typ.Inner()); word {
 	case "function", "custom":
-		f, path := v.Get(word), index(param, i, "."+word)
+		f := v.Get(word)
 		if f.IsNull() && v.Get("name").Kind() == rawjson.String {
-			f, path = v, index(param, i, "") // flat, as the Responses API writes it
-		}
-		if !d.is(f, rawjson.Object, path) {
+			f = v // flat, as the Responses API writes it
+		} else if path.tail = "." + word; !d.isTool(f, rawjson.Object, path, "") {
 			return t
 		}
 		if word == "custom" {
@@ -89,33 +101,33 @@ func (d *decoder) tool(v rawjson.Value, param string, i int) (t tool) {
 		}
 		return d.function(f, path)
 	case "web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11":
-		d.builtIn("googleSearch", nil, index(param, i, ""))
+		d.builtIn("googleSearch", nil, path.String())
 	case "code_interpreter":
-		d.builtIn("codeExecution", nil, index(param, i, ""))
+		d.builtIn("codeExecution", nil, path.String())
 	case "image_generation":
 		if !d.family.has(draws) {
-			d.reject(index(param, i, ".type"), "%s cannot generate images; use a model whose id contains -image.", d.req.Target)
+			d.reject(path.String()+".type", "%s cannot generate images; use a model whose id contains -image.", d.req.Target)
 			return t
 		}
 		if d.req.Gemini.Config.ResponseModalities == nil {
 			d.req.Gemini.Config.ResponseModalities = []string{"TEXT", "IMAGE"}
 		}
 	default:
-		if d.nativeTool(v, index(param, i, "")) || d.failure != nil {
+		if d.nativeTool(v, path.String()) || d.failure != nil {
 			return t
 		}
 		if typ.IsNull() {
-			d.reject(index(param, i, ".type"), "Missing required parameter: '%s'.", index(param, i, ".type"))
+			d.reject(path.String()+".type", "Missing required parameter: '%s'.", path.String()+".type")
 			return t
 		}
-		d.reject(index(param, i, ".type"), "Tools of type %q are not supported. Supported are function, custom, web_search and code_interpreter.", clip(word))
+		d.reject(path.String()+".type", "Tools of type %q are not supported. Supported are function, custom, web_search and code_interpreter.", clip(word))
 	}
 	return t
 }
 
 // function reads a function tool. Without parameters and with the name of a
 // built-in tool it means that tool (§5.6).
-func (d *decoder) function(v rawjson.Value, path string) (t tool) {
+func (d *decoder) function(v rawjson.Value, path toolPath) (t tool) {
 	var strictly rawjson.Value
 	var name rawjson.Value
 	for k, m := range v.Members() {
@@ -134,40 +146,40 @@ func (d *decoder) function(v rawjson.Value, path string) (t tool) {
 		}
 	}
 	t.path = path
-	if !d.is(name, rawjson.String, path+".name") {
+	if !d.isTool(name, rawjson.String, path, ".name") {
 		return t
 	}
 	t.name = name.Text()
 	if t.name == "" {
-		d.reject(path+".name", "A function must have a name.")
+		d.reject(path.String()+".name", "A function must have a name.")
 		return t
 	}
-	if t.description != nil && !d.is(t.description, rawjson.String, path+".description") {
+	if t.description != nil && !d.isTool(t.description, rawjson.String, path, ".description") {
 		return t
 	}
-	if strictly != nil && d.is(strictly, rawjson.Bool, path+".strict") && strictly.IsTrue() {
+	if strictly != nil && d.isTool(strictly, rawjson.Bool, path, ".strict") && strictly.IsTrue() {
 		d.strict = true
 	}
 	if native := nativeName(t.name); native != "" && schema.IsEmpty(t.parameters) {
-		d.builtIn(native, nil, path)
+		d.builtIn(native, nil, path.String())
 		return tool{}
 	}
 	if !d.req.names.declare(t.name) {
-		d.reject(path+".name", "The function name %q is used twice.", clip(t.name))
+		d.reject(path.String()+".name", "The function name %q is used twice.", clip(t.name))
 	}
 	return t
 }
 
 // custom reads a custom tool, which takes free text. A grammar cannot be
 // enforced; the description asks for it.
-func (d *decoder) custom(v rawjson.Value, path string) (t tool) {
+func (d *decoder) custom(v rawjson.Value, path toolPath) (t tool) {
 	name, description := v.Get("name"), v.Get("description")
-	if !d.is(name, rawjson.String, path+".name") || !description.IsNull() && !d.is(description, rawjson.String, path+".description") {
+	if !d.isTool(name, rawjson.String, path, ".name") || !description.IsNull() && !d.isTool(description, rawjson.String, path, ".description") {
 		return t
 	}
 	t = tool{name: name.Text(), parameters: rawjson.Value(customSchema), path: path}
 	if t.name == "" || !d.req.names.declare(t.name) {
-		d.reject(path+".name", "The name of a custom tool must be there and unique.")
+		d.reject(path.String()+".name", "The name of a custom tool must be there and unique.")
 		return t
 	}
 	if d.req.names.custom == nil {
@@ -201,13 +213,12 @@ func (d *decoder) declaration(t tool) gemini.FunctionDeclaration {
 	if schema.IsEmpty(t.parameters) {
 		return f
 	}
-	path := t.path + ".parameters"
-	if !d.is(t.parameters, rawjson.Object, path) {
+	if !d.isTool(t.parameters, rawjson.Object, t.path, ".parameters") {
 		return f
 	}
 	out, err := schema.Light(t.parameters)
 	if err == nil && !schema.IsObject(out) {
-		d.reject(path, "The parameters of a function must be a schema of type object.")
+		d.reject(t.path.String()+".parameters", "The parameters of a function must be a schema of type object.")
 		return f
 	}
 	if err == nil && schema.IsEmpty(out) {
@@ -218,7 +229,7 @@ func (d *decoder) declaration(t tool) gemini.FunctionDeclaration {
 		f.Schema, err = schema.Strict(t.parameters)
 	}
 	if err != nil {
-		d.reject(path, "Invalid schema of function %q: %v.", clip(t.name), err)
+		d.reject(t.path.String()+".parameters", "Invalid schema of function %q: %v.", clip(t.name), err)
 	}
 	return f
 }

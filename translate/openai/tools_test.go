@@ -148,6 +148,18 @@ func TestChatRequest_ToolName(t *testing.T) {
 	}
 }
 
+// Names that all become the same one must not cost time squared.
+func TestToolNames_ManyClashes(t *testing.T) {
+	var n toolNames
+	sent := map[string]bool{}
+	for i := range 20_000 {
+		sent[n.gemini(string(rune(0x4e00+i)))] = true
+	}
+	if len(sent) != 20_000 || n.suffixes["__"]+n.suffixes["_"] > 20_001 {
+		t.Errorf("%d names, last number %v", len(sent), n.suffixes)
+	}
+}
+
 func TestChatRequest_CustomTool(t *testing.T) {
 	r := decodeWith(t, requestEnv(), Options{}, body(m3, `"tools":[`+f+`,{"type":"custom","custom":{"name":"c"}}]`))
 	if !r.CustomTool("c") || r.CustomTool("f") || r.CustomTool("x") {
