@@ -212,11 +212,11 @@ func (k NewKey) Check() error { return clean(k).validate() }
 // errNoSpec is a bug: a key must come from somewhere.
 var errNoSpec = errors.New("balancer: key without a source")
 
-// enlist makes an entry and gives it a slot. It takes part once it is published.
-// Under p.mu.
-func (p *Pool) enlist(id, secret string, now time.Time) *entry {
+// enlist makes an entry, untested since a time unless more is known, and gives
+// it a slot. It takes part once it is published. Under p.mu.
+func (p *Pool) enlist(id, secret string, since time.Time) *entry {
 	e := &entry{id: id, secret: &secret}
-	l := &live{state: StateUntested, since: now}
+	l := &live{state: StateUntested, since: since}
 	if o := p.orphans[id]; o != nil {
 		l = o.live()
 		delete(p.orphans, id)

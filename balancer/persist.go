@@ -285,7 +285,7 @@ func (p *Pool) loadKeys(now time.Time) error {
 	}
 	slices.SortStableFunc(all, func(a, b loaded) int { return a.spec.created.Compare(b.spec.created) })
 	for _, k := range all {
-		e := p.enlist(k.id, k.secret, now)
+		e := p.enlist(k.id, k.secret, k.spec.created)
 		e.stored = k.spec
 		p.publish(e, now)
 	}

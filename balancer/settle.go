@@ -54,11 +54,10 @@ func (p *Pool) blame(l *Lease, o Outcome) {
 	if o.Consumer != "" {
 		p.reveal(e, strings.TrimPrefix(o.Consumer, "projects/"), now)
 	}
-	project := e.live.Load().project
 	if o.State != "" {
 		dead := []*entry{e}
 		if o.Blame == ScopeProject {
-			dead = project.keys
+			dead = e.live.Load().project.keys
 		}
 		for _, k := range dead {
 			if p.transition(k, o.State, o.Reason, now) && !o.State.leasable() {
@@ -78,7 +77,9 @@ func (p *Pool) blame(l *Lease, o Outcome) {
 // targets are what an outcome makes rest. A quota may be reported under the name
 // of a base model; then both rest. Source: specs/openai.md §13.2.
 func targets(p *Pool, l *Lease, o *Outcome) []*rest {
-	project := l.entry.live.Load().project
+	// By its id, because a key that was deleted meanwhile may have been the last of
+	// its project; what it learnt is true all the same.
+	id := l.entry.live.Load().project.id
 	switch o.Blame {
 	case ScopeProjectModel:
 		names := []string{l.model}
@@ -93,12 +94,12 @@ func targets(p *Pool, l *Lease, o *Outcome) []*rest {
 				continue // no model: nothing to remember
 			}
 			if m := p.modelOf(name, true); m.name == name {
-				out = append(out, &rest{scope: ScopeProjectModel, project: project, model: m})
+				out = append(out, &rest{scope: ScopeProjectModel, project: p.projectOf(id), model: m})
 			}
 		}
 		return out
 	case ScopeProject:
-		return []*rest{{scope: ScopeProject, project: project}}
+		return []*rest{{scope: ScopeProject, project: p.projectOf(id)}}
 	case ScopeKey:
 		if !l.entry.gone {
 			return []*rest{{scope: ScopeKey, entry: l.entry}}

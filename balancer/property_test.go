@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store/memory"
+)
+
+// anyOutcome draws one of the outcomes that a classifier can make, and some
+// that none should.
+func anyOutcome(r *rand.Rand) Outcome {
+	o := Outcome{
+		Verdict: Verdict(r.IntN(int(Unclassified) + 1)), //nolint:gosec // small
+		Blame:   Scope(r.IntN(int(ScopeRoute) + 1)),     //nolint:gosec // small
+		Retry:   Retry(r.IntN(int(RetrySame) + 1)),      //nolint:gosec // small
+		Rest:    time.Duration(r.IntN(100)) * time.Second, Escalate: r.IntN(3) == 0, UntilMidnight: r.IntN(10) == 0,
+	}
+	if r.IntN(8) == 0 {
+		o.State = append(slices.Clone(States), "nonsense")[r.IntN(len(States)+1)]
+	}
+	if r.IntN(10) == 0 {
+		o.Consumer = fmt.Sprint("projects/", r.IntN(3))
+	}
+	if r.IntN(10) == 0 {
+		o.Limits = []Limit{{Model: fmt.Sprint("m", r.IntN(4))}}
+	}
+	if r.IntN(2) == 0 {
+		o = ok
+	}
+	return o
+}
+
+// edges collects state changes that attempts may not cause.
+type edges struct {
+	mu       sync.Mutex
+	operator bool // an operator's change is under way
+	wrong    []StateChange
+}
+
+func (e *edges) StateChanged(c StateChange) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	legal := c.From.leasable() && c.To != StateUntested && c.To != StateDisabled && c.To.valid() && c.From != c.To
+	if !legal && !e.operator {
+		e.wrong = append(e.wrong, c)
+	}
+}
+
+// deadlines returns the end of each rest in force, also of projects that have no
+// key at the moment.
+func deadlines(p *Pool) map[string]time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := map[string]time.Time{}
+	for _, h := range p.restHeap {
+		r := h.public()
+		if !h.inForce {
+			continue
+		}
+		out[r.Scope+"|"+r.Project+"|"+r.KeyID+"|"+r.Model+"|"+r.Route] = r.Until
+	}
+	return out
+}
+
+// check compares all that is derived with what it is derived from.
+func check(t *testing.T, p *Pool, now time.Time) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endRests(now, 1<<30)
+	inForce, inFlight, counts := 0, 0, map[State]int{}
+	for i, r := range p.restHeap {
+		if r.index != i || p.known(r) != r || r.forgotten {
+			t.Fatalf("heap holds %+v at %d", r.public(), i)
+		}
+		if r.inForce {
+			inForce++
+		}
+	}
+	if inForce != p.resting {
+		t.Errorf("resting is %d, want %d", p.resting, inForce)
+	}
+	for _, e := range p.byID {
+		n := int(e.inFlight.Load())
+		if inFlight += n; n < 0 {
+			t.Errorf("%s has %d in flight", e.id, n)
+		}
+		l := e.live.Load()
+		counts[l.state]++
+		if !slices.Contains(l.project.keys, e) || p.projects[l.project.id] != l.project {
+			t.Errorf("%s is not in its project %s", e.id, l.project.id)
+		}
+		for _, m := range *p.models.Load() {
+			c := p.candidates(&m.plain, nil)
+			may := c.word(e.slot/64)&(1<<(e.slot%64)) != 0 && m.until.Load() <= now.UnixNano()
+			if want := l.state.leasable() && p.longest(e, m) == nil; may != want {
+				t.Fatalf("%s may be leased for %q: %t, want %t", e.id, m.name, may, want)
+			}
+			escalated := 0
+			for _, r := range m.rests {
+				if r.step > 0 {
+					escalated++
+				}
+			}
+			if m.rest != nil && m.rest.step > 0 {
+				escalated++
+			}
+			if int(m.escalated.Load()) != escalated {
+				t.Errorf("%s: escalated is %d, want %d", m.name, m.escalated.Load(), escalated)
+			}
+		}
+	}
+	maps.DeleteFunc(p.counts, func(_ State, n int) bool { return n == 0 })
+	if !maps.Equal(counts, p.counts) || inFlight > int(p.inFlight.Load()) {
+		t.Errorf("counts %v, want %v; in flight %d, want %d", p.counts, counts, p.inFlight.Load(), inFlight)
+	}
+}
+
+// Ten thousand random sequences: deadlines only extend, states change only as
+// they may, nothing is counted twice, and picks see what the records say.
+func TestRandomOutcomes(t *testing.T) {
+	sequences, steps := 10_000, 25
+	if testing.Short() {
+		sequences = 500
+	}
+	for seed := range sequences {
+		synctest.Test(t, func(t *testing.T) { randomOutcomes(t, uint64(seed), steps) }) //nolint:gosec // not negative
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func randomOutcomes(t *testing.T, seed uint64, steps int) {
+	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // reproducible
+	seen := &edges{}
+	p, err := Open(Options{Store: memory.New(), Sealer: sealer(t), Observer: seen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := newKeys(4)
+	keys[0].Project, keys[1].Project = "shared", "shared"
+	keys[2].Proxy = "http://host"
+	ids := add(t, p, keys...)
+	var leases []*Lease
+	for range steps {
+		before := deadlines(p)
+		switch n := r.IntN(20); {
+		case n < 8:
+			l, err := p.Lease(t.Context(), Want{Model: fmt.Sprint("m", r.IntN(3))})
+			if err == nil {
+				leases = append(leases, l)
+			}
+		case n < 16 && len(leases) > 0:
+			i := r.IntN(len(leases))
+			leases[i].Done(anyOutcome(r))
+			if r.IntN(2) == 0 {
+				leases[i].Done(anyOutcome(r)) // without effect
+			}
+			leases = slices.Delete(leases, i, i+1)
+		case n == 17:
+			seen.operator = true
+			_ = p.SetState(t.Context(), ids[r.IntN(4)], States[r.IntN(len(States))], "")
+			seen.operator = false
+		case n == 18:
+			if id := ids[r.IntN(4)]; p.Delete(t.Context(), id) == nil {
+				add(t, p, keys[slices.Index(ids, id)])
+				delete(before, "key||"+id+"||") // goes with the key
+			}
+		default:
+			time.Sleep(time.Duration(r.IntN(60)) * time.Second)
+		}
+		now := time.Now()
+		after := deadlines(p)
+		for id, until := range before {
+			if until.After(now) && after[id].Before(until) {
+				t.Errorf("%s: the deadline moved from %v to %v", id, until, after[id])
+			}
+		}
+		check(t, p, now)
+	}
+	for _, l := range leases {
+		l.Done(ok)
+	}
+	if n := p.inFlight.Load(); n != 0 || len(seen.wrong) != 0 {
+		t.Errorf("in flight at the end: %d; wrong state changes: %+v", n, seen.wrong)
+	}
+	check(t, p, time.Now())
+}
+
+// Everything at once, for the race detector and for what must hold at the end.
+func TestManyCallers(t *testing.T) {
+	p := open(t, nil, 200)
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan struct{})
+	go func() { p.Run(ctx); close(ran) }()
+	var wg sync.WaitGroup
+	for g := range 64 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(g), 1)) //nolint:gosec // reproducible
+			for i := range 150 {
+				w := Want{Model: fmt.Sprint("m", r.IntN(3)), Tried: new(Tried), Wait: time.Duration(r.IntN(3)) * time.Millisecond}
+				if r.IntN(4) == 0 {
+					w.Tags = []string{fmt.Sprint("t", r.IntN(3))}
+				}
+				for range 3 {
+					l, err := p.Lease(ctx, w)
+					if err != nil {
+						if _, is := errors.AsType[*Unavailable](err); !is {
+							t.Error(err)
+						}
+						break
+					}
+					o := anyOutcome(r)
+					o.Rest /= 10_000 // milliseconds
+					if i%20 != 0 {
+						o.State = ""
+					}
+					l.Done(o)
+				}
+				switch secret := fmt.Sprint("more-", g); {
+				case i%50 == 10:
+					_, _ = p.Add(ctx, []NewKey{{Secret: secret, Tags: []string{fmt.Sprint("t", g%3)}}})
+				case i%50 == 30:
+					_ = p.Delete(ctx, KeyID(secret))
+				case i%50 == 40:
+					_ = p.SetState(ctx, KeyID(secretOf(r.IntN(200))), StateActive, "")
+				case i%50 == 45 && g < 4:
+					p.Declare([]NewKey{{Secret: "declared"}, {Secret: secretOf(g)}})
+				case i%10 == 0:
+					p.List(Query{Search: "t1", Sort: "name"})
+					p.Rests(10)
+					p.Stats()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	cancel()
+	<-ran
+	if s := p.Stats(); s.InFlight != 0 || s.Waiting != 0 {
+		t.Errorf("at the end: %+v", s)
+	}
+	check(t, p, time.Now())
+}
