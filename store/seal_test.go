@@ -21,9 +21,9 @@ func newSealer(t *testing.T, fill byte) *store.Sealer {
 
 func TestSealOpens(t *testing.T) {
 	s := newSealer(t, 1)
-	for _, plain := range []string{"", "a", "AIza-canary"} {
+	for _, plain := range []string{"", "a", "AIza-canary-long-enough"} {
 		sealed := s.Seal("gk_1", []byte(plain))
-		if plain != "" && bytes.Contains(sealed, []byte(plain)) {
+		if len(plain) > 8 && bytes.Contains(sealed, []byte(plain)) { // a short text turns up by chance
 			t.Errorf("sealed value of %q holds the plain text", plain)
 		}
 		got, err := s.Open("gk_1", sealed)
