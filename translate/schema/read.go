@@ -17,14 +17,13 @@ type reader struct {
 	pointers map[string]string // "#/properties/a/$defs/X" → final name
 	refs     []*reference
 	inlining int // references being expanded by allOf and at the root
-	nodes    int
+	nodes    int // still allowed
 }
 
-// maxNodes bounds what expanding allOf may build from a small schema.
-const maxNodes = 100_000
-
 func read(v rawjson.Value) (*reader, *node, error) {
-	r := &reader{defRaw: map[string]rawjson.Value{}, pointers: map[string]string{}}
+	// A schema has no more nodes than half its bytes; what is allowed beyond
+	// bounds what allOf may expand a small one to.
+	r := &reader{defRaw: map[string]rawjson.Value{}, pointers: map[string]string{}, nodes: 1000 + len(v)/2}
 	if v.Kind() != rawjson.Object {
 		return nil, nil, ErrKind
 	}
@@ -101,8 +100,8 @@ func (r *reader) node(v rawjson.Value, depth int, sc *scope, path string) (*node
 	if depth > MaxDepth {
 		return nil, nil, ErrDepth
 	}
-	if r.nodes++; r.nodes > maxNodes {
-		return nil, nil, ErrSize
+	if r.nodes--; r.nodes < 0 {
+		return nil, nil, ErrExpansion
 	}
 	n := &node{}
 	sc, err := r.define(v, depth, sc, path)
@@ -163,11 +162,13 @@ func (r *reader) define(v rawjson.Value, depth int, sc *scope, path string) (*sc
 				final = name + "_" + strconv.Itoa(i)
 			}
 			own.final[name] = final
-			r.pointers[path+"/"+k.Text()+"/"+pointerEncoder.Replace(name)] = final
+			if pointer := below(path, k.Text(), name); pointer != "" {
+				r.pointers[pointer] = final
+			}
 		}
 	}
 	for _, m := range fresh {
-		n, _, err := r.node(own.raw[m.name], depth+1, own, path+"/$defs/"+m.name)
+		n, _, err := r.node(own.raw[m.name], depth+1, own, below(path, "$defs", m.name))
 		if err != nil {
 			return nil, err
 		}
@@ -197,7 +198,7 @@ func (r *reader) keyword(n *node, k, v rawjson.Value, depth int, sc *scope, path
 		return r.items(n, m, v, depth, sc, path)
 	case "additionalProperties":
 		if kind == rawjson.Object {
-			m.node, _, err = r.node(v, depth+1, sc, path+"/additionalProperties")
+			m.node, _, err = r.node(v, depth+1, sc, below(path, "additionalProperties", ""))
 		} else if m.raw = v; kind != rawjson.Bool {
 			return nil
 		}
@@ -205,7 +206,7 @@ func (r *reader) keyword(n *node, k, v rawjson.Value, depth int, sc *scope, path
 		if m.name == "oneOf" {
 			m.name, m.key = "anyOf", rawjson.Quote("anyOf")
 		}
-		if m.list, err = r.list(m.name, v, depth, sc, path+"/"+m.name); len(m.list) == 0 {
+		if m.list, err = r.list(m.name, v, depth, sc, below(path, m.name, "")); len(m.list) == 0 {
 			return err
 		}
 	case "required":
@@ -269,7 +270,7 @@ func (r *reader) properties(n *node, v rawjson.Value, depth int, sc *scope, path
 			continue
 		}
 		name := k.Text()
-		child, _, err := r.node(s, depth+1, sc, path+"/properties/"+pointerEncoder.Replace(name))
+		child, _, err := r.node(s, depth+1, sc, below(path, "properties", name))
 		if err != nil {
 			return nil, err
 		}
@@ -302,12 +303,12 @@ func (r *reader) items(n *node, m *member, v rawjson.Value, depth int, sc *scope
 	switch {
 	case v.Kind() == rawjson.Array: // a tuple as drafts before 2020-12 write it
 		m.name, m.key = "prefixItems", rawjson.Quote("prefixItems")
-		m.list, err = r.list("prefixItems", v, depth, sc, path+"/items")
+		m.list, err = r.list("prefixItems", v, depth, sc, below(path, "items", ""))
 		if len(m.list) == 0 {
 			return err
 		}
 	case v.Kind() == rawjson.Object || v.IsTrue():
-		m.node, _, err = r.node(v, depth+1, sc, path+"/items")
+		m.node, _, err = r.node(v, depth+1, sc, below(path, "items", ""))
 	default:
 		return nil
 	}
@@ -324,7 +325,7 @@ func (r *reader) list(name string, v rawjson.Value, depth int, sc *scope, path s
 		if e.Kind() == rawjson.Bool && !e.IsTrue() && name != "prefixItems" {
 			continue
 		}
-		n, _, err := r.node(e, depth+1, sc, path+"/"+strconv.Itoa(i))
+		n, _, err := r.node(e, depth+1, sc, below(path, strconv.Itoa(i), ""))
 		if err != nil {
 			return nil, err
 		}
@@ -334,6 +335,19 @@ func (r *reader) list(name string, v rawjson.Value, depth int, sc *scope, path s
 		list = append(list, n)
 	}
 	return list, nil
+}
+
+// below extends a JSON pointer by a keyword and, unless it is empty, a name. Long
+// pointers are given up, "", before building them costs more than the schema.
+func below(path, keyword, name string) string {
+	if path == "" || len(path)+len(name) > 1024 {
+		return ""
+	}
+	path += "/" + keyword
+	if name != "" {
+		path += "/" + pointerEncoder.Replace(name)
+	}
+	return path
 }
 
 func stringsOf(v rawjson.Value) (list []rawjson.Value) {

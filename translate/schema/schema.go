@@ -26,11 +26,13 @@ const (
 	MaxSize  = 1 << 20 // bytes
 )
 
-// The errors of [Light] and [Strict]; both are the client's fault.
+// The errors of [Light] and [Strict]; all are the client's fault.
 var (
 	ErrDepth = fmt.Errorf("the schema nests more than %d levels deep", MaxDepth)
 	ErrSize  = fmt.Errorf("the schema is larger than %d bytes", MaxSize)
 	ErrKind  = errors.New("a schema must be an object")
+
+	ErrExpansion = errors.New("the schema grows too large when its references are expanded")
 )
 
 // Light converts v for Gemini's JSON Schema fields (converter A). A schema that
@@ -69,6 +71,9 @@ func Strict(v rawjson.Value) (rawjson.Value, error) {
 	out := s.append(make([]byte, 0, len(v)), root, 0)
 	if s.err != nil {
 		return nil, s.err
+	}
+	if len(out) > MaxSize {
+		return nil, ErrSize
 	}
 	return out, nil
 }

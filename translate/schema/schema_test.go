@@ -154,6 +154,11 @@ func TestLimits(t *testing.T) {
 		bomb.WriteString(`"` + name + `":{"type":"object","properties":{"x":{"$ref":"#/$defs/` + next + `"},"y":{"$ref":"#/$defs/` + next + `"}}},`)
 	}
 	bomb.WriteString(`"y":{"type":"string"}}}`)
+	triples := `{"type":"object","properties":{"a":{"$ref":"#/$defs/a"}},"$defs":{`
+	for c := 'a'; c < 'k'; c++ {
+		triples += `"` + string(c) + `":{"allOf":[{"type":"object"}` + strings.Repeat(`,{"$ref":"#/$defs/`+string(c+1)+`"}`, 3) + `]},`
+	}
+	triples += `"k":{"type":"object"}}}`
 	for _, c := range []struct {
 		name, in string
 		f        func(rawjson.Value) (rawjson.Value, error)
@@ -163,7 +168,8 @@ func TestLimits(t *testing.T) {
 		{"strict depth", deep, Strict, ErrDepth},
 		{"light size", wide, Light, ErrSize},
 		{"strict size", wide, Strict, ErrSize},
-		{"strict expansion", bomb.String(), Strict, ErrSize},
+		{"strict expansion", bomb.String(), Strict, ErrExpansion},
+		{"light expansion", triples, Light, ErrExpansion},
 		{"kind", `[]`, Light, ErrKind},
 	} {
 		t.Run(c.name, func(t *testing.T) {

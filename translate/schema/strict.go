@@ -22,6 +22,9 @@ type strict struct {
 // (B6).
 const maxRecursion = 5
 
+// maxExpanded is how many schemas one may become when references are expanded.
+const maxExpanded = 20_000
+
 const anyObject = `{"type":"object"}`
 
 // append writes n, the subschema at the given depth.
@@ -33,8 +36,8 @@ func (s *strict) append(dst []byte, n *node, depth int) []byte {
 		s.err = ErrDepth
 		return dst
 	}
-	if s.nodes++; len(dst) > MaxSize || s.nodes > maxNodes {
-		s.err = ErrSize
+	if s.nodes++; len(dst) > MaxSize || s.nodes > maxExpanded {
+		s.err = ErrExpansion
 		return dst
 	}
 	if m := n.get("$ref"); m != nil {
