@@ -329,6 +329,21 @@ func TestPaths_MutatedNeverPassWithoutKey(t *testing.T) {
 	}
 }
 
+// TestPaths_HaveOneForm: with the key, too, other spellings are refused, so that
+// a matcher in front of this handler and the handler mean the same path.
+func TestPaths_HaveOneForm(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	f.spec = nil // the paths are not in it
+	for path, want := range map[string]int{
+		"/admin/%73tatus": 400, "/admin%2Fstatus": 400, "/admin/status%00": 400, "/admin/status;x": 400, "/admin/status%3Bx": 400,
+		"/admin/./status": 400, "/admin/keys/../status": 400, `/admin/%5Cstatus`: 400, "/admin/Status": 404, "/admin/status/x": 404,
+	} {
+		if w := f.admin("GET", path, ""); w.Code != want {
+			t.Errorf("%s = %d, want %d", path, w.Code, want)
+		}
+	}
+}
+
 func TestMatch_IsUnambiguous(t *testing.T) {
 	seen := map[string]bool{}
 	for i := range routes {
