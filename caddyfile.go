@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package geminibalance
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
+)
+
+// parseGlobalOption reads the global option gemini_balance.
+func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	if existing != nil {
+		return nil, d.Err("gemini_balance is already configured")
+	}
+	return httpcaddyfile.App{Name: "gemini_balance", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile reads the global option. Syntax:
+//
+//	gemini_balance {
+//		store      badger [<dir>] | memory
+//		master_key {env.NAME}
+//		key        {env.NAME} [<name>] {
+//			project <project>
+//			tags    <tags...>
+//			paid
+//		}
+//		keys_file  <path>
+//		upstream   <url>
+//		strategy   round_robin
+//		retry {
+//			attempts <count>
+//			budget   <share>
+//			wait     <duration>
+//		}
+//		timeouts {
+//			connect      <duration>
+//			first_output <duration>
+//			idle         <duration>
+//			total        <duration>
+//		}
+//		limits {
+//			rpm         <count>
+//			tpm         <count>
+//			rpd         <count>
+//			concurrency <count>
+//		}
+//	}
+//
+// key may be repeated. Secrets are {env.NAME} or {file./absolute/path}.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return options{
+		"store":      once(a.unmarshalStore),
+		"master_key": once(text(&a.MasterKey)),
+		"key":        a.unmarshalKey,
+		"keys_file":  once(text(&a.KeysFile)),
+		"upstream":   once(text(&a.Upstream)),
+		"strategy":   once(a.unmarshalStrategy),
+		"retry":      once(a.unmarshalRetry),
+		"timeouts":   once(a.unmarshalTimeouts),
+		"limits":     once(a.unmarshalLimits),
+	}.directive(d)
+}
+
+func (a *App) unmarshalStore(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	backend := d.Val()
+	if backend != "badger" && backend != "memory" {
+		return d.Errf("store '%s' is not available in this version; use badger or memory", backend)
+	}
+	module, err := caddyfile.UnmarshalModule(d, "gemini_balance.stores."+backend)
+	if err != nil {
+		return err
+	}
+	a.StoreRaw = caddyconfig.JSONModuleObject(module, "backend", backend, nil)
+	return nil
+}
+
+// UnmarshalCaddyfile reads what follows store. Syntax:
+//
+//	badger [<dir>]
+func (b *BadgerStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume backend name
+	if d.NextArg() {
+		b.Dir = d.Val()
+	}
+	return noMore(d)
+}
+
+// UnmarshalCaddyfile reads what follows store. Syntax:
+//
+//	memory
+func (*MemoryStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume backend name
+	return noMore(d)
+}
+
+func (a *App) unmarshalKey(d *caddyfile.Dispenser) error {
+	k := new(KeyConfig)
+	if !d.Args(&k.Key) {
+		return d.ArgErr()
+	}
+	if d.NextArg() {
+		k.Name = d.Val()
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	a.Keys = append(a.Keys, k)
+	return options{
+		"project": once(text(&k.Project)),
+		"tags":    once(list(&k.Tags)),
+		"paid":    once(flag(&k.Paid)),
+	}.block(d)
+}
+
+func (a *App) unmarshalStrategy(d *caddyfile.Dispenser) error {
+	if err := text(&a.Strategy)(d); err != nil {
+		return err
+	}
+	if err := checkStrategy(a.Strategy); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+func (a *App) unmarshalRetry(d *caddyfile.Dispenser) error {
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	a.Retry = new(RetryConfig)
+	return options{
+		"attempts": once(func(d *caddyfile.Dispenser) error {
+			n := int64(0)
+			err := count(&n)(d)
+			a.Retry.Attempts = int(n)
+			return err
+		}),
+		"budget": once(func(d *caddyfile.Dispenser) error {
+			a.Retry.Budget = new(float64)
+			return share(a.Retry.Budget)(d)
+		}),
+		"wait": once(func(d *caddyfile.Dispenser) error {
+			a.Retry.Wait = new(caddy.Duration)
+			return duration(a.Retry.Wait, 0)(d)
+		}),
+	}.block(d)
+}
+
+func (a *App) unmarshalTimeouts(d *caddyfile.Dispenser) error {
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	t := new(TimeoutsConfig)
+	a.Timeouts = t
+	return options{
+		"connect":      once(duration(&t.Connect, 1)),
+		"first_output": once(duration(&t.FirstOutput, 1)),
+		"idle":         once(duration(&t.Idle, 1)),
+		"total":        once(duration(&t.Total, 1)),
+	}.block(d)
+}
+
+func (a *App) unmarshalLimits(d *caddyfile.Dispenser) error {
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	l := new(LimitsConfig)
+	a.Limits = l
+	return options{
+		"rpm":         once(count(&l.RPM)),
+		"tpm":         once(count(&l.TPM)),
+		"rpd":         once(count(&l.RPD)),
+		"concurrency": once(count(&l.Concurrency)),
+		"budget": func(d *caddyfile.Dispenser) error {
+			return d.Err("budgets are not available in this version: they need a price table")
+		},
+	}.block(d)
+}
+
+// parseHandler reads the directive gemini_balance.
+func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := new(Handler)
+	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile reads the handler directive. Syntax:
+//
+//	gemini_balance [<matcher>] {
+//		model            <alias> <target>
+//		max_request_size <size>
+//		cors             <origins...>
+//		heartbeat        <duration> | off
+//		reasoning        reasoning_content | thought_tags | off
+//		fetch_images     off
+//		anonymous
+//	}
+//
+// model may be repeated.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return options{
+		"model":            h.unmarshalModel,
+		"max_request_size": once(size(&h.MaxRequestSize)),
+		"cors":             once(list(&h.CORS)),
+		"heartbeat":        once(h.unmarshalHeartbeat),
+		"reasoning":        once(h.unmarshalReasoning),
+		"fetch_images":     once(h.unmarshalFetchImages),
+		"anonymous":        once(flag(&h.Anonymous)),
+	}.directive(d)
+}
+
+func (h *Handler) unmarshalModel(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 {
+		return d.ArgErr()
+	}
+	if len(args) > 2 {
+		return d.Err(noFallbackChains)
+	}
+	for _, m := range h.Models {
+		if m.Name == args[0] {
+			return d.Errf("model '%s' already specified", args[0])
+		}
+	}
+	h.Models = append(h.Models, &ModelConfig{Name: args[0], Targets: args[1:]})
+	return nil
+}
+
+func (h *Handler) unmarshalHeartbeat(d *caddyfile.Dispenser) error {
+	if d.CountRemainingArgs() == 1 && d.NextArg() {
+		if d.Val() == "off" {
+			h.Heartbeat = -1
+			return nil
+		}
+		d.Prev()
+	}
+	return duration(&h.Heartbeat, caddy.Duration(time.Second))(d)
+}
+
+func (h *Handler) unmarshalReasoning(d *caddyfile.Dispenser) error {
+	if err := text(&h.Reasoning)(d); err != nil {
+		return err
+	}
+	for _, known := range reasonings {
+		if h.Reasoning == known {
+			return nil
+		}
+	}
+	return d.Errf("reasoning '%s' is unknown, want %s", h.Reasoning, strings.Join(reasonings, ", "))
+}
+
+func (h *Handler) unmarshalFetchImages(d *caddyfile.Dispenser) error {
+	var word string
+	if err := text(&word)(d); err != nil {
+		return err
+	}
+	switch word {
+	case "off":
+		return nil
+	case "on":
+		return d.Err(noFetchImages)
+	}
+	return d.Errf("fetch_images '%s' is unknown, want off", word)
+}
+
+// parseAdminHandler reads the directive gemini_balance_admin.
+func parseAdminHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := new(AdminHandler)
+	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile reads the admin handler directive. Syntax:
+//
+//	gemini_balance_admin [<matcher>] {
+//		admin_key {env.NAME}
+//	}
+func (h *AdminHandler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return options{"admin_key": once(text(&h.AdminKey))}.directive(d)
+}
+
+// options are the subdirectives of a block, by name. Each reads the rest of its
+// line, and its own block if it has one.
+type options map[string]func(d *caddyfile.Dispenser) error
+
+// directive reads a directive that takes no arguments, and its block.
+func (o options) directive(d *caddyfile.Dispenser) error {
+	d.Next() // consume directive name
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	return o.block(d)
+}
+
+// block reads the block that opens here, if one does.
+func (o options) block(d *caddyfile.Dispenser) error {
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name := d.Val()
+		option, known := o[name]
+		if !known {
+			return d.Errf("unrecognized subdirective '%s'", name)
+		}
+		if err := option(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once makes an option that may not be repeated.
+func once(option func(*caddyfile.Dispenser) error) func(*caddyfile.Dispenser) error {
+	seen := false
+	return func(d *caddyfile.Dispenser) error {
+		if seen {
+			return d.Errf("%s already specified", d.Val())
+		}
+		seen = true
+		return option(d)
+	}
+}
+
+// text reads exactly one argument.
+func text(into *string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		if !d.AllArgs(into) {
+			return d.ArgErr()
+		}
+		if *into == "" {
+			return d.Err("the value is empty")
+		}
+		return nil
+	}
+}
+
+// list reads one or more arguments.
+func list(into *[]string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		if *into = d.RemainingArgs(); len(*into) == 0 {
+			return d.ArgErr()
+		}
+		return nil
+	}
+}
+
+// flag reads an option without arguments.
+func flag(into *bool) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		*into = true
+		return noArgs(d)
+	}
+}
+
+// count reads a whole number above zero.
+func count(into *int64) func(*caddyfile.Dispenser) error {
+	return value(into, func(text string) (int64, bool) {
+		n, err := strconv.ParseInt(text, 10, 64)
+		return n, err == nil && n > 0
+	}, "a whole number above 0")
+}
+
+// share reads 20% or 0.2.
+func share(into *float64) func(*caddyfile.Dispenser) error {
+	return value(into, func(text string) (float64, bool) {
+		number, percent := strings.CutSuffix(text, "%")
+		f, err := strconv.ParseFloat(number, 64)
+		if percent {
+			f /= 100
+		}
+		return f, err == nil && f >= 0 && f <= 1
+	}, "a share such as 20% or 0.2")
+}
+
+// duration reads a duration of at least least.
+func duration(into *caddy.Duration, least caddy.Duration) func(*caddyfile.Dispenser) error {
+	want := "a duration such as 10s or 2m"
+	if least > 1 {
+		want += ", at least " + time.Duration(least).String()
+	}
+	return value(into, func(text string) (caddy.Duration, bool) {
+		parsed, err := caddy.ParseDuration(text)
+		return caddy.Duration(parsed), err == nil && caddy.Duration(parsed) >= least
+	}, want)
+}
+
+// size reads a number of bytes.
+func size(into *int64) func(*caddyfile.Dispenser) error {
+	return value(into, func(text string) (int64, bool) {
+		n, err := humanize.ParseBytes(text)
+		return int64(n), err == nil && n > 0 && n <= 1<<40 //nolint:gosec // bounded
+	}, "a size such as 100MB")
+}
+
+// value reads exactly one argument by a parser.
+func value[T any](into *T, parse func(string) (T, bool), want string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		name := d.Val()
+		var word string
+		if !d.AllArgs(&word) {
+			return d.ArgErr()
+		}
+		parsed, ok := parse(word)
+		if !ok {
+			return d.Errf("%s is '%s', want %s", name, word, want)
+		}
+		*into = parsed
+		return nil
+	}
+}
+
+// noArgs is the end of a line.
+func noArgs(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+// noMore is the end of a line without a block.
+func noMore(d *caddyfile.Dispenser) error {
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	for d.NextBlock(0) {
+		return d.Errf("unrecognized subdirective '%s'", d.Val())
+	}
+	return nil
+}

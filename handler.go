@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package geminibalance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/gemini-balance/caddy-gemini-balance/gateway"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
+)
+
+// Handler serves Gemini models to clients of OpenAI's and Google's API with the
+// pool of Gemini keys of the app `gemini_balance`. Requests for other paths go to
+// the next handler.
+//
+// Every request that it recognises is answered by it, errors in the form of the
+// caller's API included, so `handle_errors` does not apply.
+//
+// Do not set `write_timeout` for the server: it would bound whole answers.
+//
+// After a request, these placeholders are known:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.gemini_balance.request_id}` | what `x-request-id` told the client
+// `{http.gemini_balance.dialect}` | `openai` or `gemini`
+// `{http.gemini_balance.model}` | the Gemini model
+// `{http.gemini_balance.outcome}` | `ok`, or one word for what went wrong
+// `{http.gemini_balance.key_id}` | the Gemini key of the last attempt, by its public id
+// `{http.gemini_balance.attempts}` | upstream requests that were made
+// `{http.gemini_balance.upstream_status}` | HTTP status of the last one, 0 for none
+// `{http.gemini_balance.stream}` | whether the answer was streamed
+// `{http.gemini_balance.input_tokens}` | tokens of the prompt
+// `{http.gemini_balance.cached_tokens}` | … of which came from a cache
+// `{http.gemini_balance.output_tokens}` | tokens of the answer, without thinking
+// `{http.gemini_balance.thought_tokens}` | tokens of thinking
+// `{http.gemini_balance.latency}`, `…latency_ms` | until the first output
+// `{http.gemini_balance.duration}`, `…duration_ms` | until the end
+// `{http.auth.user.id}` | the user key, by its public id; also `user_id` in access logs
+//
+// The access log has them in the field `gemini_balance`. An answer that broke off
+// after its status was sent is logged at level `ERROR`.
+type Handler struct {
+	// Further names for Gemini models, which clients that insist on others' names
+	// can ask for.
+	Models []*ModelConfig `json:"models,omitempty"`
+
+	// How large a request body may be, in bytes. Default: 100 MB.
+	MaxRequestSize int64 `json:"max_request_size,omitempty"`
+
+	// Origins of web pages that may use the API, such as
+	// `https://chat.example.com`; `*` for all. Default: none.
+	CORS []string `json:"cors,omitempty"`
+
+	// After how much silence a stream of OpenAI's API gets a comment, so that
+	// nobody on the way takes it for dead. Negative = never. Default: 15s.
+	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
+
+	// How thoughts are shown to clients of OpenAI's API: `reasoning_content`,
+	// `thought_tags` or `off`. Default: `reasoning_content`, to clients that ask
+	// for thoughts.
+	Reasoning string `json:"reasoning,omitempty"`
+
+	// Whether images that a request names by URL are fetched. Not available in
+	// this version: it must be false, which is the default.
+	FetchImages bool `json:"fetch_images,omitempty"`
+
+	// Serve requests without a user key, too. Anybody who reaches the listener
+	// then spends the quota of the Gemini keys.
+	Anonymous bool `json:"anonymous,omitempty"`
+
+	app     *App
+	logger  *zap.Logger
+	gateway *gateway.Gateway
+}
+
+// ModelConfig is a further name for a Gemini model.
+type ModelConfig struct {
+	// What clients ask for.
+	Name string `json:"name,omitempty"`
+
+	// The Gemini model. This version takes exactly one.
+	Targets []string `json:"targets,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gemini_balance", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision finds the app. What needs the store waits for the app's Start.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	app, err := appOf(ctx)
+	if err != nil {
+		return err
+	}
+	h.app = app
+	app.starters = append(app.starters, h.start)
+	if h.Anonymous && !loopbackOnly(ctx) {
+		h.logger.Warn("ANONYMOUS ACCESS: anybody who reaches this listener can spend the quota of your Gemini keys; "+
+			"remove anonymous, or bind the site to 127.0.0.1", zap.Strings("listen", listeners(ctx)))
+	}
+	return nil
+}
+
+func appOf(ctx caddy.Context) (*App, error) {
+	app, err := ctx.App("gemini_balance")
+	if err != nil {
+		return nil, fmt.Errorf("getting gemini_balance app: %w", err)
+	}
+	return app.(*App), nil
+}
+
+// start makes the gateway. It is called by the app once its store is open.
+func (h *Handler) start() (err error) {
+	a := h.app
+	_, firstOutput, idle, total := a.timeouts()
+	config := gateway.Config{
+		Pool: a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
+		Upstream: a.upstream, Memo: a.shared.memo,
+		MaxRequestSize: h.MaxRequestSize,
+		CORS:           h.CORS,
+		Heartbeat:      time.Duration(h.Heartbeat),
+		Reasoning:      h.Reasoning,
+		Anonymous:      h.Anonymous,
+		Timeouts:       gateway.Timeouts{FirstOutput: firstOutput, Idle: idle, Total: total},
+		Observer:       observer{a, h.logger},
+		ClientIP:       clientIP,
+		Version:        version(),
+		Started:        processStarted,
+	}
+	for _, m := range h.Models {
+		config.Aliases = append(config.Aliases, gateway.Alias{Name: m.Name, Targets: m.Targets})
+		a.shared.models.add(m.Targets...)
+	}
+	h.gateway, err = gateway.New(config)
+	return err
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if err := h.app.enter(r.Context()); err != nil {
+		notServing(w, err)
+		return nil
+	}
+	if h.serve(w, r) {
+		return nil
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// serve is the part of ServeHTTP that uses the app. It may panic to break a
+// stream off, so leaving is deferred.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (handled bool) {
+	defer h.app.leave()
+	metrics.inFlight.Inc()
+	defer metrics.inFlight.Dec()
+	return h.gateway.ServeHTTP(w, r)
+}
+
+// notServing answers a request that reached a configuration that ended before it
+// could take part: the client asks again, on a new connection.
+func notServing(w http.ResponseWriter, err error) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		w.WriteHeader(499) // the client left while the store was being opened
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Retry-After", "1")
+	h.Set("Connection", "close")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte(`{"error":{"message":"The gateway is just changing its configuration. Try again.","type":"server_error","param":null,"code":"reloading"}}` + "\n"))
+}
+
+// clientIP is the client's address as Caddy sees it, trusted proxies considered.
+func clientIP(r *http.Request) netip.Addr {
+	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	ip, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{} // in no network, so a restricted user key refuses it
+	}
+	return ip.Unmap()
+}
+
+// modelID is how a Gemini model may be named.
+var modelID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// Validate checks what the configuration says beyond its syntax.
+func (h *Handler) Validate() error {
+	names := map[string]bool{}
+	for i, m := range h.Models {
+		switch {
+		case m == nil || m.Name == "" || len(m.Targets) == 0:
+			return fmt.Errorf("models[%d]: name and targets must be given", i)
+		case names[m.Name]:
+			return fmt.Errorf("models[%d]: the name %q is given twice", i, m.Name)
+		case len(m.Targets) > 1:
+			return fmt.Errorf("models[%d]: %s", i, noFallbackChains)
+		case !modelID.MatchString(m.Targets[0]):
+			return fmt.Errorf("models[%d]: target %q is no id of a Gemini model, such as gemini-flash-latest", i, m.Targets[0])
+		}
+		names[m.Name] = true
+	}
+	if h.MaxRequestSize < 0 {
+		return errors.New("max_request_size is negative")
+	}
+	if h.Heartbeat > 0 && time.Duration(h.Heartbeat) < time.Second {
+		return errors.New("heartbeat is shorter than a second")
+	}
+	if h.Reasoning != "" && !slices.Contains(reasonings, h.Reasoning) {
+		return fmt.Errorf("reasoning is %q, want %s", h.Reasoning, strings.Join(reasonings, ", "))
+	}
+	if h.FetchImages {
+		return errors.New(noFetchImages)
+	}
+	for _, origin := range h.CORS {
+		if err := checkOrigin(origin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var reasonings = []string{openai.ReasoningContent, openai.ReasoningTags, openai.ReasoningOff}
+
+// What this version cannot do. Said both for Caddyfiles and for JSON.
+const (
+	noFallbackChains = "fallback chains (several targets) are not available in this version; give one target"
+	noFetchImages    = "fetch_images is not available in this version; clients send images inline, as data: URLs"
+)
+
+// checkOrigin accepts what browsers send as Origin, and "*".
+func checkOrigin(origin string) error {
+	if origin == "*" {
+		return nil
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+		return fmt.Errorf("cors has %q, want an origin such as https://chat.example.com, without a path, or *", origin)
+	}
+	return nil
+}
+
+// listeners are the addresses of the server that a handler is provisioned for;
+// none where that is not known, as in named routes.
+func listeners(ctx caddy.Context) []string {
+	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return nil
+	}
+	return srv.Listen
+}
+
+// loopbackOnly reports whether a server can be reached from this machine only.
+func loopbackOnly(ctx caddy.Context) bool {
+	addresses := listeners(ctx)
+	for _, text := range addresses {
+		addr, err := caddy.ParseNetworkAddress(text)
+		if err != nil {
+			return false
+		}
+		ip, err := netip.ParseAddr(addr.Host)
+		if !addr.IsUnixNetwork() && addr.Host != "localhost" && (err != nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return len(addresses) > 0
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package geminibalance is the Caddy adapter of the gateway: an app that owns
+// what all sites share, and two handlers.
+//
+//	gemini_balance                      app: the pool, user keys, usage, the store
+//	http.handlers.gemini_balance        the API for clients
+//	http.handlers.gemini_balance_admin  the API for operators
+//	gemini_balance.stores.badger        where it is kept: local disk
+//	gemini_balance.stores.memory        …: nowhere
+//
+// No request logic is here; it is in gateway and admin, which know nothing of
+// Caddy. This package brings them up and down across reloads (app.go, shared.go),
+// reads their configuration (module.go, caddyfile.go, secret.go) and reports what
+// happens in them (observe.go, metrics.go); nothing else in this project logs.
+package geminibalance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
+	"github.com/gemini-balance/caddy-gemini-balance/store/memory"
+	"github.com/gemini-balance/caddy-gemini-balance/upstream"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+	caddy.RegisterModule(new(Handler))
+	caddy.RegisterModule(new(AdminHandler))
+	caddy.RegisterModule(new(BadgerStore))
+	caddy.RegisterModule(new(MemoryStore))
+
+	httpcaddyfile.RegisterGlobalOption("gemini_balance", parseGlobalOption)
+	httpcaddyfile.RegisterHandlerDirective("gemini_balance", parseHandler)
+	httpcaddyfile.RegisterDirectiveOrder("gemini_balance", httpcaddyfile.Before, "reverse_proxy")
+	httpcaddyfile.RegisterHandlerDirective("gemini_balance_admin", parseAdminHandler)
+	httpcaddyfile.RegisterDirectiveOrder("gemini_balance_admin", httpcaddyfile.Before, "reverse_proxy")
+}
+
+// App owns what all `gemini_balance` handlers share: the pool of Gemini keys with
+// its live state, the user keys, the usage and the store they are kept in. All of
+// it survives a reload; two configurations with the same store share it.
+//
+// The app needs no configuration. Without any, Gemini keys are added through the
+// admin API and everything is kept below Caddy's data directory.
+//
+// Secrets (`master_key` and the `key` of `keys`) are given as placeholders,
+// `{env.NAME}` or `{file./absolute/path}`, which are resolved when the
+// configuration is loaded. A literal secret is refused, because configurations
+// are stored, printed and served by Caddy's admin endpoint.
+//
+// Emitted events, with the data `key_id`, `from`, `to` and `reason`:
+//
+// Event | When
+// ------|-----
+// `key_disabled` | a Gemini key went out of service: Google refused it, or an operator disabled it
+// `key_recovered` | a Gemini key is back in service
+//
+// Metrics:
+//
+// Metric | Labels
+// -------|-------
+// `caddy_gemini_balance_requests_total` | `dialect`, `model`, `outcome`
+// `caddy_gemini_balance_attempts_total` | `model`, `outcome`
+// `caddy_gemini_balance_request_duration_seconds` | `dialect`
+// `caddy_gemini_balance_time_to_first_event_seconds` | `dialect`
+// `caddy_gemini_balance_tokens_total` | `model`, `kind`
+// `caddy_gemini_balance_in_flight_requests` |
+// `caddy_gemini_balance_keys` | `state`
+// `caddy_gemini_balance_resting` |
+// `caddy_gemini_balance_waiting_requests` |
+//
+// A `model` that never answered is counted as `other`, since clients may send any
+// name.
+type App struct {
+	// Where everything is kept. Default: `badger` in the directory
+	// `gemini_balance` below Caddy's data directory.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=gemini_balance.stores inline_key=backend"`
+
+	// A placeholder of the key that seals Gemini keys in the store: 32 bytes in
+	// base64. Default: the file `master.key` in the store's directory, which is
+	// made at the first start. The store opens with no other key afterwards.
+	MasterKey string `json:"master_key,omitempty"`
+
+	// Gemini keys that are part of the configuration. They are read-only for the
+	// admin API, which may add others.
+	Keys []*KeyConfig `json:"keys,omitempty"`
+
+	// A file with one Gemini key per line, read when the configuration is loaded.
+	// Empty lines and lines that begin with # are skipped. Its keys count as part
+	// of the configuration, too.
+	KeysFile string `json:"keys_file,omitempty"`
+
+	// The address of the Gemini API: scheme and host. It must be https, unless
+	// the host is a loopback address.
+	// Default: `https://generativelanguage.googleapis.com`.
+	Upstream string `json:"upstream,omitempty"`
+
+	// How the pool picks among the keys that can serve. This version knows
+	// `round_robin`, which is the default. What is set here is locked for the
+	// admin API.
+	Strategy string `json:"strategy,omitempty"`
+
+	// How hard a request is tried before its client sees an error. What is set
+	// here is locked for the admin API.
+	Retry *RetryConfig `json:"retry,omitempty"`
+
+	// How long Google may take.
+	Timeouts *TimeoutsConfig `json:"timeouts,omitempty"`
+
+	// What a new user key may use if it does not say so itself. Existing keys
+	// keep their limits.
+	Limits *LimitsConfig `json:"limits,omitempty"`
+
+	ctx    caddy.Context
+	logger *zap.Logger
+	events *caddyevents.App
+
+	backend   storeBackend
+	masterKey []byte // nil = from the file
+	keys      []balancer.NewKey
+
+	// What Start brings up. The handlers register their part in Provision.
+	starters      []func() error
+	wantsAdminKey bool
+	adminKeyHash  [32]byte
+	upstream      *upstream.Client
+	shared        *resource // nil before Start
+	ready         chan struct{}
+	requests      *drain
+}
+
+// KeyConfig is a Gemini key in the configuration.
+type KeyConfig struct {
+	// A placeholder of the key itself, such as `{env.GEMINI_API_KEY}`.
+	Key string `json:"key,omitempty"`
+
+	// What the admin API calls it.
+	Name string `json:"name,omitempty"`
+
+	// The Google project it belongs to. Keys of one project share its quota.
+	// Default: a project of its own.
+	Project string `json:"project,omitempty"`
+
+	// User keys may be restricted to Gemini keys that have one of their tags.
+	Tags []string `json:"tags,omitempty"`
+
+	// Whether the project has billing.
+	Paid bool `json:"paid,omitempty"`
+}
+
+// RetryConfig says how hard a request is tried.
+type RetryConfig struct {
+	// Upstream requests for one client request that fail for Google's reasons;
+	// 1 = no retry. Moving on from a key that is dead or out of quota is not
+	// counted. Default: 3.
+	Attempts int `json:"attempts,omitempty"`
+
+	// The share of all requests that may be retries, from 0 to 1. Default: 0.2.
+	Budget *float64 `json:"budget,omitempty"`
+
+	// How long a request waits for a key when all of them rest; 0 = not at all.
+	// Default: 10s.
+	Wait *caddy.Duration `json:"wait,omitempty"`
+}
+
+// TimeoutsConfig bounds the waiting for Google.
+type TimeoutsConfig struct {
+	// Until a connection is made. Default: 5s.
+	Connect caddy.Duration `json:"connect,omitempty"`
+
+	// Until the first useful output. Default: 120s.
+	FirstOutput caddy.Duration `json:"first_output,omitempty"`
+
+	// Between two pieces of a stream. Default: 300s.
+	Idle caddy.Duration `json:"idle,omitempty"`
+
+	// For the whole request, all attempts included. Default: 30m.
+	Total caddy.Duration `json:"total,omitempty"`
+}
+
+// LimitsConfig is what a user key may use. 0 leaves the default in place.
+type LimitsConfig struct {
+	// Requests in any 60 seconds. Default: 600.
+	RPM int64 `json:"rpm,omitempty"`
+
+	// Input and output tokens per minute. Default: 4,000,000.
+	TPM int64 `json:"tpm,omitempty"`
+
+	// Requests per day. Default: 100,000.
+	RPD int64 `json:"rpd,omitempty"`
+
+	// Requests at the same time. Default: 50.
+	Concurrency int64 `json:"concurrency,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "gemini_balance", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision resolves the configuration. It opens nothing, so that a configuration
+// can be validated beside a server that runs with it.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
+	a.logger = ctx.Logger()
+	a.ready = make(chan struct{})
+	events, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("getting events app: %w", err)
+	}
+	a.events = events.(*caddyevents.App)
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	if err := a.provisionStore(); err != nil {
+		return err
+	}
+	if a.MasterKey != "" {
+		secret, err := resolveSecret("master_key", a.MasterKey)
+		if err != nil {
+			return err
+		}
+		a.masterKey = []byte(secret)
+	}
+	return a.provisionKeys()
+}
+
+func (a *App) provisionStore() error {
+	if a.StoreRaw == nil {
+		a.StoreRaw = json.RawMessage(`{"backend": "badger"}`)
+	}
+	module, err := a.ctx.LoadModule(a, "StoreRaw")
+	if err != nil {
+		return fmt.Errorf("loading store: %w", err)
+	}
+	backend, ok := module.(storeBackend)
+	if !ok {
+		return fmt.Errorf("loading store: module %T is no store", module)
+	}
+	a.backend = backend
+	return nil
+}
+
+// provisionKeys collects the Gemini keys of the configuration.
+func (a *App) provisionKeys() error {
+	seen := map[string]string{}
+	add := func(from string, k balancer.NewKey) error {
+		if err := k.Check(); err != nil {
+			return fmt.Errorf("%s: %w", from, err)
+		}
+		id := balancer.KeyID(k.Secret)
+		if first, twice := seen[id]; twice {
+			a.logger.Warn("Gemini key is configured twice, the first one counts",
+				zap.String("key_id", id), zap.String("first", first), zap.String("again", from))
+			return nil
+		}
+		seen[id] = from
+		a.keys = append(a.keys, k)
+		return nil
+	}
+	for i, k := range a.Keys {
+		from := fmt.Sprintf("keys[%d]", i)
+		if k == nil {
+			return fmt.Errorf("%s is empty", from)
+		}
+		secret, err := resolveSecret(from+".key", k.Key)
+		if err != nil {
+			return err
+		}
+		err = add(from, balancer.NewKey{Secret: secret, Name: k.Name, Project: k.Project, Tags: k.Tags, Paid: k.Paid})
+		if err != nil {
+			return err
+		}
+	}
+	if a.KeysFile == "" {
+		return nil
+	}
+	return readKeysFile(a.KeysFile, func(from, secret string) error {
+		return add(from, balancer.NewKey{Secret: secret})
+	})
+}
+
+// Validate checks what the configuration says beyond its syntax.
+func (a *App) Validate() error {
+	if a.Upstream != "" {
+		if _, err := upstream.ParseBaseURL(a.Upstream); err != nil {
+			return err
+		}
+	}
+	if err := checkStrategy(a.Strategy); err != nil {
+		return err
+	}
+	// The settings of an empty store are those of the configuration: checked.
+	if _, err := settings.Open(memory.New(), a.declaredSettings()); err != nil {
+		return err
+	}
+	if t := a.Timeouts; t != nil {
+		for name, d := range map[string]caddy.Duration{
+			"connect": t.Connect, "first_output": t.FirstOutput, "idle": t.Idle, "total": t.Total,
+		} {
+			if d < 0 {
+				return fmt.Errorf("timeouts.%s is negative", name)
+			}
+		}
+	}
+	if l := a.Limits; l != nil && (l.RPM < 0 || l.TPM < 0 || l.RPD < 0 || l.Concurrency < 0) {
+		return errors.New("limits must not be negative; leave one out for its default")
+	}
+	return nil
+}
+
+// checkStrategy accepts the strategies that this version has.
+func checkStrategy(name string) error {
+	if name != "" && !slices.Contains(settings.Strategies(), name) {
+		return fmt.Errorf("strategy '%s' is not available in this version, only %s", name, strings.Join(settings.Strategies(), ", "))
+	}
+	return nil
+}
+
+// declaredSettings is what the configuration says about the settings that could
+// be changed at run time.
+func (a *App) declaredSettings() (p settings.Patch) {
+	if a.Strategy != "" {
+		p.Strategy = &a.Strategy
+	}
+	r := a.Retry
+	if r == nil {
+		return p
+	}
+	if r.Attempts != 0 {
+		p.Retry.Attempts = &r.Attempts
+	}
+	p.Retry.Budget = r.Budget
+	if r.Wait != nil {
+		wait := settings.Duration(*r.Wait)
+		p.Retry.Wait = &wait
+	}
+	return p
+}
+
+// defaultLimits are those of new user keys.
+func (a *App) defaultLimits() users.Limits {
+	if a.Limits == nil {
+		return users.Limits{}
+	}
+	return users.Limits{RPM: a.Limits.RPM, TPM: a.Limits.TPM, RPD: a.Limits.RPD, Concurrency: a.Limits.Concurrency}
+}
+
+// timeouts is the configuration without a nil to think of.
+func (a *App) timeouts() (connect, firstOutput, idle, total time.Duration) {
+	if a.Timeouts == nil {
+		return 0, 0, 0, 0
+	}
+	t := a.Timeouts
+	return time.Duration(t.Connect), time.Duration(t.FirstOutput), time.Duration(t.Idle), time.Duration(t.Total)
+}
+
+// Interface guards
+var (
+	_ caddy.App                   = (*App)(nil)
+	_ caddy.Provisioner           = (*App)(nil)
+	_ caddy.Validator             = (*App)(nil)
+	_ caddy.CleanerUpper          = (*App)(nil)
+	_ caddyfile.Unmarshaler       = (*App)(nil)
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ caddyfile.Unmarshaler       = (*Handler)(nil)
+	_ caddy.Provisioner           = (*AdminHandler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*AdminHandler)(nil)
+	_ caddyfile.Unmarshaler       = (*AdminHandler)(nil)
+	_ caddy.Provisioner           = (*BadgerStore)(nil)
+	_ caddyfile.Unmarshaler       = (*BadgerStore)(nil)
+	_ storeBackend                = (*BadgerStore)(nil)
+	_ caddyfile.Unmarshaler       = (*MemoryStore)(nil)
+	_ storeBackend                = (*MemoryStore)(nil)
+)

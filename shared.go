@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package geminibalance
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/gateway"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
+	"github.com/gemini-balance/caddy-gemini-balance/store"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
+)
+
+var (
+	// resources holds the open stores by what they are, not by how they are
+	// configured, so that no configuration opens one twice.
+	resources = caddy.NewUsagePool()
+
+	// lifetimes is held while Apps come and go. UsagePool forgets a resource
+	// before it closes it, so opening must not overlap with closing.
+	lifetimes sync.Mutex
+
+	// started are the Apps between Start and Cleanup, oldest first. The last one
+	// of a resource says which keys and settings are declared there.
+	started []*App
+
+	// newest is the last of started: what metrics are about.
+	newest atomic.Pointer[App]
+)
+
+// resource is an open store and everything that must survive a reload.
+type resource struct {
+	identity string
+	store    store.Store
+	pool     *balancer.Pool
+	users    *users.Registry
+	usage    *usage.Ledger
+	settings *settings.Store // nil before the first declare
+	memo     *gateway.Memo
+	models   modelNames
+
+	reporter atomic.Pointer[App] // hears of state changes; nil while none is started
+	stop     context.CancelFunc
+	loops    sync.WaitGroup
+}
+
+// acquire returns the resource of a backend, which release must be called for.
+// The caller holds lifetimes.
+func acquire(backend storeBackend, masterKey []byte) (*resource, error) {
+	identity, err := backend.identity()
+	if err != nil {
+		return nil, err
+	}
+	value, loaded, err := resources.LoadOrNew(identity, func() (caddy.Destructor, error) {
+		return openResource(identity, backend, masterKey)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := value.(*resource)
+	if !loaded || masterKey == nil && backend.masterKeyFile() == "" {
+		return r, nil
+	}
+	// It was opened with another configuration's master key, and this one's must
+	// open it after the next restart.
+	if _, err := store.LoadMasterKey(r.store, masterKey, backend.masterKeyFile()); err != nil {
+		_, closing := resources.Delete(identity)
+		return nil, errors.Join(err, closing)
+	}
+	return r, nil
+}
+
+// openResource opens the store and what is kept in it.
+func openResource(identity string, backend storeBackend, masterKey []byte) (r *resource, err error) {
+	db, err := backend.open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	if masterKey == nil && backend.masterKeyFile() == "" {
+		// Sealed for as long as the process lives.
+		masterKey = make([]byte, store.MasterKeySize)
+		rand.Read(masterKey) //nolint:errcheck // never fails since Go 1.24
+	}
+	sealer, err := store.LoadMasterKey(db, masterKey, backend.masterKeyFile())
+	if err != nil {
+		return nil, err
+	}
+	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour)}
+	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
+		return nil, err
+	}
+	if r.users, err = users.Open(db, users.Options{}); err != nil {
+		return nil, err
+	}
+	if r.usage, err = usage.Open(db, usage.Options{}); err != nil {
+		return nil, err
+	}
+	r.models.learn(r.usage.Totals(time.Time{}))
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.loops.Go(func() { r.pool.Run(ctx) })
+	r.loops.Go(func() { _ = r.users.Run(ctx) }) // the store's error; its Close tells it again
+	r.loops.Go(func() { _ = r.usage.Run(ctx) })
+	return r, nil
+}
+
+// Destruct implements caddy.Destructor: it ends the loops, which flush, and
+// closes the store.
+func (r *resource) Destruct() error {
+	r.stop()
+	r.loops.Wait()
+	return r.store.Close()
+}
+
+// release gives a resource back.
+func (r *resource) release() error {
+	lifetimes.Lock()
+	defer lifetimes.Unlock()
+	_, err := resources.Delete(r.identity)
+	return err
+}
+
+// declare makes an App's configuration the one in force. The caller holds
+// lifetimes.
+func (r *resource) declare(a *App) error {
+	patch := a.declaredSettings()
+	if r.settings == nil {
+		opened, err := settings.Open(r.store, patch)
+		if err != nil {
+			return err
+		}
+		r.settings = opened
+	} else if err := r.settings.Declare(patch); err != nil {
+		return err
+	}
+	if err := r.pool.SetStrategy(r.settings.Current().Strategy); err != nil {
+		return fmt.Errorf("strategy: %w", err)
+	}
+	if err := r.users.SetDefaults(a.defaultLimits()); err != nil {
+		return err
+	}
+	r.pool.Declare(a.keys)
+	r.reporter.Store(a)
+	return nil
+}
+
+// enlist makes a the configuration in force of its resource.
+func enlist(a *App) error {
+	if err := a.shared.declare(a); err != nil {
+		// Half of it may be in force: back to the one before.
+		return errors.Join(err, a.shared.redeclare())
+	}
+	started = append(started, a)
+	newest.Store(a)
+	return nil
+}
+
+// delist undoes enlist. Where a was in force, because the load that brought it
+// failed, the configuration before it comes back.
+func delist(a *App) error {
+	i := slices.Index(started, a)
+	if i < 0 {
+		return nil
+	}
+	started = slices.Delete(started, i, i+1)
+	if len(started) == 0 {
+		newest.Store(nil)
+	} else {
+		newest.Store(started[len(started)-1])
+	}
+	if a.shared.reporter.Load() != a {
+		return nil
+	}
+	return a.shared.redeclare()
+}
+
+// redeclare puts the latest started App of the resource in force, if any.
+func (r *resource) redeclare() error {
+	for _, a := range slices.Backward(started) {
+		if a.shared == r {
+			return r.declare(a)
+		}
+	}
+	r.reporter.Store(nil)
+	return nil
+}
+
+// StateChanged implements balancer.Observer.
+func (r *resource) StateChanged(c balancer.StateChange) {
+	if a := r.reporter.Load(); a != nil {
+		a.reportState(c)
+	}
+}
+
+// drain counts requests and calls release once: when it was closed and the last
+// request has left, or when it is forced. Safe for concurrent use. It is not a
+// sync.WaitGroup, because requests may still enter while it waits.
+type drain struct {
+	release func()
+	empty   chan struct{} // closed after release
+
+	mu      sync.Mutex
+	count   int
+	closed  bool
+	forced  bool
+	through bool // release was called or is being called
+}
+
+func newDrain(release func()) *drain {
+	return &drain{release: release, empty: make(chan struct{})}
+}
+
+// enter registers a request; it reports false once released.
+func (d *drain) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.through {
+		return false
+	}
+	d.count++
+	return true
+}
+
+// leave ends what enter began.
+func (d *drain) leave() {
+	d.mu.Lock()
+	d.count--
+	d.finish()
+}
+
+// close says that no more requests are expected.
+func (d *drain) close() {
+	d.mu.Lock()
+	d.closed = true
+	d.finish()
+}
+
+// force releases although requests are under way.
+func (d *drain) force() {
+	d.mu.Lock()
+	d.closed, d.forced = true, true
+	d.finish()
+}
+
+// finish unlocks mu, and releases if it is time.
+func (d *drain) finish() {
+	now := d.closed && (d.count == 0 || d.forced) && !d.through
+	d.through = d.through || now
+	d.mu.Unlock()
+	if now {
+		d.release()
+		close(d.empty)
+	}
+}
