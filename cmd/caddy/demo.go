@@ -56,8 +56,8 @@ var demoCaddyfile = template.Must(template.New("").Parse(`{
 	gemini_balance {
 		store badger "{{.Dir}}"
 		upstream {{.Upstream}}
-{{- range .Keys}}
-		key {{.Secret}} {{.Project}}
+{{- range $i, $key := .Keys}}
+		key {env.GB_DEMO_KEY_{{$i}}} {{$key.Project}}
 {{- end}}
 	}
 }
@@ -118,6 +118,12 @@ Ctrl-C ends it and removes everything.
 
 // startDemo loads the demo's configuration into Caddy.
 func startDemo(dir, upstream string, keys []fakegemini.Key, port int) error {
+	for i, key := range keys {
+		// Configurations hold no secrets, so neither does this one.
+		if err := os.Setenv(fmt.Sprintf("GB_DEMO_KEY_%d", i), key.Secret); err != nil {
+			return err
+		}
+	}
 	var text bytes.Buffer
 	err := demoCaddyfile.Execute(&text, map[string]any{
 		"Dir": filepath.ToSlash(dir), "Upstream": upstream, "Keys": keys, "Port": port,

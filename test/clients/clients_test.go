@@ -124,8 +124,8 @@ var caddyfile = template.Must(template.New("").Parse(`{
 	gemini_balance {
 		store badger "{{.Dir}}/store"
 		upstream {{.Google}}
-{{- range .Keys}}
-		key {{.Secret}}
+{{- range $i, $key := .Keys}}
+		key {env.GB_KEY_{{$i}}}
 {{- end}}
 		limits {
 			rpm 1000000
@@ -175,6 +175,9 @@ func start(dir string, config fakegemini.Config) (g *gateway, err error) {
 	}
 	g.cmd = exec.Command(caddyBinary, "run", "--config", file, "--adapter", "caddyfile")
 	g.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "GB_ADMIN_KEY="+g.admin)
+	for i, key := range config.Keys {
+		g.cmd.Env = append(g.cmd.Env, fmt.Sprintf("GB_KEY_%d=%s", i, key.Secret))
+	}
 	g.cmd.Stdout, g.cmd.Stderr = &g.log, &g.log
 	if err := g.cmd.Start(); err != nil {
 		return nil, err
