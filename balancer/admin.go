@@ -4,7 +4,6 @@ package balancer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -209,9 +208,6 @@ func (p *Pool) Declare(keys []NewKey) {
 // secret.
 func (k NewKey) Check() error { return clean(k).validate() }
 
-// errNoSpec is a bug: a key must come from somewhere.
-var errNoSpec = errors.New("balancer: key without a source")
-
 // enlist makes an entry, untested since a time unless more is known, and gives
 // it a slot. It takes part once it is published. Under p.mu.
 func (p *Pool) enlist(id, secret string, since time.Time) *entry {
@@ -247,9 +243,6 @@ func (p *Pool) publish(e *entry, now time.Time) {
 	s := e.declared
 	if s == nil {
 		s = e.stored
-	}
-	if s == nil {
-		panic(errNoSpec)
 	}
 	if old := e.spec.Load(); old != nil {
 		for _, t := range old.tags {

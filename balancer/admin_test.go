@@ -262,10 +262,10 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	wrapped := struct {
 		p *Pool
 		l *Lease
-		e entry //nolint:govet // printed only
+		e entry
 		k []NewKey
 		n NewKey
-	}{p, l, entry{secret: l.entry.secret}, newKeys(1), newKeys(1)[0]} //nolint:govet
+	}{p, l, entry{secret: l.entry.secret}, newKeys(1), newKeys(1)[0]}
 	var out bytes.Buffer
 	for _, v := range []any{p, l, k, results, newKeys(1), newKeys(1)[0], &newKeys(1)[0], l.entry, l.tried, wrapped.e.secret, &wrapped.l, wrapped.p} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {

@@ -38,12 +38,6 @@ func (b *bitmap) set(slot int, v bool) bool {
 	return words[i].And(^bit)&bit != 0
 }
 
-// has reports slot's bit.
-func (b *bitmap) has(slot int) bool {
-	words := b.view()
-	return slot/64 < len(words) && words[slot/64].Load()&(1<<(slot%64)) != 0
-}
-
 func word(words []atomic.Uint64, i int) uint64 {
 	if i < len(words) {
 		return words[i].Load()

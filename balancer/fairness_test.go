@@ -156,6 +156,12 @@ func TestRoundRobinSparse(t *testing.T) {
 		if n := turns(t, p, 20, Want{Tags: []string{"t"}}); n[added] != 20 {
 			t.Errorf("turns after disabling the other: %v", n)
 		}
+		if err := p.SetState(context.Background(), last, StateActive, ""); err != nil {
+			t.Fatal(err)
+		}
+		if n := turns(t, p, 20, Want{Tags: []string{"t"}}); n[added] != 10 || n[last] != 10 {
+			t.Errorf("turns after enabling it again: %v", n)
+		}
 	})
 }
 
@@ -186,4 +192,41 @@ func TestRetryPrefersAnotherProject(t *testing.T) {
 	if u.Reason != AllTried || u.LastOutcome == nil || u.LastOutcome.Status != 500 {
 		t.Errorf("after all were tried: %+v, want AllTried with the last outcome", u)
 	}
+}
+
+// Notes of where nothing is end with each change that may bring a key.
+func TestNotesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, nil, 0)
+		keys := newKeys(5000)
+		keys[10].Tags, keys[4000].Tags = []string{"t"}, []string{"t"}
+		ids := add(t, p, keys...)
+		both := []string{ids[10], ids[4000]}
+		w := Want{Tags: []string{"t"}}
+		for _, c := range []struct {
+			name       string
+			away, back func()
+		}{
+			{"state", func() { _ = p.SetState(t.Context(), both[0], StateDisabled, "") }, func() { _ = p.SetState(t.Context(), both[0], StateActive, "") }},
+			{"key rest", func() {
+				for l := lease(t, p, w); ; l = lease(t, p, w) {
+					if l.KeyID() == both[0] {
+						l.Done(Outcome{Verdict: Unclassified, Blame: ScopeKey, Rest: time.Minute})
+						return
+					}
+					l.Done(ok)
+				}
+			}, func() { time.Sleep(time.Minute) }},
+			{"deletion", func() { _ = p.Delete(t.Context(), both[0]) }, func() { add(t, p, keys[10]) }},
+		} {
+			c.away()
+			if n := turns(t, p, 20, w); n[both[1]] != 20 {
+				t.Errorf("%s, away: %v", c.name, n)
+			}
+			c.back()
+			if n := turns(t, p, 20, w); n[both[0]] != 10 || n[both[1]] != 10 {
+				t.Errorf("%s, back: %v", c.name, n)
+			}
+		}
+	})
 }

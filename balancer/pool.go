@@ -59,7 +59,6 @@ type Pool struct {
 	nextRest atomic.Int64  // deadline at the top of restHeap in Unix ns; never for none
 	gains    atomic.Uint64 // changes by which a key may have become a candidate of any lane
 	inFlight atomic.Int64
-	waiting  atomic.Int32
 
 	// writeMu orders writes to the store as the changes in memory. It is taken
 	// before mu and held across I/O.

@@ -21,9 +21,9 @@ import (
 // that none should.
 func anyOutcome(r *rand.Rand) Outcome {
 	o := Outcome{
-		Verdict: Verdict(r.IntN(int(Unclassified) + 1)), //nolint:gosec // small
-		Blame:   Scope(r.IntN(int(ScopeRoute) + 1)),     //nolint:gosec // small
-		Retry:   Retry(r.IntN(int(RetrySame) + 1)),      //nolint:gosec // small
+		Verdict: Verdict(r.IntN(int(Unclassified) + 1)),
+		Blame:   Scope(r.IntN(int(ScopeRoute) + 1)),
+		Retry:   Retry(r.IntN(int(RetrySame) + 1)),
 		Rest:    time.Duration(r.IntN(100)) * time.Second, Escalate: r.IntN(3) == 0, UntilMidnight: r.IntN(10) == 0,
 	}
 	if r.IntN(8) == 0 {
@@ -135,7 +135,7 @@ func TestRandomOutcomes(t *testing.T) {
 		sequences = 500
 	}
 	for seed := range sequences {
-		synctest.Test(t, func(t *testing.T) { randomOutcomes(t, uint64(seed), steps) }) //nolint:gosec // not negative
+		synctest.Test(t, func(t *testing.T) { randomOutcomes(t, uint64(seed), steps) })
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
@@ -143,7 +143,7 @@ func TestRandomOutcomes(t *testing.T) {
 }
 
 func randomOutcomes(t *testing.T, seed uint64, steps int) {
-	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // reproducible
+	r := rand.New(rand.NewPCG(seed, 0))
 	seen := &edges{}
 	p, err := Open(Options{Store: memory.New(), Sealer: sealer(t), Observer: seen})
 	if err != nil {
@@ -208,7 +208,7 @@ func TestManyCallers(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 64 {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(g), 1)) //nolint:gosec // reproducible
+			r := rand.New(rand.NewPCG(uint64(g), 1))
 			for i := range 150 {
 				w := Want{Model: fmt.Sprint("m", r.IntN(3)), Tried: new(Tried), Wait: time.Duration(r.IntN(3)) * time.Millisecond}
 				if r.IntN(4) == 0 {

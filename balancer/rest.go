@@ -90,11 +90,13 @@ func (h restHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
+
 func (h *restHeap) Push(x any) {
 	r := x.(*rest)
 	r.index = len(*h)
 	*h = append(*h, r)
 }
+
 func (h *restHeap) Pop() any {
 	last := len(*h) - 1
 	r := (*h)[last]

@@ -52,7 +52,7 @@ func TestRestScopes(t *testing.T) {
 					}
 				}
 				rests := p.Rests(0)
-				if len(rests) != 1 || rests[0].Kind != c.kind || rests[0].Until.Sub(time.Now()) != c.rest || rests[0].Why == "" {
+				if len(rests) != 1 || rests[0].Kind != c.kind || time.Until(rests[0].Until) != c.rest || rests[0].Why == "" {
 					t.Errorf("rests: %+v", rests)
 				}
 				time.Sleep(c.rest - time.Nanosecond)
@@ -75,7 +75,7 @@ func TestExhaustedUntilMidnight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, nil, 1)
 		lease(t, p, Want{}).Done(dayFull)
-		want := pacificMidnight(time.Now()).Sub(time.Now())
+		want := time.Until(pacificMidnight(time.Now()))
 		u := refused(t, p, Want{})
 		if u.Reason != AllExhausted || u.RetryAfter != want {
 			t.Errorf("%+v; want AllExhausted, %v", u, want)
@@ -113,12 +113,13 @@ func TestEscalation(t *testing.T) {
 				t.Errorf("rest is %v, want %v", got, want)
 			}
 		}
-		for _, want := range []time.Duration{5, 10, 20, 40, 80, 160, 300, 300} {
+		for _, seconds := range []int{5, 10, 20, 40, 80, 160, 300, 300} {
+			want := time.Duration(seconds) * time.Second
 			late := lease(t, p, Want{}) // under way when the rest begins: no repetition
 			lease(t, p, Want{}).Done(throttled)
 			late.Done(throttled)
-			expect(want * time.Second)
-			time.Sleep(want * time.Second)
+			expect(want)
+			time.Sleep(want)
 		}
 		lease(t, p, Want{}).Done(ok)
 		time.Sleep(time.Second)

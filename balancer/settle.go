@@ -81,6 +81,7 @@ func targets(p *Pool, l *Lease, o *Outcome) []*rest {
 	// its project; what it learnt is true all the same.
 	id := l.entry.live.Load().project.id
 	switch o.Blame {
+	case ScopeNone:
 	case ScopeProjectModel:
 		names := []string{l.model}
 		for _, limit := range o.Limits {
@@ -140,7 +141,9 @@ func (p *Pool) rest(target *rest, l *Lease, o *Outcome, now time.Time) {
 				step = min(step+1, maxStep)
 			}
 		}
-		until = now.Add(min(o.Rest<<(step-1), max(o.Rest, maxEscalated)))
+		if o.Rest < maxEscalated {
+			until = now.Add(min(o.Rest<<(step-1), maxEscalated))
+		}
 	}
 	r := p.extend(target, until, now)
 	if step > r.step {

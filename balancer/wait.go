@@ -143,7 +143,6 @@ func (p *Pool) enqueue(w *waiter) {
 	}
 	p.queue = slices.Insert(p.queue, at, w)
 	w.lane.waiting.Add(1)
-	p.waiting.Add(1)
 }
 
 // dequeue takes w out of the queue and reports whether it was there.
@@ -160,7 +159,6 @@ func (p *Pool) dequeue(w *waiter) bool {
 // left books that w is no longer in the queue.
 func (p *Pool) left(w *waiter) {
 	w.lane.waiting.Add(-1)
-	p.waiting.Add(-1)
 	if len(p.queue) == 0 && p.timer != nil {
 		p.timer.Stop()
 	}
