@@ -185,8 +185,9 @@ func (x *exchange) body() ([]byte, *translate.Failure) {
 	if x.r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	// A declared length saves the growing; it is trusted up to 1 MiB before bytes came.
-	buf := make([]byte, 0, max(512, min(x.r.ContentLength+1, 1<<20)))
+	// A declared length saves the growing. Whoever got here has a user key, so it
+	// is trusted up to 4 MiB before bytes came.
+	buf := make([]byte, 0, max(512, min(x.r.ContentLength+1, 4<<20)))
 	reader := http.MaxBytesReader(x.out.w, x.r.Body, limit)
 	for {
 		if len(buf) == cap(buf) {
