@@ -209,12 +209,13 @@ func TestNotesEnd(t *testing.T) {
 		}{
 			{"state", func() { _ = p.SetState(t.Context(), both[0], StateDisabled, "") }, func() { _ = p.SetState(t.Context(), both[0], StateActive, "") }},
 			{"key rest", func() {
-				for l := lease(t, p, w); ; l = lease(t, p, w) {
+				for range both {
+					l := lease(t, p, w)
+					o := ok
 					if l.KeyID() == both[0] {
-						l.Done(Outcome{Verdict: Unclassified, Blame: ScopeKey, Rest: time.Minute})
-						return
+						o = Outcome{Verdict: Unclassified, Blame: ScopeKey, Rest: time.Minute}
 					}
-					l.Done(ok)
+					l.Done(o)
 				}
 			}, func() { time.Sleep(time.Minute) }},
 			{"deletion", func() { _ = p.Delete(t.Context(), both[0]) }, func() { add(t, p, keys[10]) }},

@@ -117,6 +117,7 @@ func (r *rest) op(now time.Time) store.Op {
 		until = until.Add(rememberFor)
 	}
 	if op.TTL = until.Sub(now); op.TTL > 0 && !r.forgotten {
+		op.TTL += time.Second // stores may count whole seconds
 		op.Value = encode(rec)
 	} else {
 		op.TTL = 0
