@@ -43,7 +43,7 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: sc.clients, DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	once := func() error {
-		req, err := http.NewRequest(http.MethodPost, s.url+path, bytes.NewReader(body)) //nolint:noctx // bounded by length
+		req, err := http.NewRequest(http.MethodPost, s.url+path, bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 			for i := 0; time.Since(start) < length; i++ {
 				if sc.rate > 0 {
 					due := time.Duration(float64(i*sc.clients+c) / sc.rate * float64(time.Second))
-					time.Sleep(due - time.Since(start)) //nolint:forbidigo // open loop
+					time.Sleep(due - time.Since(start))
 				}
 				t := time.Now()
 				if once() != nil {

@@ -107,7 +107,7 @@ func canPin() bool {
 // pinSelf keeps load generator and upstream off the gateway's core.
 func pinSelf() {
 	if canPin() {
-		_ = exec.Command("taskset", "-a", "-c", "-p", fmt.Sprintf("1-%d", runtime.NumCPU()-1), fmt.Sprint(os.Getpid())).Run() //nolint:gosec,noctx // fixed words and numbers
+		_ = exec.Command("taskset", "-a", "-c", "-p", fmt.Sprintf("1-%d", runtime.NumCPU()-1), fmt.Sprint(os.Getpid())).Run()
 	}
 }
 

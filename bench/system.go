@@ -64,21 +64,21 @@ func (s *system) start(caddy, upstream string) (err error) {
 	if canPin() {
 		args = append([]string{"taskset", "-c", "0"}, args...)
 	}
-	s.cmd = exec.Command(args[0], args[1:]...) //nolint:gosec,noctx // our own binary
+	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
 	for range 200 {
-		if res, err := http.Get(s.url + "/health"); err == nil { //nolint:gosec,noctx // loopback
+		if res, err := http.Get(s.url + "/health"); err == nil {
 			res.Body.Close()
 			if s.native {
 				return nil
 			}
 			return s.setUp()
 		}
-		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // waiting for a process
+		time.Sleep(50 * time.Millisecond)
 	}
 	return errors.New(s.name + " did not start")
 }
@@ -95,10 +95,10 @@ func (s *system) setUp() error {
 	}
 	post := func(path string, body any, answer any) error {
 		data, _ := json.Marshal(body)
-		req, _ := http.NewRequest(http.MethodPost, s.url+path, bytes.NewReader(data)) //nolint:noctx // short-lived tool
+		req, _ := http.NewRequest(http.MethodPost, s.url+path, bytes.NewReader(data))
 		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(admin)))
 		req.Header.Set("Content-Type", "application/json")
-		res, err := http.DefaultClient.Do(req) //nolint:forbidigo // a tool of its own
+		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return err
 		}
@@ -162,12 +162,12 @@ func (s *system) profile(sc scenario, file string) error {
 		_, err := measure(s, sc, 7*time.Second)
 		done <- err
 	}()
-	res, err := http.Get(s.admin + "/debug/pprof/profile?seconds=5") //nolint:gosec,noctx // loopback
+	res, err := http.Get(s.admin + "/debug/pprof/profile?seconds=5")
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	f, err := os.Create(file) //nolint:gosec // the operator's choice
+	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}

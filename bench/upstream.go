@@ -39,10 +39,10 @@ func startUpstream() (*httptest.Server, error) {
 			return
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
-		flush := w.(http.Flusher).Flush //nolint:forbidigo // plain net/http server
+		flush := w.(http.Flusher).Flush
 		for _, event := range list {
 			if strings.Contains(r.URL.Path, modelSlow) {
-				time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the scenario's pace
+				time.Sleep(10 * time.Millisecond)
 			}
 			_, _ = w.Write(event)
 			flush()

@@ -133,7 +133,7 @@ func (x *exchange) again(moves *retries, o balancer.Outcome, retry settings.Retr
 // pause waits before the n-th repetition: 250 ms · 2ⁿ⁻¹ with full jitter, 4 s at
 // most. It reports false if the request ended meanwhile.
 func pause(ctx context.Context, n int) bool {
-	d := rand.N(min(250*time.Millisecond<<min(n-1, 8), 4*time.Second)) //nolint:gosec // jitter is no secret
+	d := rand.N(min(250*time.Millisecond<<min(n-1, 8), 4*time.Second))
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -222,7 +222,7 @@ func (x *exchange) stream(ctx context.Context, answer *http.Response, dog *watch
 	var pending []byte
 	for {
 		raw, data, err := frames.Next()
-		if err == io.EOF { //nolint:errorlint // readers return it bare
+		if err == io.EOF {
 			break
 		}
 		if err != nil {
@@ -444,7 +444,7 @@ func readAll(answer *http.Response) ([]byte, error) {
 	for {
 		n, err := answer.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if err == io.EOF { //nolint:errorlint // http bodies return it bare
+		if err == io.EOF {
 			return buf, nil
 		}
 		if err != nil {

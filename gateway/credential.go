@@ -63,8 +63,10 @@ func (x *exchange) authenticate() *translate.Failure {
 		case secret == "" && x.g.Anonymous:
 			return nil
 		case secret == "":
-			return &translate.Failure{Kind: translate.Unauthenticated, Code: "missing_api_key",
-				Message: "No API key was sent. Send your user key in the header Authorization: Bearer <key>, x-api-key or x-goog-api-key."}
+			return &translate.Failure{
+				Kind: translate.Unauthenticated, Code: "missing_api_key",
+				Message: "No API key was sent. Send your user key in the header Authorization: Bearer <key>, x-api-key or x-goog-api-key.",
+			}
 		}
 		x.account, err = x.g.Users.Authenticate(secret)
 	}
@@ -73,13 +75,17 @@ func (x *exchange) authenticate() *translate.Failure {
 		x.record.UserID = x.account.Key().ID
 		return nil
 	case errors.Is(err, errConflict):
-		return &translate.Failure{Kind: translate.InvalidRequest,
-			Message: "Two different API keys were sent in this request (Authorization, x-api-key, x-goog-api-key, ?key=). Send one."}
+		return &translate.Failure{
+			Kind:    translate.InvalidRequest,
+			Message: "Two different API keys were sent in this request (Authorization, x-api-key, x-goog-api-key, ?key=). Send one.",
+		}
 	case errors.Is(err, users.ErrUnknownKey) && x.g.Anonymous && !strings.HasPrefix(secret, "gb-"):
 		return nil // SDKs cannot be used without some key
 	case errors.Is(err, users.ErrUnknownKey):
-		return &translate.Failure{Kind: translate.Unauthenticated,
-			Message: "Incorrect API key provided. This gateway expects a user key (gb-…), which its operator hands out; Gemini and OpenAI keys do not work here."}
+		return &translate.Failure{
+			Kind:    translate.Unauthenticated,
+			Message: "Incorrect API key provided. This gateway expects a user key (gb-…), which its operator hands out; Gemini and OpenAI keys do not work here.",
+		}
 	case errors.Is(err, users.ErrExpired):
 		return &translate.Failure{Kind: translate.Unauthenticated, Message: "This user key has expired. Ask the gateway's operator for a new one."}
 	case errors.Is(err, users.ErrDisabled):

@@ -74,12 +74,16 @@ func (x *exchange) prepare() *translate.Failure {
 func (x *exchange) endpoint() *translate.Failure {
 	switch {
 	case x.rt.op == opUnknown:
-		return &translate.Failure{Kind: translate.UnknownURL,
-			Message: "Unknown request URL: " + x.r.Method + " " + x.r.URL.Path + ". This gateway does not serve that endpoint."}
+		return &translate.Failure{
+			Kind:    translate.UnknownURL,
+			Message: "Unknown request URL: " + x.r.Method + " " + x.r.URL.Path + ". This gateway does not serve that endpoint.",
+		}
 	case !x.rt.allowed:
 		x.out.w.Header().Set("Allow", x.rt.methods)
-		return &translate.Failure{Kind: translate.MethodNotAllowed,
-			Message: "Method " + x.r.Method + " is not allowed here; use " + x.rt.methods + "."}
+		return &translate.Failure{
+			Kind:    translate.MethodNotAllowed,
+			Message: "Method " + x.r.Method + " is not allowed here; use " + x.rt.methods + ".",
+		}
 	}
 	return nil
 }
@@ -176,12 +180,16 @@ func nativeQuery(r *http.Request) string {
 // body reads the request body.
 func (x *exchange) body() ([]byte, *translate.Failure) {
 	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, &translate.Failure{Kind: translate.UnsupportedMedia,
-			Message: "Content-Encoding " + strconv.Quote(enc) + " is not accepted; send the body uncompressed."}
+		return nil, &translate.Failure{
+			Kind:    translate.UnsupportedMedia,
+			Message: "Content-Encoding " + strconv.Quote(enc) + " is not accepted; send the body uncompressed.",
+		}
 	}
 	limit := x.g.MaxRequestSize
-	tooLarge := &translate.Failure{Kind: translate.TooLarge,
-		Message: "The request body is larger than this gateway's limit of " + strconv.FormatInt(limit, 10) + " bytes. Send less, or ask the operator to raise max_request_size."}
+	tooLarge := &translate.Failure{
+		Kind:    translate.TooLarge,
+		Message: "The request body is larger than this gateway's limit of " + strconv.FormatInt(limit, 10) + " bytes. Send less, or ask the operator to raise max_request_size.",
+	}
 	if x.r.ContentLength > limit {
 		return nil, tooLarge
 	}
@@ -226,6 +234,7 @@ func (x *exchange) admit() *translate.Failure {
 	if refusal != nil {
 		f := &translate.Failure{Kind: translate.UserRateLimited, Message: refusal.Message, RetryAfter: refusal.RetryAfter}
 		switch refusal.Kind {
+		case users.RateLimited:
 		case users.Forbidden:
 			f.Kind = translate.Forbidden
 		case users.Unavailable:

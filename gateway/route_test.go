@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -48,9 +49,7 @@ func TestMatch(t *testing.T) {
 	} {
 		r := httptest.NewRequest(tc.method, "http://gw/", nil)
 		r.URL, _ = r.URL.Parse("http://gw" + tc.target)
-		for k, v := range tc.header {
-			r.Header[k] = v
-		}
+		maps.Copy(r.Header, tc.header)
 		got, ours := match(r)
 		got.methods, got.public = "", nil
 		if got.dialect == OpenAI {

@@ -37,7 +37,6 @@ type world struct {
 	gw     *Gateway
 	server *httptest.Server
 	key    string // a user key
-	tls    bool
 }
 
 // newWorld starts one whose pool has the Google's keys.
@@ -84,7 +83,7 @@ func (w *world) assemble(google fakegemini.Config, edit ...func(*Config)) {
 	w.gw, err = New(c)
 	must(t, err)
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if !w.gw.ServeHTTP(rw, r) {
+		if !w.gw.ServeHTTP(rw, r) { //nolint:contextcheck // the request brings it
 			rw.WriteHeader(http.StatusTeapot)
 		}
 	}))

@@ -103,12 +103,13 @@ func (c *clientWriter) write(p []byte, contentType string) error {
 		h["Content-Type"] = []string{contentType}
 		h["Cache-Control"] = []string{"no-cache"}
 		h["X-Accel-Buffering"] = []string{"no"}
+		h["X-Content-Type-Options"] = []string{"nosniff"}
 		c.header(http.StatusOK)
 	}
 	if c.timer != nil {
 		c.lastWrite = time.Now()
 	}
-	if _, c.err = c.w.Write(p); c.err == nil {
+	if _, c.err = c.w.Write(p); c.err == nil { //nolint:gosec // JSON and event streams, never HTML; nosniff is set
 		c.err = c.rc.Flush()
 	}
 	return c.err

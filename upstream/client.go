@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -121,17 +122,14 @@ type Request struct {
 // caller closes the body. ctx ends the attempt at any time, the reading of the
 // body included. Errors never contain the key.
 func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
-	u := *c.base
-	u.RawQuery = r.Query
-	if path, err := url.PathUnescape(r.Path); err == nil {
-		u.Path, u.RawPath = path, r.Path
-	} else {
+	path, err := url.PathUnescape(r.Path)
+	if err != nil {
 		return nil, fmt.Errorf("upstream path %q is not escaped well: %w", r.Path, err)
 	}
+	u := *c.base
+	u.Path, u.RawPath, u.RawQuery = path, r.Path, r.Query
 	header := make(http.Header, 6+len(r.Header))
-	for k, v := range r.Header {
-		header[k] = v
-	}
+	maps.Copy(header, r.Header)
 	header["X-Goog-Api-Key"] = []string{r.Secret}
 	header["User-Agent"] = []string{c.agent}
 	if r.Accept != "" {

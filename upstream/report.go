@@ -138,15 +138,15 @@ func (r *report) read(e wireError) {
 	if r.status < 400 {
 		r.status = cmp.Or(number, codeStatus[r.code], codeStatus[strings.ToLower(e.Status)])
 	}
-	text := e.Message
+	texts := []string{e.Message}
 	for _, raw := range e.Details {
 		var d wireDetail
 		if json.Unmarshal(raw, &d) == nil {
 			r.detail(d)
-			text += "\n" + d.Detail
+			texts = append(texts, d.Detail)
 		}
 	}
-	r.text = strings.ToLower(text)
+	r.text = strings.ToLower(strings.Join(texts, "\n"))
 	// The message has the exact time, retryDelay often only whole seconds of it.
 	if m := retryIn.FindStringSubmatch(e.Message); m != nil {
 		if d, err := time.ParseDuration(m[1]); err == nil {

@@ -37,13 +37,16 @@ func TestRequest_Append(t *testing.T) {
 		"everything else": {Request{
 			SystemInstruction: []Part{{Text: str("s")}},
 			Tools: []Tool{{BuiltIn: "googleSearch"}, {Functions: []FunctionDeclaration{
-				{Name: "f", Description: str("d"), JSONSchema: rawjson.Value(`{"type":"object"}`)}, {Name: "g", Schema: rawjson.Value(`{}`)}}}},
+				{Name: "f", Description: str("d"), JSONSchema: rawjson.Value(`{"type":"object"}`)}, {Name: "g", Schema: rawjson.Value(`{}`)},
+			}}},
 			ToolConfig:     ToolConfig{Mode: "ANY", Allowed: []string{"f", "g"}, ServerSide: true},
 			SafetySettings: rawjson.Value(`[]`),
-			Config: GenerationConfig{Temperature: rawjson.Value("0"), TopP: rawjson.Value("0.5"), TopK: rawjson.Value("3"), CandidateCount: 2,
+			Config: GenerationConfig{
+				Temperature: rawjson.Value("0"), TopP: rawjson.Value("0.5"), TopK: rawjson.Value("3"), CandidateCount: 2,
 				MaxOutputTokens: 7, StopSequences: []rawjson.Value{str("x")}, Seed: rawjson.Value("0"), ResponseLogprobs: true, Logprobs: 3,
 				ResponseMIMEType: "application/json", ResponseJSONSchema: rawjson.Value(`{"type":"object"}`), ResponseModalities: []string{"TEXT", "IMAGE"},
-				Thinking: ThinkingConfig{Include: true, Budget: rawjson.Value("0")}},
+				Thinking: ThinkingConfig{Include: true, Budget: rawjson.Value("0")},
+			},
 			CachedContent: str("cachedContents/c"), ServiceTier: "flex",
 		}, `{"systemInstruction":{"parts":[{"text":"s"}]},"contents":[],"tools":[{"googleSearch":{}},{"functionDeclarations":[{"name":"f","description":"d",` +
 			`"parametersJsonSchema":{"type":"object"}},{"name":"g","parameters":{}}]}],"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f","g"]},` +
