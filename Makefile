@@ -77,12 +77,13 @@ smoke: ## build with xcaddy as users do; check modules and Caddyfile.example
 	@XCADDY="$(XCADDY)" bash test/smoke.sh
 
 .PHONY: bench
-bench: ## benchmarks of the packages, six runs each, for benchstat
-	@go test $(TAGS) -run '^$$' -bench . -benchmem -count=6 $(UNIT)
+bench: ## the gateway against reverse_proxy in one run; ARGS="-rounds 5 -only stream"
+	@mkdir -p $(BUILD) && CGO_ENABLED=0 go build $(TAGS) -o $(BUILD)/caddy ./cmd/caddy
+	@go run ./bench -caddy $(BUILD)/caddy $(ARGS)
 
-.PHONY: load
-load: ## load a built gateway and its peers; see bench/README.md
-	@go run ./bench $(ARGS)
+.PHONY: bench-packages
+bench-packages: ## benchmarks of the packages, six runs each, for benchstat
+	@go test $(TAGS) -run '^$$' -bench . -benchmem -count=6 $(UNIT)
 
 .PHONY: kill-rounds
 kill-rounds: ## ROUNDS (200) times kill -9 under load: no acknowledged write lost
