@@ -100,7 +100,7 @@ func cmdDemo(fl caddycmd.Flags) (int, error) {
 	fmt.Printf(`
 caddy-gemini-balance demo: everything here is simulated, nothing reaches Google.
 
-  web UI      %[1]s/admin/
+  admin       %[1]s/admin/
   admin key   in %[2]s
   user key    %[3]s
 

@@ -109,7 +109,8 @@ for (const [name, { GoogleGenAI, ApiError }] of [
     })
 
     test('errors are typed', async () => {
-      await rejects(at({ ...healthy, key: 'gb-wrong' }).models.generateContent(hello), 401)
+      const refused = await rejects(at({ ...healthy, key: 'gb-wrong' }).models.generateContent(hello), 400)
+      assert.match(refused.message, /API_KEY_INVALID/) // Google's own words for a wrong key
       await rejects(ai.models.generateContent({ ...hello, model: 'gemini-none' }), 404)
       await rejects(ai.models.generateContent({ ...hello, config: { temperature: 9 } }), 400)
       await rejects(ai.models.generateContentStream({ ...hello, model: 'gemini-none' }), 404)

@@ -169,7 +169,7 @@ func TestGenAIGoErrors(t *testing.T) {
 		code   int
 		status string
 	}{
-		{"unknown user key", genaiAt(t, healthy, "gb-wrong"), plainModel, nil, 401, "UNAUTHENTICATED"},
+		{"unknown user key", genaiAt(t, healthy, "gb-wrong"), plainModel, nil, 400, "INVALID_ARGUMENT"}, // as Google says it
 		{"unknown model", genaiAt(t, healthy, healthy.key), "gemini-none", nil, 404, "NOT_FOUND"},
 		{"bad request", genaiAt(t, healthy, healthy.key), plainModel, hot, 400, "INVALID_ARGUMENT"},
 		{"all keys out of quota", genaiAt(t, exhausted, exhausted.key), plainModel, nil, 429, "RESOURCE_EXHAUSTED"},
