@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package geminibalance
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/goleak"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// provision makes an App of its JSON, as Caddy does before it starts one.
+func provision(t *testing.T, config string) (*App, error) {
+	t.Helper()
+	ctx, err := caddy.ProvisionContext(&caddy.Config{
+		AppsRaw: caddy.ModuleMap{"gemini_balance": json.RawMessage(config)},
+		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{
+			WriterRaw: json.RawMessage(`{"output": "discard"}`),
+		}}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	app, err := ctx.App("gemini_balance")
+	if err != nil {
+		return nil, err
+	}
+	return app.(*App), nil
+}
+
+func mustProvision(t *testing.T, config string) *App {
+	t.Helper()
+	app, err := provision(t, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestProvision_Refuses(t *testing.T) {
+	t.Setenv("GB_TEST_KEY", "AIzaSy-5ecret")
+	t.Setenv("GB_TEST_SPACED", "AIzaSy 5ecret")
+	keys := filepath.Join(t.TempDir(), "keys")
+	write(t, keys, "good\nAIzaSy 5ecret\n")
+	for _, tc := range []struct{ name, config, want string }{
+		{"literal key", `{"keys": [{"key": "AIzaSy-5ecret"}]}`, "keys[0].key holds a literal secret"},
+		{"empty key", `{"keys": [{"name": "x"}]}`, "keys[0].key is empty"},
+		{"unset key", `{"keys": [{"key": "{env.GB_TEST_KEY}"}, {"key": "{env.GB_TEST_UNSET}"}]}`, "keys[1].key: the placeholder {env.GB_TEST_UNSET} is empty"},
+		{"malformed key", `{"keys": [{"key": "{env.GB_TEST_SPACED}"}]}`, "keys[0]: the key holds a space"},
+		{"malformed line", `{"keys_file": ` + quoted(keys) + `}`, ":2: the key holds a space"},
+		{"no keys file", `{"keys_file": "/nowhere/keys"}`, "keys_file: open /nowhere/keys"},
+		{"literal master key", `{"master_key": "c2VjcmV0"}`, "master_key holds a literal secret"},
+		{"unknown store", `{"store": {"backend": "redis"}}`, "gemini_balance.stores.redis"},
+		{"store directory from nothing", `{"store": {"backend": "badger", "dir": "{env.GB_TEST_UNSET}"}}`, "store directory"},
+		{"unknown field", `{"upstreams": "x"}`, "unknown field"},
+		{"plain upstream", `{"upstream": "http://example.com"}`, "must use https"},
+		{"upstream with a path", `{"upstream": "https://example.com/v1"}`, "scheme and host only"},
+		{"strategy", `{"strategy": "adaptive"}`, "strategy 'adaptive' is not available in this version"},
+		{"attempts", `{"retry": {"attempts": 99}}`, "retry.attempts must be"},
+		{"budget", `{"retry": {"budget": 1.5}}`, "retry.budget must be"},
+		{"wait", `{"retry": {"wait": "1h"}}`, "retry.wait must be"},
+		{"timeout", `{"timeouts": {"idle": -1}}`, "timeouts.idle is negative"},
+		{"limit", `{"limits": {"rpm": -1}}`, "limits must not be negative"},
+		{"budget limit", `{"limits": {"budget": 1}}`, "unknown field"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := provision(t, tc.config)
+			checkError(t, err, tc.want)
+			if err != nil && strings.Contains(err.Error(), "5ecret") {
+				t.Errorf("the error tells the secret: %v", err)
+			}
+		})
+	}
+}
+
+func quoted(s string) string {
+	b, _ := json.Marshal(s)
+	return string(b)
+}
+
+// TestProvision_OpensNothing is what lets `caddy validate` run beside a server.
+func TestProvision_OpensNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	app := mustProvision(t, `{"store": {"backend": "badger", "dir": `+quoted(dir)+`}}`)
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the directory is there: %v", err)
+	}
+	must(t, app.Cleanup())
+}
+
+func badgerConfig(dir, key string) string {
+	return `{"store": {"backend": "badger", "dir": ` + quoted(dir) + `}, "keys": [{"key": "{env.` + key + `}"}]}`
+}
+
+// TestReload_KeepsState goes through what Caddy does on a reload: the new App
+// starts before the old one is cleaned up.
+func TestReload_KeepsState(t *testing.T) {
+	t.Setenv("GB_TEST_A", "key-a")
+	t.Setenv("GB_TEST_B", "key-b")
+	dir := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(dir, link))
+
+	a := mustProvision(t, badgerConfig(filepath.Join(dir, "new", "store"), "GB_TEST_A"))
+	must(t, a.Start())
+	must(t, a.shared.pool.SetState(t.Context(), balancer.KeyID("key-a"), balancer.StateDisabled, "test"))
+
+	b := mustProvision(t, badgerConfig(filepath.Join(link, "new", "..", "new", "store"), "GB_TEST_B"))
+	must(t, b.Start())
+	must(t, a.Cleanup())
+	if a.shared != b.shared {
+		t.Fatal("the second configuration opened the store again")
+	}
+	if _, ok := b.shared.pool.Get(balancer.KeyID("key-a")); ok {
+		t.Error("a key of the old configuration is still in the pool")
+	}
+	c := mustProvision(t, badgerConfig(filepath.Join(dir, "new", "store"), "GB_TEST_A"))
+	must(t, c.Start())
+	must(t, b.Cleanup())
+	if k, ok := c.shared.pool.Get(balancer.KeyID("key-a")); !ok || k.State != balancer.StateDisabled {
+		t.Errorf("the key that came back is %v, %v; want it disabled as before", k.State, ok)
+	}
+	must(t, c.Cleanup())
+	if n, open := resources.References(c.shared.identity); open {
+		t.Errorf("the store has %d users left", n)
+	}
+	if _, err := c.shared.store.Get("x"); err != store.ErrClosed {
+		t.Errorf("the store answers %v, want it closed", err)
+	}
+}
+
+// TestReload_FailedRestoresDeclarations is a reload that fails after our Start:
+// Caddy cleans the new App up and the old one goes on.
+func TestReload_FailedRestoresDeclarations(t *testing.T) {
+	t.Setenv("GB_TEST_A", "key-a")
+	t.Setenv("GB_TEST_B", "key-b")
+	a := mustProvision(t, `{"store": {"backend": "memory"}, "keys": [{"key": "{env.GB_TEST_A}"}], "retry": {"attempts": 2}}`)
+	must(t, a.Start())
+	b := mustProvision(t, `{"store": {"backend": "memory"}, "keys": [{"key": "{env.GB_TEST_B}"}], "retry": {"attempts": 7}}`)
+	must(t, b.Start())
+	if got := a.shared.settings.Current().Retry.Attempts; got != 7 {
+		t.Errorf("attempts %d while the new configuration runs, want 7", got)
+	}
+	must(t, b.Cleanup())
+	if got := a.shared.settings.Current().Retry.Attempts; got != 2 {
+		t.Errorf("attempts %d, want 2 as before", got)
+	}
+	if _, ok := a.shared.pool.Get(balancer.KeyID("key-a")); !ok {
+		t.Error("the key of the running configuration is gone")
+	}
+	if _, ok := a.shared.pool.Get(balancer.KeyID("key-b")); ok {
+		t.Error("the key of the failed configuration stayed")
+	}
+	if newest.Load() != a {
+		t.Error("metrics are about the failed configuration")
+	}
+	must(t, a.Cleanup())
+}
+
+func TestStart_RefusesAnotherMasterKey(t *testing.T) {
+	t.Setenv("GB_TEST_M1", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	t.Setenv("GB_TEST_M2", "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	dir := t.TempDir()
+	config := func(key string) string {
+		return `{"store": {"backend": "badger", "dir": ` + quoted(dir) + `}, "master_key": "{env.` + key + `}"}`
+	}
+	a := mustProvision(t, config("GB_TEST_M1"))
+	must(t, a.Start())
+	b := mustProvision(t, config("GB_TEST_M2"))
+	checkError(t, b.Start(), "master key")
+	must(t, b.Cleanup())
+	if n, _ := resources.References(a.shared.identity); n != 1 {
+		t.Errorf("the store has %d users, want 1", n)
+	}
+	must(t, a.Cleanup())
+	// The same with a store that is not open: nothing may stay locked.
+	b = mustProvision(t, config("GB_TEST_M2"))
+	checkError(t, b.Start(), "master key")
+	must(t, b.Cleanup())
+	a = mustProvision(t, config("GB_TEST_M1"))
+	must(t, a.Start())
+	must(t, a.Cleanup())
+}
+
+// TestHandler_WaitsForStart sends a request before Start: Caddy starts apps in
+// any order, and the server may listen first.
+func TestHandler_WaitsForStart(t *testing.T) {
+	app := mustProvision(t, `{"store": {"backend": "memory"}}`)
+	h := new(Handler)
+	must(t, h.Provision(app.ctx))
+	answer := make(chan *httptest.ResponseRecorder)
+	serve := func(ctx context.Context, path string) {
+		rec := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, path, nil).WithContext(ctx)
+		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), rec, nil)
+		err := h.ServeHTTP(rec, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			w.WriteHeader(http.StatusTeapot)
+			return nil
+		}))
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- rec
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	go serve(gone, "/health")
+	if got := (<-answer).Code; got != 499 {
+		t.Errorf("status %d for a client that left, want 499", got)
+	}
+	go serve(t.Context(), "/health")
+	select {
+	case rec := <-answer:
+		t.Errorf("answered %d before Start", rec.Code)
+	case <-time.After(20 * time.Millisecond):
+	}
+	must(t, app.Start())
+	if got := (<-answer).Code; got != http.StatusOK {
+		t.Errorf("status %d after Start", got)
+	}
+	go serve(t.Context(), "/elsewhere")
+	if got := (<-answer).Code; got != http.StatusTeapot {
+		t.Errorf("status %d for another path, want that of the next handler", got)
+	}
+	must(t, app.Cleanup())
+	go serve(t.Context(), "/health")
+	rec := <-answer
+	if rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" || !json.Valid(rec.Body.Bytes()) {
+		t.Errorf("after Cleanup: %d %v %s", rec.Code, rec.Header(), rec.Body)
+	}
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package geminibalance
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+)
+
+func TestHandler_Validate(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		handler Handler
+		want    string
+	}{
+		{"nothing", Handler{}, ""},
+		{"everything", Handler{
+			Models: []*ModelConfig{{Name: "a", Targets: []string{"gemini-2.5-flash"}}}, MaxRequestSize: 1,
+			CORS: []string{"*", "https://a.example:8443"}, Heartbeat: -1, Reasoning: "off", Anonymous: true,
+		}, ""},
+		{"no name", Handler{Models: []*ModelConfig{{Targets: []string{"x"}}}}, "models[0]: name and targets"},
+		{"no target", Handler{Models: []*ModelConfig{{Name: "x"}}}, "models[0]: name and targets"},
+		{"chain", Handler{Models: []*ModelConfig{{Name: "x", Targets: []string{"a", "b"}}}}, "not available in this version"},
+		{"target with a slash", Handler{Models: []*ModelConfig{{Name: "x", Targets: []string{"models/../a"}}}}, "no id of a Gemini model"},
+		{"name twice", Handler{Models: []*ModelConfig{{Name: "x", Targets: []string{"a"}}, {Name: "x", Targets: []string{"b"}}}}, "models[1]: the name"},
+		{"size", Handler{MaxRequestSize: -1}, "max_request_size"},
+		{"heartbeat", Handler{Heartbeat: 5}, "heartbeat"},
+		{"reasoning", Handler{Reasoning: "loud"}, "reasoning"},
+		{"fetch_images", Handler{FetchImages: true}, "not available in this version"},
+		{"origin with a path", Handler{CORS: []string{"https://a.example/"}}, "cors"},
+		{"origin without a scheme", Handler{CORS: []string{"a.example"}}, "cors"},
+	} {
+		t.Run(tc.name, func(t *testing.T) { checkError(t, tc.handler.Validate(), tc.want) })
+	}
+}
+
+func TestLoopbackOnly(t *testing.T) {
+	for _, tc := range []struct {
+		listen string
+		want   bool
+	}{
+		{"127.0.0.1:80", true},
+		{"[::1]:80", true},
+		{"localhost:80", true},
+		{"unix//run/gb.sock", true},
+		{"127.0.0.1:80,127.0.0.2:80", true},
+		{":80", false},
+		{"0.0.0.0:80", false},
+		{"192.168.1.2:80", false},
+		{"example.com:80", false},
+		{"127.0.0.1:80,:81", false},
+		{"", false},
+	} {
+		var addresses []string
+		if tc.listen != "" {
+			addresses = strings.Split(tc.listen, ",")
+		}
+		ctx := caddy.Context{Context: context.WithValue(t.Context(), caddyhttp.ServerCtxKey, &caddyhttp.Server{Listen: addresses})}
+		if got := loopbackOnly(ctx); got != tc.want {
+			t.Errorf("listening on %q: %v, want %v", tc.listen, got, tc.want)
+		}
+	}
+	if loopbackOnly(caddy.Context{Context: t.Context()}) {
+		t.Error("a handler without a server counts as loopback")
+	}
+}
+
+func TestAdminHandler_RefusesWeakKeys(t *testing.T) {
+	t.Setenv("GB_TEST_SHORT", "hunter2")
+	for key, want := range map[string]string{
+		"{env.GB_TEST_SHORT}": "fewer than 16 characters",
+		"literal-admin-key-0": "admin_key holds a literal secret",
+		"{env.GB_TEST_UNSET}": "is empty",
+	} {
+		app := mustProvision(t, `{"store": {"backend": "memory"}}`)
+		checkError(t, (&AdminHandler{AdminKey: key}).Provision(app.ctx), want)
+	}
+}
+
+// TestServed_Documented holds the placeholders, the log fields and the table in
+// the documentation together.
+func TestServed_Documented(t *testing.T) {
+	s := &served{Record: usage.Record{UserID: "u1", KeyID: "gk_1", Duration: 1500 * time.Millisecond}, upstreamStatus: 200}
+	fields := zapcore.NewMapObjectEncoder()
+	must(t, s.MarshalLogObject(fields))
+	source, err := os.ReadFile("handler.go")
+	must(t, err)
+	documented := map[string]bool{}
+	for _, m := range regexp.MustCompile("`{http\\.gemini_balance\\.([a-z_]+)}`|`…([a-z_]+)`").FindAllStringSubmatch(string(source), -1) {
+		name := m[1] + m[2]
+		documented[name] = true
+		value, ok := s.placeholder("http.gemini_balance." + name)
+		if !ok {
+			t.Errorf("{http.gemini_balance.%s} is documented and unknown", name)
+		}
+		if logged, ok := fields.Fields[name]; ok && fmt.Sprint(logged) != fmt.Sprint(value) {
+			t.Errorf("%s is %v as a placeholder and %v in logs", name, value, logged)
+		}
+	}
+	for name := range fields.Fields {
+		if !documented[name] {
+			t.Errorf("%s is logged and not documented as a placeholder", name)
+		}
+	}
+	if v, _ := s.placeholder("http.gemini_balance.duration_ms"); v != 1500.0 {
+		t.Errorf("duration_ms is %v", v)
+	}
+	if v, _ := s.placeholder("http.auth.user.id"); v != "u1" {
+		t.Errorf("http.auth.user.id is %v", v)
+	}
+	if v, ok := (&served{}).placeholder("http.auth.user.id"); ok {
+		t.Errorf("http.auth.user.id of an anonymous request is %v; basic_auth may know it", v)
+	}
+}
+
+func TestVerdictNames(t *testing.T) {
+	seen := map[string]bool{}
+	for v := balancer.OK; v <= balancer.Unclassified; v++ {
+		name := verdictNames[v]
+		if name == "" || seen[name] {
+			t.Errorf("verdict %d has the name %q", v, name)
+		}
+		seen[name] = true
+	}
+	if got := verdictName(balancer.Unclassified + 1); got != "unclassified" {
+		t.Errorf("a verdict from the future is called %q", got)
+	}
+}
+
+func TestModelNames_Bounded(t *testing.T) {
+	var names modelNames
+	names.add("gemini-2.5-flash")
+	names.learn(usage.Totals{ByModel: map[string]usage.Counts{
+		"answered": {Requests: 3, Failed: 2}, "never": {Requests: 3, Failed: 3},
+	}})
+	for model, want := range map[string]string{
+		"gemini-2.5-flash": "gemini-2.5-flash", "answered": "answered", "never": "other", "made up": "other", "": "",
+	} {
+		if got := names.label(model); got != want {
+			t.Errorf("label of %q is %q, want %q", model, got, want)
+		}
+	}
+	for i := range 3 * maxModels {
+		names.add(fmt.Sprint("m", i))
+	}
+	if n := names.count.Load(); n > maxModels {
+		t.Errorf("%d names are known, more than %d", n, maxModels)
+	}
+}
+
+// TestMetrics_SurviveReloads registers with a new registry, as every reload does,
+// twice, as two sites do.
+func TestMetrics_SurviveReloads(t *testing.T) {
+	a := mustProvision(t, `{"store": {"backend": "memory"}}`)
+	must(t, a.Start())
+	h := &Handler{app: a, logger: a.logger}
+	o := observer{a, h.logger}
+	o.Served(t.Context(), usage.Record{Dialect: "openai", Model: "reload-test", Outcome: "ok", Input: 5})
+	for reload := range 2 {
+		registry := prometheus.NewPedanticRegistry()
+		must(t, registerMetrics(registry))
+		must(t, registerMetrics(registry))
+		o.Served(t.Context(), usage.Record{Dialect: "openai", Model: "reload-test", Outcome: "test"})
+		families, err := registry.Gather()
+		must(t, err)
+		got := map[string]float64{}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				if strings.Contains(m.String(), "test") && f.GetName() == "caddy_gemini_balance_requests_total" {
+					got[f.GetName()] = m.GetCounter().GetValue()
+				} else {
+					got[f.GetName()]++
+				}
+			}
+		}
+		if n := got["caddy_gemini_balance_requests_total"]; n != float64(reload+1) {
+			t.Errorf("after %d reloads the counter is %v", reload, n)
+		}
+		if got["caddy_gemini_balance_keys"] != 0 || got["caddy_gemini_balance_resting"] != 1 {
+			t.Errorf("metrics of an empty pool: %v", got)
+		}
+	}
+	must(t, a.Cleanup())
+}
