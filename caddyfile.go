@@ -3,6 +3,7 @@
 package geminibalance
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -255,10 +256,8 @@ func (h *Handler) unmarshalReasoning(d *caddyfile.Dispenser) error {
 	if err := text(&h.Reasoning)(d); err != nil {
 		return err
 	}
-	for _, known := range reasonings {
-		if h.Reasoning == known {
-			return nil
-		}
+	if slices.Contains(reasonings, h.Reasoning) {
+		return nil
 	}
 	return d.Errf("reasoning '%s' is unknown, want %s", h.Reasoning, strings.Join(reasonings, ", "))
 }

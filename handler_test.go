@@ -166,8 +166,7 @@ func TestModelNames_Bounded(t *testing.T) {
 func TestMetrics_SurviveReloads(t *testing.T) {
 	a := mustProvision(t, `{"store": {"backend": "memory"}}`)
 	must(t, a.Start())
-	h := &Handler{app: a, logger: a.logger}
-	o := observer{a, h.logger}
+	o := observer{a, a.logger}
 	o.Served(t.Context(), usage.Record{Dialect: "openai", Model: "reload-test", Outcome: "ok", Input: 5})
 	for reload := range 2 {
 		registry := prometheus.NewPedanticRegistry()

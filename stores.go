@@ -75,7 +75,9 @@ func (b *BadgerStore) identity() (string, error) {
 	return "badger:" + path, nil
 }
 
-func (b *BadgerStore) open() (store.Store, error) { return badgerstore.Open(b.path, badgerstore.Options{}) }
+func (b *BadgerStore) open() (store.Store, error) {
+	return badgerstore.Open(b.path, badgerstore.Options{})
+}
 
 func (b *BadgerStore) masterKeyFile() string { return filepath.Join(b.path, "master.key") }
 

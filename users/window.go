@@ -84,7 +84,7 @@ func (l *minuteLog) untake(now int64) {
 // wait is how long until one more request fits under the limit.
 func (l *minuteLog) wait(now, limit int64) time.Duration {
 	left := l.total
-	for i := 0; i < l.size; i++ {
+	for i := range l.size {
 		entry := l.ring[(l.head+i)%len(l.ring)]
 		if left -= int64(entry & countMask); left < limit {
 			return time.Duration(leaves(entry) - now)

@@ -7,7 +7,6 @@ import (
 	_ "time/tzdata" // quota days are Pacific days, on systems without a zone database too
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-
 	// plug in Caddy modules here
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 

@@ -107,7 +107,7 @@ func required(schema, name rawjson.Value) bool {
 // resolve follows a local reference such as #/$defs/Node.
 func resolve(root rawjson.Value, ref string) rawjson.Value {
 	v := root
-	for _, name := range strings.Split(strings.TrimPrefix(ref, "#"), "/") {
+	for name := range strings.SplitSeq(strings.TrimPrefix(ref, "#"), "/") {
 		if name != "" {
 			v = v.Get(name)
 		}

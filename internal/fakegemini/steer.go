@@ -5,6 +5,7 @@ package fakegemini
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -171,8 +172,7 @@ func (s *Server) Script(rules ...Rule) (remove func()) {
 func (s *Server) steer(e *Entry) (Steer, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := len(s.scripts) - 1; i >= 0; i-- {
-		r := s.scripts[i]
+	for _, r := range slices.Backward(s.scripts) {
 		if r.Key != "" && r.Key != e.Key || r.Project != "" && r.Project != e.Project ||
 			r.Model != "" && r.Model != e.Model || r.Method != e.Method && (r.Method != "" || !costs[e.Method]) {
 			continue

@@ -270,11 +270,10 @@ func TestExchange_Recordings(t *testing.T) {
 			x := New(&translate.Call{Generate: !other[group]})
 			out, err = x.Response(nil, body)
 		}
-		var e *translate.UpstreamError
 		var f *translate.Failure
 		switch {
 		case group == "errors":
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*translate.UpstreamError](err); !ok {
 				t.Errorf("%s: %v", file, err)
 			}
 		case broken[filepath.Base(file)]:

@@ -12,7 +12,7 @@ import (
 // ours. Ids are keys to remembered signatures, so short, guessable ones are not
 // taken over. Source: specs/openai.md §10.4.
 func (x *Chat) callID(native rawjson.Value) string {
-	id := ""
+	var id string
 	if usableID(native.Inner()) && !slices.Contains(x.ids, native.Text()) {
 		id = native.Text()
 	} else {

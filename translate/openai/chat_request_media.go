@@ -195,7 +195,7 @@ var extensions = func() map[string]string {
 		"mp4": "video/mp4", "mpeg": "video/mpeg", "mov": "video/quicktime", "avi": "video/avi", "flv": "video/x-flv",
 		"mpg": "video/mpg", "webm": "video/webm", "wmv": "video/wmv", "3gp": "video/3gpp", "3gpp": "video/3gpp",
 	}
-	for _, e := range strings.Fields(`go py js ts jsx tsx c h cc cpp hpp cs java kt rs rb php pl sh bash lua r sql swift
+	for e := range strings.FieldsSeq(`go py js ts jsx tsx c h cc cpp hpp cs java kt rs rb php pl sh bash lua r sql swift
 		log yaml yml toml ini cfg conf env tex diff patch tsv jsonl proto`) {
 		m[e] = "text/plain"
 	}

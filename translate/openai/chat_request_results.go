@@ -4,6 +4,7 @@ package openai
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
@@ -39,13 +40,13 @@ func (d *decoder) result(m *message, key rawjson.Value) {
 
 // unanswered finds the call a result without id must be meant for.
 func (d *decoder) unanswered() (callRef, bool) {
-	for i := len(d.turns) - 1; i >= 0; i-- {
-		for j := range d.turns[i].calls {
-			if d.turns[i].calls[j].response == nil {
+	for i, turn := range slices.Backward(d.turns) {
+		for j := range turn.calls {
+			if turn.calls[j].response == nil {
 				return callRef{i, j}, true
 			}
 		}
-		if len(d.turns[i].calls) > 0 {
+		if len(turn.calls) > 0 {
 			break
 		}
 	}

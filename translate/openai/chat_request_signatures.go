@@ -64,11 +64,11 @@ func callSignature(call, function rawjson.Value) rawjson.Value {
 // splitID cuts a signature off an id.
 func splitID(id rawjson.Value) (bare, sig rawjson.Value) {
 	inner := id.Inner()
-	i := bytes.Index(inner, litellmMark)
-	if i < 0 {
+	before, after, ok := bytes.Cut(inner, litellmMark)
+	if !ok {
 		return id, nil
 	}
-	return quoteInner(inner[:i]), signature(quoteInner(inner[i+len(litellmMark):]))
+	return quoteInner(before), signature(quoteInner(after))
 }
 
 func quoteInner(inner []byte) rawjson.Value {

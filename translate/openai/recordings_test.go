@@ -229,7 +229,7 @@ func checkSignatures(t *testing.T, m *wireMessage, body []byte) {
 	docs := [][]byte{body}
 	if !json.Valid(body) {
 		docs = nil
-		for _, line := range bytes.Split(body, []byte("\n")) {
+		for line := range bytes.SplitSeq(body, []byte("\n")) {
 			if doc, ok := bytes.CutPrefix(line, []byte("data: ")); ok {
 				docs = append(docs, doc)
 			}

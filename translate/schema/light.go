@@ -4,6 +4,7 @@ package schema
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,10 +45,8 @@ func readType(n *node, v rawjson.Value) error {
 		if !isType([]byte(name)) {
 			return
 		}
-		for _, t := range types {
-			if t == name {
-				return
-			}
+		if slices.Contains(types, name) {
+			return
 		}
 		types = append(types, name)
 	}

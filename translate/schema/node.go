@@ -3,6 +3,7 @@
 package schema
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -80,12 +81,7 @@ func (n *node) types() []string {
 }
 
 func (n *node) hasType(name string) bool {
-	for _, t := range n.types() {
-		if t == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(n.types(), name)
 }
 
 // setTypes writes the type keyword: one name as a string, several as an array.
