@@ -103,6 +103,25 @@ type Exchange interface {
 	Usage() gemini.Usage
 }
 
+// Batch is an Exchange whose answer takes several calls, such as embeddings of
+// more inputs than Google takes at once. The gateway makes the calls side by
+// side, each with attempts and keys of its own, and joins what came. Only whole
+// answers can be joined: Call, Begin, Response, Event and End are not used.
+type Batch interface {
+	Exchange
+	// Calls are what to send; fewer than two mean that the Exchange is to be used
+	// as any other.
+	Calls() []*Call
+	// Check reports what is wrong with the answer to Calls()[i], as Response does.
+	Check(i int, body []byte) error
+	// Join appends the client's body. answers has nil where a call failed for
+	// good, which only happens if Partial allows it and not all failed.
+	Join(dst []byte, answers [][]byte) ([]byte, error)
+	// Partial reports whether the client is served by what is there when some
+	// calls fail.
+	Partial() bool
+}
+
 // Answer is a whole HTTP answer of ours.
 type Answer struct {
 	Status      int
