@@ -22,12 +22,16 @@ const (
 // Options of a Ledger. The zero value is right for production.
 type Options struct {
 	Now func() time.Time // nil means time.Now
+	// StoreFailed is called by Run: with the store's error when sums can no longer
+	// be kept, and with nil when they can again. nil for nobody to tell.
+	StoreFailed func(err error)
 }
 
 // Ledger adds up usage. Safe for concurrent use.
 type Ledger struct {
 	store   store.Store
 	now     func() time.Time
+	failed  func(error) // never nil
 	dropped atomic.Int64
 
 	bufMu  sync.Mutex // held for the copy of a record, never longer

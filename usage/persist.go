@@ -35,7 +35,10 @@ func Open(s store.Store, o Options) (*Ledger, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	l := &Ledger{store: s, now: o.Now, named: map[int64]*sums{}, hours: map[int64]*sums{}}
+	if o.StoreFailed == nil {
+		o.StoreFailed = func(error) {}
+	}
+	l := &Ledger{store: s, now: o.Now, failed: o.StoreFailed, named: map[int64]*sums{}, hours: map[int64]*sums{}}
 	value, err := s.Get(allKey)
 	if err == nil {
 		var all stored
@@ -96,8 +99,10 @@ func (l *Ledger) restore(minute int64, s sums) {
 }
 
 // Run keeps the sums in the store until ctx ends, and then flushes once more. It
-// returns the error of that last flush; an earlier one is tried again.
+// returns the error of that last flush; an earlier one is tried again, and
+// [Options.StoreFailed] is told.
 func (l *Ledger) Run(ctx context.Context) error {
+	failing := false
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
@@ -105,7 +110,10 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return l.Flush()
 		case <-tick.C:
-			_ = l.Flush() // what failed is still dirty
+			if err := l.Flush(); (err != nil) != failing { // what failed is still dirty
+				failing = err != nil
+				l.failed(err)
+			}
 		}
 	}
 }

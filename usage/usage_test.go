@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -325,4 +326,32 @@ func BenchmarkAdd(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A store that fails is told of once, and once when it works again.
+func TestStoreFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &failing{Store: memory.New()}
+		var heard []bool
+		l, err := usage.Open(s, usage.Options{StoreFailed: func(err error) { heard = append(heard, err != nil) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		for _, down := range []bool{false, true, true, false, true} {
+			s.down.Store(down)
+			l.Add(ok("pro", "gk_1", "alice"))
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if want := []bool{true, false, true}; !slices.Equal(heard, want) {
+			t.Errorf("told %v, want %v", heard, want)
+		}
+		cancel()
+		if err := <-done; err == nil {
+			t.Error("the last flush did not fail")
+		}
+	})
 }

@@ -40,8 +40,10 @@ func (l *saveList) takeAll() (accounts []*Account) {
 }
 
 // Run keeps the days' counts in the store until ctx ends, and then flushes once
-// more. It returns the error of that last flush; an earlier one is tried again.
+// more. It returns the error of that last flush; an earlier one is tried again,
+// and [Options.StoreFailed] is told.
 func (r *Registry) Run(ctx context.Context) error {
+	failing := false
 	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()
 	tidy := time.NewTicker(tidyEvery)
@@ -51,7 +53,10 @@ func (r *Registry) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return r.Flush()
 		case <-flush.C:
-			_ = r.Flush() // what failed is still unsaved
+			if err := r.Flush(); (err != nil) != failing { // what failed is still unsaved
+				failing = err != nil
+				r.failed(err)
+			}
 		case <-tidy.C:
 			for i := range r.shards {
 				r.shards[i].tidy(r.now().UnixNano())

@@ -268,6 +268,34 @@ func TestFlushTriesAgain(t *testing.T) {
 	})
 }
 
+// A store that fails is told of once, and once when it works again.
+func TestStoreFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &failing{Store: memory.New()}
+		var heard []bool
+		r := open(t, s, users.Options{StoreFailed: func(err error) { heard = append(heard, err != nil) }})
+		_, secret := create(t, r, users.Spec{Unlimited: true, Limits: users.Limits{RPD: 100}})
+		used := account(t, r, secret)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		for _, down := range []bool{false, true, true, false, true} {
+			s.down.Store(down)
+			ad, _ := admit(used, 1)
+			ad.Settle(1)
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if want := []bool{true, false, true}; !slices.Equal(heard, want) {
+			t.Errorf("told %v, want %v", heard, want)
+		}
+		cancel()
+		if err := <-done; err == nil {
+			t.Error("the last flush did not fail")
+		}
+	})
+}
+
 // failing is a store whose calls fail while down.
 type failing struct {
 	store.Store

@@ -22,6 +22,9 @@ type Options struct {
 	Defaults  Limits           // for limits that new keys do not set; see SetDefaults
 	CacheSize int              // idle keys kept in memory; 0 means 20,000
 	Zone      *time.Location   // whose midnight begins a day of RPD; nil means UTC
+	// StoreFailed is called by Run: with the store's error when counts can no longer
+	// be kept, and with nil when they can again. nil for nobody to tell.
+	StoreFailed func(err error)
 }
 
 // Registry holds the user keys. Opening one reads nothing, however many keys
@@ -32,6 +35,7 @@ type Registry struct {
 	zone     *time.Location
 	perShard int
 	defaults atomic.Pointer[Limits]
+	failed   func(error) // never nil
 	shards   [shards]shard
 	unsaved  saveList
 
@@ -43,12 +47,15 @@ type Registry struct {
 // Open makes a Registry of the keys in a store. Call Run for the days' counts to
 // be kept.
 func Open(s store.Store, o Options) (*Registry, error) {
-	r := &Registry{store: s, now: o.Now, zone: o.Zone, count: -1}
+	r := &Registry{store: s, now: o.Now, zone: o.Zone, failed: o.StoreFailed, count: -1}
 	if r.now == nil {
 		r.now = time.Now
 	}
 	if r.zone == nil {
 		r.zone = time.UTC
+	}
+	if r.failed == nil {
+		r.failed = func(error) {}
 	}
 	if o.CacheSize <= 0 {
 		o.CacheSize = defaultCacheSize
