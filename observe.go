@@ -186,6 +186,16 @@ func (a *App) reportState(c balancer.StateChange) {
 	})
 }
 
+// reportStore tells operators that what is learnt at run time cannot be written
+// to the store, or that it can again.
+func (a *App) reportStore(what string, err error) {
+	if err != nil {
+		a.logger.Error("the store cannot be written; trying on, but a restart now would lose what is new", zap.String("what", what), zap.Error(err))
+		return
+	}
+	a.logger.Info("the store can be written again", zap.String("what", what))
+}
+
 // inService reports whether keys in a state are leased.
 func inService(s balancer.State) bool {
 	return s == balancer.StateActive || s == balancer.StateUntested

@@ -53,6 +53,7 @@ type resource struct {
 	reporter atomic.Pointer[App] // hears of state changes; nil while none is started
 	stop     context.CancelFunc
 	loops    sync.WaitGroup
+	flushed  [3]error // of the loops' last flushes; to be read when loops are done
 }
 
 // acquire returns the resource of a backend, which release must be called for.
@@ -105,18 +106,18 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
 		return nil, err
 	}
-	if r.users, err = users.Open(db, users.Options{}); err != nil {
+	if r.users, err = users.Open(db, users.Options{StoreFailed: r.storeFailed("the counts of user keys")}); err != nil {
 		return nil, err
 	}
-	if r.usage, err = usage.Open(db, usage.Options{}); err != nil {
+	if r.usage, err = usage.Open(db, usage.Options{StoreFailed: r.storeFailed("usage")}); err != nil {
 		return nil, err
 	}
 	r.models.learn(r.usage.Totals(time.Time{}))
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	r.loops.Go(func() { r.pool.Run(ctx) })
-	r.loops.Go(func() { _ = r.users.Run(ctx) }) // the store's error; its Close tells it again
-	r.loops.Go(func() { _ = r.usage.Run(ctx) })
+	r.loops.Go(func() { r.flushed[0] = r.pool.Run(ctx) })
+	r.loops.Go(func() { r.flushed[1] = r.users.Run(ctx) })
+	r.loops.Go(func() { r.flushed[2] = r.usage.Run(ctx) })
 	return r, nil
 }
 
@@ -125,7 +126,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 func (r *resource) Destruct() error {
 	r.stop()
 	r.loops.Wait()
-	return r.store.Close()
+	return errors.Join(append(r.flushed[:], r.store.Close())...)
 }
 
 // release gives a resource back.
@@ -205,6 +206,19 @@ func (r *resource) redeclare() error {
 func (r *resource) StateChanged(c balancer.StateChange) {
 	if a := r.reporter.Load(); a != nil {
 		a.reportState(c)
+	}
+}
+
+// StoreFailed implements balancer.Observer.
+func (r *resource) StoreFailed(err error) { r.storeFailed("the states of Gemini keys")(err) }
+
+// storeFailed returns what is to be called when what cannot be written any more,
+// and with nil when it can again.
+func (r *resource) storeFailed(what string) func(error) {
+	return func(err error) {
+		if a := r.reporter.Load(); a != nil {
+			a.reportStore(what, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -98,16 +99,21 @@ func (a *api) disableGeminiKey(c *call) (status int, body any, err error) {
 	return a.setGeminiKey(c, balancer.StateDisabled, "disabled by an operator")
 }
 
-// resetGeminiKey lets a key be tried again as if it were new, whatever its state.
+// resetGeminiKey lets a key be tried again as if it were new, whatever its state
+// and whatever rests.
 func (a *api) resetGeminiKey(c *call) (status int, body any, err error) {
-	return a.setGeminiKey(c, balancer.StateUntested, "reset by an operator")
+	return a.changeGeminiKey(c, a.Pool.Reset)
 }
 
 func (a *api) setGeminiKey(c *call, state balancer.State, reason string) (status int, body any, err error) {
+	return a.changeGeminiKey(c, func(ctx context.Context, id string) error { return a.Pool.SetState(ctx, id, state, reason) })
+}
+
+func (a *api) changeGeminiKey(c *call, change func(ctx context.Context, id string) error) (status int, body any, err error) {
 	if err := noBody(c); err != nil {
 		return 0, nil, err
 	}
-	if err := a.Pool.SetState(c.Context(), c.id, state, reason); err != nil {
+	if err := change(c.Context(), c.id); err != nil {
 		return 0, nil, geminiKeyProblem(err)
 	}
 	return a.getGeminiKey(c)

@@ -179,6 +179,7 @@ func TestGeminiKeys_OneKey(t *testing.T) {
 		{name: "reset", method: "POST", path: id + "/reset", status: 200, contains: []string{`"state":"untested"`}},
 		{name: "declared is shown", method: "GET", path: declared, status: 200, contains: []string{`"source":"config"`, "declared"}},
 		{name: "declared can be disabled", method: "POST", path: declared + "/disable", status: 200, contains: []string{`"state":"disabled"`}},
+		{name: "declared can be reset", method: "POST", path: declared + "/reset", status: 200, contains: []string{`"state":"untested"`, "reset by an operator", `"source":"config"`}},
 		{name: "declared cannot be deleted", method: "DELETE", path: declared, status: 409, contains: []string{`"code":"declared"`, "Caddyfile", "disable it"}},
 		{name: "delete", method: "DELETE", path: id, status: 204},
 		{name: "delete again", method: "DELETE", path: id, status: 404, contains: []string{"gemini_key_not_found"}},
@@ -239,6 +240,13 @@ func TestGeminiKeys_Rests(t *testing.T) {
 	} {
 		s.method = "GET"
 		s.run(t, f)
+	}
+	scenario{name: "enabling leaves it", method: "POST", path: "/admin/keys/gemini/" + id + "/enable", status: 200}.run(t, f)
+	scenario{name: "still one", method: "GET", path: "/admin/keys/gemini/rests", status: 200, contains: []string{`"total":1`}}.run(t, f)
+	scenario{name: "a reset ends it", method: "POST", path: "/admin/keys/gemini/" + id + "/reset", status: 200, contains: []string{`"state":"untested"`}}.run(t, f)
+	scenario{name: "none is left", method: "GET", path: "/admin/keys/gemini/rests", status: 200, contains: []string{`"items":[]`, `"total":0`}}.run(t, f)
+	if rests := openPool(t, f.store, func() time.Time { return f.now }).Rests(0); len(rests) != 0 {
+		t.Errorf("after a restart rest %+v", rests)
 	}
 }
 

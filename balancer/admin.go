@@ -142,7 +142,8 @@ func (p *Pool) Delete(ctx context.Context, id string) error {
 	if declared {
 		return fmt.Errorf("%s: %w", id, ErrReadOnly)
 	}
-	err := p.store.Write(store.Batch{Sync: true, Ops: []store.Op{{Key: keyPrefix + id}, {Key: statePrefix + id}}})
+	rested := (&rest{scope: ScopeKey, entry: e}).record().key()
+	err := p.store.Write(store.Batch{Sync: true, Ops: []store.Op{{Key: keyPrefix + id}, {Key: statePrefix + id}, {Key: rested}}})
 	if err != nil {
 		return fmt.Errorf("%s: deleting the key: %w", id, err)
 	}

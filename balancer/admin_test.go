@@ -88,6 +88,9 @@ func TestChangesAreDurableOrNotMade(t *testing.T) {
 	if err := p.SetState(t.Context(), id, StateDisabled, ""); !errors.Is(err, s.err) {
 		t.Errorf("SetState: %v", err)
 	}
+	if err := p.Reset(t.Context(), id); !errors.Is(err, s.err) {
+		t.Errorf("Reset: %v", err)
+	}
 	if k, found := p.Get(id); !found || k.State != StateUntested || p.Stats().Keys != 1 {
 		t.Errorf("a change that was not kept is visible: %+v", p.Stats())
 	}
@@ -215,6 +218,8 @@ type told struct {
 	p    *Pool
 	seen []StateChange
 }
+
+func (o *told) StoreFailed(error) {}
 
 func (o *told) StateChanged(c StateChange) {
 	k, _ := o.p.Get(c.KeyID)

@@ -45,13 +45,14 @@ type live struct {
 	project  *project
 }
 
-// project is what shares quota. Guarded by Pool.mu.
+// project is what shares quota. What is not atomic is guarded by Pool.mu.
 type project struct {
 	id   string // the operator's name, "projects/<number>", or the only key's id
 	keys []*entry
 	rest *rest // project-wide
 
-	models int // rests for single models
+	models    int          // rests for single models
+	escalated atomic.Int32 // rests, of all models or of one, whose next would be longer
 }
 
 // leasable reports whether keys in this state are given out.

@@ -130,6 +130,9 @@ type StateChange struct {
 // not block for long.
 type Observer interface {
 	StateChanged(c StateChange)
+	// StoreFailed is called by [Pool.Run]: with the store's error when what was
+	// learnt can no longer be written, and with nil when it can again.
+	StoreFailed(err error)
 }
 
 // The errors of changes to the pool, wrapped with the key's id.

@@ -26,10 +26,9 @@ type model struct {
 	blocked bitmap       // keys whose project rests for the model
 	until   atomic.Int64 // end of the model-wide rest in Unix ns, 0 for none
 
-	escalated atomic.Int32 // rests whose next would be longer
-	used      atomic.Bool  // since the last sweep
-	plain     lane         // for requests that take any key
-	lanes     atomic.Pointer[[]*lane]
+	used  atomic.Bool // since the last sweep
+	plain lane        // for requests that take any key
+	lanes atomic.Pointer[[]*lane]
 
 	rests map[*project]*rest // guarded by Pool.mu
 	rest  *rest              // model-wide; guarded by Pool.mu

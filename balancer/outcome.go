@@ -79,7 +79,7 @@ type Outcome struct {
 	State         State         // of the key, where Blame is ScopeKey or ScopeProject; "" leaves it
 	Rest          time.Duration // how long Blame rests; 0 where State says it all
 	UntilMidnight bool          // rest until the next Pacific midnight instead of Rest
-	Escalate      bool          // double Rest on each repetition, up to 5 minutes
+	Escalate      bool          // double Rest on each repetition, up to 24 hours for ScopeProject and 5 minutes else
 	Status        int           // HTTP status Google answered with, 0 for none
 	Reason        string        // what happened, for operators: one redacted line
 	RetryAfter    time.Duration // what Google announced; 0 for nothing

@@ -107,14 +107,17 @@ func (r *rest) record() *restRecord {
 	return rec
 }
 
+// key is what the rest is stored under.
+func (rec *restRecord) key() string {
+	return restPrefix + rec.Scope + "/" + url.PathEscape(rec.Project+rec.Key) + "/" + url.PathEscape(rec.Model)
+}
+
 func (r *rest) op(now time.Time) store.Op {
 	rec := r.record()
-	op := store.Op{
-		Key: restPrefix + rec.Scope + "/" + url.PathEscape(rec.Project+rec.Key) + "/" + url.PathEscape(rec.Model),
-	}
+	op := store.Op{Key: rec.key()}
 	until := r.until
 	if r.step > 0 {
-		until = until.Add(rememberFor)
+		until = until.Add(r.scope.memory())
 	}
 	if op.TTL = until.Sub(now); op.TTL > 0 && !r.forgotten {
 		op.TTL += time.Second // stores may count whole seconds
@@ -158,7 +161,7 @@ func (p *Pool) Flush() error {
 	sync := p.durable.Swap(false)
 	for {
 		ops, keys, rests := p.takeDirty()
-		if len(ops) == 0 {
+		if len(keys)+len(rests) == 0 {
 			return nil
 		}
 		if err := p.store.Write(store.Batch{Ops: ops, Sync: sync}); err != nil {
@@ -322,6 +325,6 @@ func (p *Pool) restore(rec *restRecord, now time.Time) {
 	r.since = rec.Since
 	p.setStep(r, rec.Step)
 	if !r.inForce && r.step > 0 {
-		p.schedule(r, r.until.Add(rememberFor))
+		p.schedule(r, r.until.Add(r.scope.memory()))
 	}
 }

@@ -170,19 +170,25 @@ func (p *Pool) unlock() {
 }
 
 // Run writes what changed, at most 500 ms after it did and at once for a dead
-// key. It returns when ctx ends, after a last flush. Errors of the store are
-// kept for the next round; [Pool.Flush] returns them.
-func (p *Pool) Run(ctx context.Context) {
+// key. When ctx ends it flushes once more and returns the error of that. What an
+// earlier flush could not write is written with the next, and the [Observer] is
+// told when they begin to fail and when they are over it.
+func (p *Pool) Run(ctx context.Context) error {
+	failing := false
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			_ = p.Flush()
-			return
+			return p.Flush()
 		case <-ticker.C:
 		case <-p.urgent:
 		}
-		_ = p.Flush()
+		if err := p.Flush(); (err != nil) != failing {
+			failing = err != nil
+			if p.observer != nil {
+				p.observer.StoreFailed(err)
+			}
+		}
 	}
 }

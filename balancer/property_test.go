@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -48,6 +49,8 @@ type edges struct {
 	wrong    []StateChange
 }
 
+func (e *edges) StoreFailed(error) {}
+
 func (e *edges) StateChanged(c StateChange) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -79,13 +82,16 @@ func check(t *testing.T, p *Pool, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endRests(now, 1<<30)
-	inForce, inFlight, counts := 0, 0, map[State]int{}
+	inForce, inFlight, counts, escalated := 0, 0, map[State]int{}, map[*project]int{}
 	for i, r := range p.restHeap {
 		if r.index != i || p.known(r) != r || r.forgotten {
 			t.Fatalf("heap holds %+v at %d", r.public(), i)
 		}
 		if r.inForce {
 			inForce++
+		}
+		if r.step > 0 && r.project != nil {
+			escalated[r.project]++
 		}
 	}
 	if inForce != p.resting {
@@ -107,18 +113,11 @@ func check(t *testing.T, p *Pool, now time.Time) {
 			if want := l.state.leasable() && p.longest(e, m) == nil; may != want {
 				t.Fatalf("%s may be leased for %q: %t, want %t", e.id, m.name, may, want)
 			}
-			escalated := 0
-			for _, r := range m.rests {
-				if r.step > 0 {
-					escalated++
-				}
-			}
-			if m.rest != nil && m.rest.step > 0 {
-				escalated++
-			}
-			if int(m.escalated.Load()) != escalated {
-				t.Errorf("%s: escalated is %d, want %d", m.name, m.escalated.Load(), escalated)
-			}
+		}
+	}
+	for _, project := range p.projects {
+		if got := int(project.escalated.Load()); got != escalated[project] {
+			t.Errorf("%s: escalated is %d, want %d", project.id, got, escalated[project])
 		}
 	}
 	maps.DeleteFunc(p.counts, func(_ State, n int) bool { return n == 0 })
@@ -173,6 +172,10 @@ func randomOutcomes(t *testing.T, seed uint64, steps int) {
 			seen.operator = true
 			_ = p.SetState(t.Context(), ids[r.IntN(4)], States[r.IntN(len(States))], "")
 			seen.operator = false
+		case n == 16:
+			seen.operator = true
+			resetOne(t, p, ids[r.IntN(4)], before)
+			seen.operator = false
 		case n == 18:
 			if id := ids[r.IntN(4)]; p.Delete(t.Context(), id) == nil {
 				add(t, p, keys[slices.Index(ids, id)])
@@ -199,12 +202,29 @@ func randomOutcomes(t *testing.T, seed uint64, steps int) {
 	check(t, p, time.Now())
 }
 
+// resetOne resets a key and takes what that should end from the rests before it.
+func resetOne(t *testing.T, p *Pool, id string, before map[string]time.Time) {
+	t.Helper()
+	project := p.byID[id].live.Load().project.id
+	if err := p.Reset(t.Context(), id); err != nil {
+		t.Error(err)
+	}
+	maps.DeleteFunc(before, func(rest string, _ time.Time) bool {
+		return strings.HasPrefix(rest, "key||"+id+"|") || strings.HasPrefix(rest, "project|"+project+"|") || strings.HasPrefix(rest, "project_model|"+project+"|")
+	})
+	for rest := range deadlines(p) {
+		if _, kept := before[rest]; !kept {
+			t.Errorf("%s outlives the reset of %s", rest, id)
+		}
+	}
+}
+
 // Everything at once, for the race detector and for what must hold at the end.
 func TestManyCallers(t *testing.T) {
 	p := open(t, nil, 200)
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan struct{})
-	go func() { p.Run(ctx); close(ran) }()
+	go func() { _ = p.Run(ctx); close(ran) }()
 	var wg sync.WaitGroup
 	for g := range 64 {
 		wg.Go(func() {
@@ -236,6 +256,8 @@ func TestManyCallers(t *testing.T) {
 					_ = p.Delete(ctx, KeyID(secret))
 				case i%50 == 40:
 					_ = p.SetState(ctx, KeyID(secretOf(r.IntN(200))), StateActive, "")
+				case i%50 == 20:
+					_ = p.Reset(ctx, KeyID(secretOf(r.IntN(200))))
 				case i%50 == 45 && g < 4:
 					p.Declare([]NewKey{{Secret: "declared"}, {Secret: secretOf(g)}})
 				case i%10 == 0:

@@ -18,11 +18,22 @@ const (
 
 const (
 	never        = math.MaxInt64
-	maxEscalated = 5 * time.Minute  // source: specs/gateways.md §4.3, the 429 without details
-	rememberFor  = 10 * time.Minute // how long an ended rest is remembered for escalation
-	maxStep      = 16               // doublings beyond which nothing changes
-	restsPerPick = 16               // rests that one pick ends at most, so that midnight hits none hard
+	maxStep      = 16 // doublings beyond which nothing changes
+	restsPerPick = 16 // rests that one pick ends at most, so that midnight hits none hard
 )
+
+// ceiling is how far a rest of this scope grows by repetition. Sources:
+// specs/openai.md §13.3 row 12 for a project without money, specs/gateways.md
+// §4.3 for the 429 without details.
+func (s Scope) ceiling() time.Duration {
+	if s == ScopeProject {
+		return 24 * time.Hour
+	}
+	return 5 * time.Minute
+}
+
+// memory is how long an ended rest of this scope counts as repeated by the next.
+func (s Scope) memory() time.Duration { return 2 * s.ceiling() }
 
 // Rest is a rest in force, for operators.
 type Rest struct {
@@ -121,6 +132,24 @@ func (p *Pool) known(r *rest) *rest {
 	}
 }
 
+// restsOf returns what is known of a project's rests, in force or not: its own,
+// then those for single models. Under p.mu.
+func (p *Pool) restsOf(t *project) []*rest {
+	var out []*rest
+	if t.rest != nil {
+		out = append(out, t.rest)
+	}
+	if t.models == 0 {
+		return out
+	}
+	for _, m := range *p.models.Load() {
+		if r := m.rests[t]; r != nil {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // keep makes r the rest of its target; forgetting sets nil.
 func (p *Pool) keep(target, r *rest) {
 	switch target.scope {
@@ -199,7 +228,7 @@ func (p *Pool) endRests(now time.Time, limit int) bool {
 			r.inForce, ended = false, true
 			p.resting--
 			if r.step > 0 {
-				p.schedule(r, r.until.Add(rememberFor))
+				p.schedule(r, r.until.Add(r.scope.memory()))
 			} else {
 				p.forget(r)
 			}

@@ -125,10 +125,10 @@ func TestEscalation(t *testing.T) {
 		time.Sleep(time.Second)
 		lease(t, p, Want{}).Done(throttled)
 		expect(5 * time.Second)
-		time.Sleep(5*time.Second + rememberFor) // long enough ago to be forgotten
+		time.Sleep(5*time.Second + ScopeProjectModel.memory()) // long enough ago to be forgotten
 		lease(t, p, Want{}).Done(throttled)
 		expect(5 * time.Second)
-		time.Sleep(5*time.Second + rememberFor - 1)
+		time.Sleep(5*time.Second + ScopeProjectModel.memory() - 1)
 		lease(t, p, Want{}).Done(throttled)
 		expect(10 * time.Second)
 		if len(p.restHeap) != 1 {

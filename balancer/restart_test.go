@@ -150,7 +150,7 @@ func TestRun(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { p.Run(ctx); close(ended) }()
+		go func() { _ = p.Run(ctx); close(ended) }()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		s.writes, s.synced = nil, 0

@@ -3,6 +3,7 @@
 package balancer
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -10,9 +11,9 @@ import (
 // succeeded applies a success. Only what it changes takes the lock.
 func (p *Pool) succeeded(l *Lease) {
 	e := l.entry
-	m := (*p.models.Load())[l.model]
-	untested := e.live.Load().state == StateUntested
-	escalated := m != nil && m.escalated.Load() > 0
+	live := e.live.Load()
+	untested := live.state == StateUntested
+	escalated := live.project.escalated.Load() > 0
 	waited := l.lane.waiting.Load() > 0
 	if !untested && !escalated && !waited {
 		return
@@ -24,9 +25,10 @@ func (p *Pool) succeeded(l *Lease) {
 		p.transition(e, StateActive, "", now)
 	}
 	if escalated {
-		// A success that began before the rest says nothing about it.
-		if r := m.rests[e.live.Load().project]; r != nil && r.step > 0 && l.began.After(r.since) {
-			p.calm(r)
+		project := e.live.Load().project
+		p.calm(project.rest, l)
+		if m := (*p.models.Load())[l.model]; m != nil {
+			p.calm(m.rests[project], l)
 		}
 	}
 	if waited {
@@ -36,8 +38,12 @@ func (p *Pool) succeeded(l *Lease) {
 	}
 }
 
-// calm takes the memory of repetitions from r.
-func (p *Pool) calm(r *rest) {
+// calm takes the memory of repetitions from r after a success, unless that began
+// before the rest: then it says nothing about it.
+func (p *Pool) calm(r *rest, l *Lease) {
+	if r == nil || r.step == 0 || !l.began.After(r.since) {
+		return
+	}
 	p.setStep(r, 0)
 	if !r.inForce {
 		p.forget(r)
@@ -70,8 +76,34 @@ func (p *Pool) blame(l *Lease, o Outcome) {
 			p.rest(target, l, &o, now)
 		}
 	}
+	if o.Verdict == ModelForbidden {
+		p.doubt(e, o.Reason, now)
+	}
 	p.endRests(now, restsPerPick)
 	p.serve(now)
+}
+
+// manyForbidden is how many models a project is refused before that is laid to
+// the key. Source: specs/openai.md §13.3 row 5.
+const manyForbidden = 3
+
+// doubt takes a key out of service that was never of use and whose project may
+// not use one model after the other. A key that did serve stays: requests choose
+// the models, and three odd ones must not cost a good key. Under p.mu.
+func (p *Pool) doubt(e *entry, reason string, now time.Time) {
+	l := e.live.Load()
+	if l.state != StateUntested {
+		return
+	}
+	forbidden := 0
+	for _, r := range p.restsOf(l.project) {
+		if r.holds() && r.why == why[ModelForbidden] {
+			forbidden++
+		}
+	}
+	if forbidden >= manyForbidden && p.transition(e, StateMisconfigured, fmt.Sprintf("%d models forbidden, the last with %s", forbidden, reason), now) {
+		p.hurry()
+	}
 }
 
 // targets are what an outcome makes rest. A quota may be reported under the name
@@ -141,8 +173,8 @@ func (p *Pool) rest(target *rest, l *Lease, o *Outcome, now time.Time) {
 				step = min(step+1, maxStep)
 			}
 		}
-		if o.Rest < maxEscalated {
-			until = now.Add(min(o.Rest<<(step-1), maxEscalated))
+		if most := target.scope.ceiling(); o.Rest < most {
+			until = now.Add(min(o.Rest<<(step-1), most))
 		}
 	}
 	r := p.extend(target, until, now)
@@ -153,11 +185,11 @@ func (p *Pool) rest(target *rest, l *Lease, o *Outcome, now time.Time) {
 
 // setStep changes how often r has been repeated.
 func (p *Pool) setStep(r *rest, step int) {
-	if r.model != nil && (r.step > 0) != (step > 0) {
+	if r.project != nil && (r.step > 0) != (step > 0) {
 		if step > 0 {
-			r.model.escalated.Add(1)
+			r.project.escalated.Add(1)
 		} else {
-			r.model.escalated.Add(-1)
+			r.project.escalated.Add(-1)
 		}
 	}
 	r.step = step

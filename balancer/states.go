@@ -48,6 +48,24 @@ func (p *Pool) SetState(ctx context.Context, id string, s State, reason string) 
 	if !s.valid() {
 		return fmt.Errorf("unknown state %q; want one of %q", s, States)
 	}
+	return p.decide(ctx, id, s, reason, false)
+}
+
+// Reset is an operator's word that a key, also a declared one, is worth a new
+// try: it is untested again, and the rests end that keep it from being used,
+// with the memory of how often they were repeated: the key's own, its project's
+// and those of its project for single models, which frees the other keys of the
+// project too. Rests of a model for all keys and of an egress route stay, for
+// they are not about the key. All of it is on disk when Reset returns, and
+// requests that wait for a key are served. It returns [ErrNotFound], or an error
+// of the store.
+func (p *Pool) Reset(ctx context.Context, id string) error {
+	return p.decide(ctx, id, StateUntested, "reset by an operator", true)
+}
+
+// decide carries out what an operator decided of a key; renewed also ends its
+// rests.
+func (p *Pool) decide(ctx context.Context, id string, s State, reason string, renewed bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -55,20 +73,45 @@ func (p *Pool) SetState(ctx context.Context, id string, s State, reason string) 
 	defer p.writeMu.Unlock()
 	p.mu.Lock()
 	e := p.byID[id]
+	var ops []store.Op
+	if e != nil && renewed {
+		for _, r := range p.restsUpon(e) {
+			ops = append(ops, store.Op{Key: r.record().key()})
+		}
+	}
 	p.mu.Unlock()
 	if e == nil {
 		return fmt.Errorf("%s: %w", id, ErrNotFound)
 	}
 	next := *e.live.Load()
 	next.state, next.reason, next.since = s, reason, p.now()
-	if err := p.store.Write(store.Batch{Sync: true, Ops: []store.Op{stateOp(id, &next)}}); err != nil {
-		return fmt.Errorf("%s: keeping the state: %w", id, err)
+	for part := range slices.Chunk(append(ops, stateOp(id, &next)), batchOps) {
+		if err := p.store.Write(store.Batch{Sync: true, Ops: part}); err != nil {
+			return fmt.Errorf("%s: keeping the state: %w", id, err)
+		}
 	}
 	p.lock()
 	defer p.unlock()
+	if renewed {
+		// Those too that came during the write: none of them is in the store yet.
+		for _, r := range p.restsUpon(e) {
+			p.forget(r)
+			p.show(r)
+		}
+	}
 	p.enter(e, s, reason, next.since)
-	p.serve(next.since)
+	p.serve(p.now())
 	return nil
+}
+
+// restsUpon returns the rests, in force or remembered, of a key and its project.
+// Under p.mu.
+func (p *Pool) restsUpon(e *entry) []*rest {
+	rests := p.restsOf(e.live.Load().project)
+	if e.rest != nil {
+		rests = append(rests, e.rest)
+	}
+	return rests
 }
 
 // projectOf returns the project with this id. Under p.mu.
@@ -134,18 +177,11 @@ func (p *Pool) regroup(e *entry, now time.Time) {
 
 // carry makes the rests of one project those of another too. Under p.mu.
 func (p *Pool) carry(from, to *project, now time.Time) {
-	if r := from.rest; r.holds() {
-		p.extend(&rest{scope: ScopeProject, project: to, kind: r.kind, why: r.why, reason: r.reason}, r.until, now)
-	}
-	if from.models == 0 {
-		return
-	}
-	for _, m := range *p.models.Load() {
-		r := m.rests[from]
+	for _, r := range p.restsOf(from) {
 		if !r.holds() {
 			continue
 		}
-		moved := p.extend(&rest{scope: ScopeProjectModel, project: to, model: m, kind: r.kind, why: r.why, reason: r.reason}, r.until, now)
+		moved := p.extend(&rest{scope: r.scope, project: to, model: r.model, kind: r.kind, why: r.why, reason: r.reason}, r.until, now)
 		if r.step > moved.step {
 			p.setStep(moved, r.step)
 		}

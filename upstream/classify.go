@@ -183,7 +183,7 @@ var rules = []rule{
 	}, {
 		row:  "10: model only for older projects",
 		when: func(r *report) bool { return r.status == 404 && r.says(newUsers) },
-		then: balancer.Outcome{Verdict: balancer.ModelForbidden, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, Rest: day},
+		then: balancer.Outcome{Verdict: balancer.ModelMissing, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, Rest: day},
 	}, {
 		row: "11: model missing",
 		when: func(r *report) bool {
@@ -199,7 +199,10 @@ var rules = []rule{
 		when: func(r *report) bool {
 			return r.status == 402 || r.status == 429 && len(r.limits) == 0 && r.says(depleted)
 		},
-		then: balancer.Outcome{Verdict: balancer.UnfundedProject, Blame: balancer.ScopeProject, Retry: balancer.RetryOther, Rest: rerunUnfunded},
+		then: balancer.Outcome{
+			Verdict: balancer.UnfundedProject, Blame: balancer.ScopeProject, Retry: balancer.RetryOther,
+			Rest: rerunUnfunded, Escalate: true,
+		},
 	}, {
 		row: "16: Google has no capacity for the model",
 		when: func(r *report) bool {

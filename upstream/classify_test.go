@@ -69,13 +69,14 @@ var (
 	suspendedWant  = want{Verdict: balancer.SuspendedKey, Blame: balancer.ScopeProject, Retry: balancer.RetryOther, State: balancer.StateSuspended}
 	apiOff         = want{Verdict: balancer.MisconfiguredKey, Blame: balancer.ScopeProject, Retry: balancer.RetryOther, State: balancer.StateMisconfigured}
 	misconfigured  = want{Verdict: balancer.MisconfiguredKey, Blame: balancer.ScopeKey, Retry: balancer.RetryOther, State: balancer.StateMisconfigured}
-	unfunded       = want{Verdict: balancer.UnfundedProject, Blame: balancer.ScopeProject, Retry: balancer.RetryOther, Rest: time.Hour}
+	unbilledWant   = want{Verdict: balancer.UnfundedProject, Blame: balancer.ScopeProject, Retry: balancer.RetryOther, Rest: time.Hour}
+	depletedWant   = want{Verdict: balancer.UnfundedProject, Blame: balancer.ScopeProject, Retry: balancer.RetryOther, Rest: time.Hour, Escalate: true}
 	locationWant   = want{Verdict: balancer.Location, Blame: balancer.ScopeProject, Retry: balancer.RetryOther, Rest: 10 * time.Minute}
 	badRequest     = want{Verdict: balancer.BadRequest}
 	badSignature   = want{Verdict: balancer.BadSignature, Retry: balancer.RetrySame}
 	foreignWant    = want{Verdict: balancer.ForeignResource}
 	forbidden      = want{Verdict: balancer.ModelForbidden, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, Rest: time.Hour}
-	oldUsers       = want{Verdict: balancer.ModelForbidden, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, Rest: 24 * time.Hour}
+	oldUsers       = want{Verdict: balancer.ModelMissing, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, Rest: 24 * time.Hour}
 	missing        = want{Verdict: balancer.ModelMissing, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOnce, Rest: time.Hour}
 	routeBlocked   = want{Verdict: balancer.RouteBlocked, Blame: balancer.ScopeRoute, Retry: balancer.RetryOther, Rest: time.Minute}
 	exhausted      = want{Verdict: balancer.Exhausted, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, UntilMidnight: true}
@@ -103,12 +104,12 @@ var classified = map[string]want{
 	"key not valid": deadKeyWant, "key expired": deadKeyWant, "key not found": deadKeyWant,
 	"key not valid, no details": deadKeyWant, "key not valid, array": deadKeyWant,
 	"key words in a field name": badRequest,
-	"location":                  locationWant, "free tier not in country": unfunded, "billing disabled": unfunded,
+	"location":                  locationWant, "free tier not in country": unbilledWant, "billing disabled": unbilledWant,
 	"unknown field": badRequest, "temperature out of range": badRequest, "input too long": badRequest,
 	"signature missing": badSignature, "signature corrupted": badSignature, "signature not valid": badSignature, "signature no base64": badSignature,
 	"function responses missing": badRequest, "model turn last": badRequest, "invalid role": badRequest, "penalty": badRequest,
 	"400 html": badRequest, "400 empty": badRequest,
-	"401 oauth expected": misconfigured, "401 service blocked": misconfigured, "402": unfunded,
+	"401 oauth expected": misconfigured, "401 service blocked": misconfigured, "402": depletedWant,
 	"suspended": suspendedWant, "suspended, no details": suspendedWant, "leaked": leakedWant, "project denied": suspendedWant, "consumer invalid": suspendedWant,
 	"service disabled": apiOff, "method blocked": misconfigured, "referrer blocked": misconfigured, "address blocked": misconfigured, "unregistered caller": misconfigured,
 	"foreign file": foreignWant, "foreign file with a telling name": foreignWant, "foreign cache": foreignWant, "foreign tuned model": foreignWant,
@@ -125,7 +126,7 @@ var classified = map[string]want{
 	"limit 0": noQuotaWant, "quota value 0": noQuotaWant, "quota value 0, number": noQuotaWant,
 	"older shape": minute(time.Minute), "older shape, 0": noQuotaWant,
 	"bare": throttled, "bare, plan and billing": throttled, "429 empty": throttled, "429 resource exhausted later": throttled,
-	"credits depleted": unfunded, "spending cap": unfunded,
+	"credits depleted": depletedWant, "spending cap": depletedWant,
 	"no capacity": {Verdict: balancer.CapacityExhausted, Blame: balancer.ScopeModel, Retry: balancer.RetryBackoff, Rest: 9 * time.Second},
 	"cancelled":   {Verdict: balancer.Canceled}, "internal": serverError, "500 empty": serverError, "unimplemented": badRequest, "bad gateway": serverError,
 	"overloaded": overloadedWant, "high demand": overloadedWant, "deadline": timedOut, "request timed out": timedOut, "529": overloadedWant, "redirect": unclassified,
