@@ -46,15 +46,51 @@ type result struct {
 	failure *translate.Failure // nil after success
 }
 
-// attempts leases keys until one answers or nothing is left to try, and answers
-// the client either way.
-func (x *exchange) attempts() {
+// serve answers from the first target of the model's alias that can.
+func (x *exchange) serve() *translate.Failure {
 	defer x.out.stop()
-	retry := x.g.Settings.Current().Retry
 	if x.call.Stream != translate.Unary {
 		x.out.heartbeat(x.g.Heartbeat, x.conv.Heartbeat(), x.conv.ContentType())
 	}
 	x.g.budget.request()
+	for {
+		f := x.ask()
+		if f == nil || x.out.committed() || !x.fallBack(f) {
+			return f
+		}
+	}
+}
+
+// ask gets the answer in as many calls as it takes.
+func (x *exchange) ask() *translate.Failure {
+	if b, ok := x.conv.(translate.Batch); ok && len(b.Calls()) > 1 {
+		return x.batch(b)
+	}
+	return x.attempts()
+}
+
+// fallBack turns to the next target of the model's alias, where the failure is
+// one that another model may not have: this one is missing, not in the keys'
+// tiers, overloaded, or has no quota left.
+func (x *exchange) fallBack(f *translate.Failure) bool {
+	switch f.Kind {
+	case translate.ModelNotFound, translate.Overloaded, translate.RateLimited, translate.QuotaExhausted:
+	default:
+		return false
+	}
+	for targets := x.g.aliases[x.call.Asked]; x.target+1 < len(targets); {
+		x.target++
+		if x.convert() == nil {
+			return true
+		} // else this model cannot take the request; the next may
+	}
+	return false
+}
+
+// attempts leases keys until one answers or nothing is left to try. The failure
+// it returns has not been told to the client yet.
+func (x *exchange) attempts() *translate.Failure {
+	retry := x.g.Settings.Current().Retry
 	want := balancer.Want{Model: x.call.Model, Tried: new(balancer.Tried), Wait: retry.Wait}
 	if x.account != nil {
 		key := x.account.Key()
@@ -62,33 +98,30 @@ func (x *exchange) attempts() {
 	}
 	var last *translate.Failure
 	for moves := (retries{limit: retry.Attempts}); ; {
-		lease, err := x.g.Pool.Lease(x.ctx, want)
-		if u, ok := errors.AsType[*balancer.Unavailable](err); ok && u.Reason == balancer.AllTried && moves.rounds < moves.limit {
-			// Once round: those that were to blame rest now and are worth waiting for,
-			// the others may be asked again.
-			moves.rounds++
-			want.Tried = new(balancer.Tried)
-			lease, err = x.g.Pool.Lease(x.ctx, want)
-		}
+		lease, err := x.lease(want, &moves)
 		if err != nil {
-			x.refuse(x.unavailable(err, last))
-			return
+			return x.unavailable(err, last)
 		}
 		res := x.attempt(lease)
 		lease.Done(res.outcome)
-		if last = res.failure; last == nil {
-			return
-		}
-		if x.out.committed() {
-			x.abort(last)
-			return
-		}
-		if !x.again(&moves, res.outcome, retry) {
-			x.refuse(last)
-			return
+		if last = res.failure; last == nil || x.out.committed() || !x.again(&moves, res.outcome, retry) {
+			return last
 		}
 		want.Wait = max(0, retry.Wait-time.Since(x.accepted))
 	}
+}
+
+// lease gets the right to one attempt. Once every key was tried, it starts
+// another round: those that were to blame rest now and are worth waiting for, the
+// others may be asked again.
+func (x *exchange) lease(want balancer.Want, moves *retries) (*balancer.Lease, error) {
+	lease, err := x.g.Pool.Lease(x.ctx, want)
+	if u, ok := errors.AsType[*balancer.Unavailable](err); ok && u.Reason == balancer.AllTried && moves.rounds < moves.limit {
+		moves.rounds++
+		*want.Tried = balancer.Tried{}
+		return x.g.Pool.Lease(x.ctx, want)
+	}
+	return lease, err
 }
 
 // retries counts what a request has already tried.
@@ -155,14 +188,7 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	dog := newWatchdog(x.g.Timeouts.FirstOutput, cancel)
 	defer dog.stop()
 
-	defer func() {
-		if x.g.Observer != nil {
-			x.g.Observer.Attempted(x.r.Context(), Attempt{
-				RequestID: x.record.RequestID, Number: x.record.Attempts, KeyID: x.record.KeyID,
-				Model: x.call.Model, Outcome: res.outcome, Duration: time.Since(started),
-			})
-		}
-	}()
+	defer func() { x.observe(res.outcome, time.Since(started)) }()
 	answer, err := x.g.Upstream.Do(ctx, &upstream.Request{
 		Method: x.call.Method, Path: x.call.Path, Query: x.call.Query, Type: x.call.Type,
 		Header: x.forwarded(), Body: x.call.Body, Secret: lease.Secret(),
@@ -180,6 +206,21 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	default:
 		return x.stream(ctx, answer, dog, lease.Secret())
 	}
+}
+
+// observe reports a finished attempt.
+func (x *exchange) observe(o balancer.Outcome, took time.Duration) {
+	if x.g.Observer == nil {
+		return
+	}
+	if x.siblings != nil { // observers expect one goroutine per request
+		x.siblings.Lock()
+		defer x.siblings.Unlock()
+	}
+	x.g.Observer.Attempted(x.r.Context(), Attempt{
+		RequestID: x.record.RequestID, Number: x.record.Attempts, KeyID: x.record.KeyID,
+		Model: x.call.Model, Outcome: o, Duration: took,
+	})
 }
 
 // forwarded are the client's headers that may go upstream on native routes.
@@ -387,8 +428,8 @@ func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Fa
 	return f
 }
 
-// refuse answers with an error; in-band if a heartbeat has already sent the
-// header.
+// refuse tells the client of a failure: as an error answer, or in-band where a
+// heartbeat or output has already sent the header.
 func (x *exchange) refuse(f *translate.Failure) {
 	x.record.Outcome = outcomeName(f.Kind)
 	if x.out.started() {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
@@ -33,10 +34,14 @@ type exchange struct {
 	out      *clientWriter
 	env      translate.Env
 	account  *users.Account   // nil for anonymous requests
+	body     []byte           // of the request, whole
+	target   int              // which target of the alias is asked, from 0
 	taken    *users.Admission // nil before admission
 	conv     translate.Exchange
 	call     *translate.Call
 	record   usage.Record
+
+	siblings *sync.Mutex // held while reporting; nil unless the exchange is part of a batch
 }
 
 func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) *exchange {
@@ -52,6 +57,9 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 // Source: specs/openai.md §1.
 func (x *exchange) headers(h http.Header) {
 	h["X-Request-Id"] = []string{x.record.RequestID}
+	if x.call != nil && x.call.Model != "" {
+		h["X-Gemini-Balance-Model"] = []string{x.call.Model}
+	}
 	if x.rt.dialect == OpenAI {
 		h["Openai-Version"] = []string{"2020-10-01"}
 		h["Openai-Processing-Ms"] = []string{strconv.FormatInt(time.Since(x.accepted).Milliseconds(), 10)}
@@ -90,28 +98,49 @@ func (x *exchange) endpoint() *translate.Failure {
 
 // decode reads the body and makes the converter.
 func (x *exchange) decode() (f *translate.Failure) {
-	var body []byte
 	if x.r.Method == http.MethodPost {
-		if body, f = x.body(); f != nil {
+		if x.body, f = x.readBody(); f != nil {
 			return f
 		}
 	}
 	x.env = translate.Env{Now: x.accepted, NewID: randomID, Memo: x.g.Memo.of(x.record.UserID)}
-	switch x.rt.op {
-	case opChat:
-		opts := openai.Options{Reasoning: x.g.Reasoning, Resolve: x.g.resolve}
-		x.conv, f = kept(openai.NewChat(x.env, opts, body))
-	case opModels, opModel:
-		x.conv, f = kept(openai.NewModels(x.rt.model, x.g.listed, x.visible()))
-	default:
-		x.conv, f = x.nativeExchange(body)
-	}
+	return x.convert()
+}
+
+// convert makes the converter for the present target of the model's alias. What
+// a model takes differs, so each target gets a translation of its own.
+func (x *exchange) convert() *translate.Failure {
+	conv, f := x.converter()
 	if f != nil {
 		return f
 	}
-	x.call = x.conv.Call()
+	x.conv, x.call = conv, conv.Call()
 	x.record.Model, x.record.Stream = x.call.Model, x.call.Stream != translate.Unary
 	return nil
+}
+
+// converter is the table from operations to the dialects' constructors.
+func (x *exchange) converter() (translate.Exchange, *translate.Failure) {
+	switch x.rt.op {
+	case opChat:
+		return kept(openai.NewChat(x.env, x.options(), x.body))
+	case opModels, opModel:
+		return kept(openai.NewModels(x.rt.model, x.g.listed, x.visible()))
+	default:
+		return x.native()
+	}
+}
+
+func (x *exchange) options() openai.Options {
+	return openai.Options{Reasoning: x.g.Reasoning, Resolve: x.resolve}
+}
+
+// resolve is the Gemini model that a client's word stands for now.
+func (x *exchange) resolve(model string) string {
+	if targets := x.g.aliases[model]; len(targets) > 0 {
+		return targets[min(x.target, len(targets)-1)]
+	}
+	return model
 }
 
 // kept turns a converter that was not made into no converter.
@@ -130,15 +159,15 @@ func (x *exchange) visible() func(model string) bool {
 	return x.account.Allows
 }
 
-// nativeExchange builds the call from the parts that the route was checked for,
+// native builds the call from the parts that the route was checked for,
 // so that nothing of the client's URL reaches Google but known words.
-func (x *exchange) nativeExchange(body []byte) (translate.Exchange, *translate.Failure) {
-	call := translate.Call{Method: x.r.Method, Query: nativeQuery(x.r), Body: body, Path: "/" + x.rt.version + "/models"}
+func (x *exchange) native() (translate.Exchange, *translate.Failure) {
+	call := translate.Call{Method: x.r.Method, Query: nativeQuery(x.r), Body: x.body, Path: "/" + x.rt.version + "/models"}
 	if call.Method == http.MethodHead {
 		call.Method = http.MethodGet
 	}
 	if x.rt.model != "" {
-		call.Asked, call.Model = x.rt.model, x.g.resolve(x.rt.model)
+		call.Asked, call.Model = x.rt.model, x.resolve(x.rt.model)
 		if !modelID.MatchString(call.Model) {
 			return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "The model name in the URL is not valid."}
 		}
@@ -177,8 +206,8 @@ func nativeQuery(r *http.Request) string {
 	return query.Encode()
 }
 
-// body reads the request body.
-func (x *exchange) body() ([]byte, *translate.Failure) {
+// readBody reads the request body.
+func (x *exchange) readBody() ([]byte, *translate.Failure) {
 	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, &translate.Failure{
 			Kind:    translate.UnsupportedMedia,

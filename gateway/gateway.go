@@ -51,7 +51,7 @@ type Config struct {
 // Alias gives a Gemini model further names.
 type Alias struct {
 	Name    string   // what clients ask for
-	Targets []string // Gemini model ids; the first is used
+	Targets []string // Gemini model ids, tried in order; see exchange.fallBack
 }
 
 // Timeouts bound the waiting for Google. Zero fields take the defaults.
@@ -83,7 +83,7 @@ type Attempt struct {
 // Gateway serves the three dialects. It is safe for concurrent use.
 type Gateway struct {
 	Config
-	aliases map[string]string // name → first target
+	aliases map[string][]string // name → targets
 	listed  []openai.Alias
 	budget  retryBudget
 }
@@ -107,12 +107,12 @@ func New(c Config) (*Gateway, error) {
 	if c.Started.IsZero() {
 		c.Started = time.Now()
 	}
-	g := &Gateway{Config: c, aliases: make(map[string]string, len(c.Aliases))}
+	g := &Gateway{Config: c, aliases: make(map[string][]string, len(c.Aliases))}
 	for _, a := range c.Aliases {
 		if a.Name == "" || len(a.Targets) == 0 {
 			return nil, errors.New("gateway: a model alias needs a name and a target")
 		}
-		g.aliases[a.Name] = a.Targets[0]
+		g.aliases[a.Name] = a.Targets
 		g.listed = append(g.listed, openai.Alias{ID: a.Name, Target: a.Targets[0]})
 	}
 	return g, nil
@@ -146,13 +146,6 @@ func dialectError(d Dialect, f *translate.Failure) translate.Answer {
 	return openai.Error(f)
 }
 
-func (g *Gateway) resolve(model string) string {
-	if target, ok := g.aliases[model]; ok {
-		return target
-	}
-	return model
-}
-
 // ServeHTTP answers r if it is an API request, and reports false, with nothing
 // written, if it is not. A stream that fails after it was committed and whose
 // dialect has no word for that ends in panic(http.ErrAbortHandler).
@@ -169,10 +162,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 		return true
 	}
 	x := g.newExchange(w, r, rt)
-	if f := x.prepare(); f != nil {
+	f := x.prepare()
+	if f == nil {
+		f = x.serve()
+	}
+	if f != nil {
 		x.refuse(f)
-	} else {
-		x.attempts()
 	}
 	x.settle()
 	return true

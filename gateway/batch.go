@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+)
+
+// batchWidth is how many calls of one request run side by side.
+const batchWidth = 4
+
+// batch makes the calls of one request, each with keys and attempts of its own,
+// and answers with all answers joined. One call that fails for good fails the
+// request, unless the dialect can do with less.
+func (x *exchange) batch(b translate.Batch) *translate.Failure {
+	calls := b.Calls()
+	parts := make([]*batchPart, len(calls))
+	var wg sync.WaitGroup
+	var reporting sync.Mutex
+	slots := make(chan struct{}, batchWidth)
+	for i, call := range calls {
+		parts[i] = &batchPart{Exchange: b, batch: b, index: i, call: call}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			parts[i].run(x, &reporting)
+		})
+	}
+	wg.Wait()
+
+	answers := make([][]byte, len(parts))
+	var failed *translate.Failure
+	good := 0
+	for i, p := range parts {
+		x.record.Attempts += p.attempts
+		x.record.KeyID = p.keyID
+		if p.failure == nil {
+			answers[i] = p.answer
+			good++
+		} else if failed == nil {
+			failed = p.failure
+		}
+	}
+	if failed != nil && (good == 0 || !b.Partial()) {
+		return failed
+	}
+	body, err := b.Join(nil, answers)
+	if err != nil {
+		return failure(err)
+	}
+	if err := x.out.answer(translate.Answer{Status: http.StatusOK, ContentType: b.ContentType(), Body: body}); err != nil {
+		return x.gone().failure
+	}
+	return nil
+}
+
+// batchPart is one call of a batch, in the shape of an exchange whose answer is
+// kept instead of sent. It implements translate.Exchange.
+type batchPart struct {
+	translate.Exchange // words errors for all parts
+	batch              translate.Batch
+	index              int
+	call               *translate.Call
+	answer             []byte
+	failure            *translate.Failure
+	attempts           int
+	keyID              string
+}
+
+// run makes the call. Its exchange shares nothing that is written with x.
+func (p *batchPart) run(x *exchange, reporting *sync.Mutex) {
+	part := &exchange{
+		g: x.g, r: x.r, rt: x.rt, accepted: x.accepted, ctx: x.ctx, account: x.account,
+		conv: p, call: p.call, record: x.record, siblings: reporting,
+		out: newClientWriter(discard{}),
+	}
+	part.record.Attempts = 0
+	p.failure = part.attempts()
+	p.attempts, p.keyID = part.record.Attempts, part.record.KeyID
+}
+
+// Call implements translate.Exchange.
+func (p *batchPart) Call() *translate.Call { return p.call }
+
+// Begin implements translate.Exchange; a part keeps no state between attempts.
+func (p *batchPart) Begin() {}
+
+// Unsign implements translate.Exchange: parts are not mended.
+func (p *batchPart) Unsign() bool { return false }
+
+// Usage implements translate.Exchange; the batch knows it after Join.
+func (p *batchPart) Usage() gemini.Usage { return gemini.Usage{} }
+
+// Response implements translate.Exchange: the answer is kept as it came.
+func (p *batchPart) Response(dst, body []byte) ([]byte, error) {
+	if err := p.batch.Check(p.index, body); err != nil {
+		return dst, err
+	}
+	p.answer = body
+	return dst, nil
+}
+
+// discard is the client of a part.
+type discard struct{}
+
+func (discard) Header() http.Header         { return http.Header{} }
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) WriteHeader(int)             {}
