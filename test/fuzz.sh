@@ -10,7 +10,7 @@ while read -r pkg dir; do
     found=$((found + 1))
     echo "fuzz $pkg $target for $FUZZTIME"
     go test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "$pkg" >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
-    tail -n 2 build/fuzz.log | head -n 1
+      grep -o 'elapsed: .*' build/fuzz.log | tail -n 1
   done
 done <<<"$packages"
 echo "$found fuzz targets"
