@@ -71,8 +71,19 @@ type span struct {
 
 // annotations appends the elements of the message's annotations.
 func (c *choice) annotations(dst []byte) []byte {
+	for _, s := range c.spans() {
+		if len(dst) > 0 {
+			dst = append(dst, ',')
+		}
+		dst = s.append(dst)
+	}
+	return dst
+}
+
+// spans are the stretches of content with a source, each once.
+func (c *choice) spans() (list []span) {
 	if len(c.grounding) == 0 && len(c.citations) == 0 {
-		return dst
+		return nil
 	}
 	o := c.offsets()
 	seen := map[span]bool{}
@@ -82,10 +93,8 @@ func (c *choice) annotations(dst []byte) []byte {
 		if s.url == "" || seen[key] {
 			return
 		}
-		if seen[key] = true; len(dst) > 0 {
-			dst = append(dst, ',')
-		}
-		dst = s.append(dst)
+		seen[key] = true
+		list = append(list, s)
 	}
 	var chunks []rawjson.Value
 	for _, g := range c.grounding {
@@ -108,7 +117,7 @@ func (c *choice) annotations(dst []byte) []byte {
 			}
 		}
 	}
-	return dst
+	return list
 }
 
 // support adds a span for each source of one supported segment.

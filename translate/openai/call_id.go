@@ -8,17 +8,20 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
-// callID is Google's id of a call where clients can live with it, else one of
+// callIDs are the ids of calls that an answer used.
+type callIDs []string
+
+// take is Google's id of a call where clients can live with it, else one of
 // ours. Ids are keys to remembered signatures, so short, guessable ones are not
 // taken over. Source: specs/openai.md §10.4.
-func (x *Chat) callID(native rawjson.Value) string {
+func (ids *callIDs) take(native rawjson.Value, newID func(n int) string) string {
 	var id string
-	if usableID(native.Inner()) && !slices.Contains(x.ids, native.Text()) {
+	if usableID(native.Inner()) && !slices.Contains(*ids, native.Text()) {
 		id = native.Text()
 	} else {
-		id = "call_" + x.env.NewID(24)
+		id = "call_" + newID(24)
 	}
-	x.ids = append(x.ids, id)
+	*ids = append(*ids, id)
 	return id
 }
 

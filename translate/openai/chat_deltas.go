@@ -150,7 +150,7 @@ func (x *Chat) appendCallDelta(dst []byte, c *choice, p *gemini.Part, name strin
 
 // appendCall appends the members of a tool call and its closing brace.
 func (x *Chat) appendCall(dst []byte, p *gemini.Part, name string) []byte {
-	id := x.callID(p.FunctionCall.ID)
+	id := x.ids.take(p.FunctionCall.ID, x.env.NewID)
 	dst = append(append(append(dst, `"id":"`...), id...), '"')
 	if x.req.CustomTool(name) {
 		dst = append(dst, `,"type":"custom","custom":{"name":`...)
@@ -186,11 +186,15 @@ func (x *Chat) appendFunction(dst []byte, call *gemini.FunctionCall, name string
 // appendArguments appends a JSON value for the inside of a JSON string. In
 // compact JSON only quotes and backslashes need an escape.
 func (x *Chat) appendArguments(dst []byte, args rawjson.Value) []byte {
+	return appendArguments(dst, &x.scratch, args)
+}
+
+func appendArguments(dst []byte, scratch *[]byte, args rawjson.Value) []byte {
 	if args.IsNull() {
 		return append(dst, '{', '}')
 	}
-	x.scratch = rawjson.Compact(x.scratch[:0], args)
-	for _, b := range x.scratch {
+	*scratch = rawjson.Compact((*scratch)[:0], args)
+	for _, b := range *scratch {
 		if b == '"' || b == '\\' {
 			dst = append(dst, '\\')
 		}

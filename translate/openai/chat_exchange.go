@@ -24,7 +24,7 @@ type Chat struct {
 	id       []byte   // Google's response id, encoded; empty while unknown
 	choices  []choice // in order of appearance
 	blocked  bool     // the prompt was refused
-	ids      []string // tool call ids given out
+	ids      callIDs
 	logprobs rawjson.Value
 	head     []byte // what each chunk starts with, up to the choice's index
 	tail     string // what each chunk but the finish ends with

@@ -132,6 +132,22 @@ func (f *chatFields) field(name string) *rawjson.Value {
 	return nil
 }
 
+// wording is how an endpoint calls what several have, and in what they differ.
+type wording struct {
+	conversation string // the list of messages or items
+	callID       string // the call a result answers
+	limit        string // most tokens of output
+	effort       string // of reasoning
+	format       string // of the answer's text
+	schema       string // within format, as an error names it
+	items        bool   // the conversation has items of many types: the Responses API
+}
+
+var chatWords = wording{
+	conversation: "messages", callID: "tool_call_id", limit: "max_completion_tokens", effort: "reasoning_effort",
+	format: "response_format", schema: "response_format.json_schema.schema",
+}
+
 // decoder turns one request. The first fault is kept and ends the work.
 type decoder struct {
 	env     translate.Env
@@ -141,7 +157,9 @@ type decoder struct {
 	in      chatFields
 	failure *translate.Failure
 
-	message, part int    // position in messages, for error paths
+	words         *wording
+	message, part int    // position in the conversation, for error paths
+	earlier       int    // positions before the request's own: those of an earlier response
 	list          string // the member of the message that part counts in
 	system        []gemini.Part
 	turns         []turn
@@ -163,6 +181,26 @@ type decoder struct {
 // must not change while it is in use. Failures are the client's fault and name
 // the field.
 func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *translate.Failure) {
+	root, f := parseBody(body)
+	if f != nil {
+		return nil, f
+	}
+	d := newDecoder(env, &o, &chatWords)
+	d.fields(root)
+	d.model(d.in.model)
+	f = d.run(
+		d.params, d.limits, d.penalties, d.probabilities, d.tier, d.output,
+		d.tools, d.extras, d.search, d.toolChoice, d.combine, d.format,
+		d.thinking, d.messages, d.contents, d.cached,
+	)
+	if f != nil {
+		return nil, f
+	}
+	return d.req, nil
+}
+
+// parseBody reads a body that must be an object.
+func parseBody(body []byte) (rawjson.Value, *translate.Failure) {
 	root, err := rawjson.Parse(body)
 	if err != nil {
 		return nil, translate.Invalid("", "The request body is not valid JSON: %v.", err)
@@ -170,32 +208,39 @@ func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *trans
 	if root.Kind() != rawjson.Object {
 		return nil, translate.Invalid("", "The request body must be a JSON object, not %s.", root.Kind())
 	}
-	d := &decoder{env: env, opts: &o, req: &ChatRequest{N: 1, ParallelCalls: true}, message: -1, part: -1, list: "content"}
-	d.fields(root)
-	d.model(d.in.model)
-	for _, step := range [...]func(){
-		d.params, d.limits, d.penalties, d.probabilities, d.tier, d.output,
-		d.tools, d.extras, d.search, d.toolChoice, d.combine, d.format,
-		d.thinking, d.messages, d.contents, d.cached,
-	} {
+	return root, nil
+}
+
+func newDecoder(env translate.Env, o *Options, words *wording) *decoder {
+	return &decoder{
+		env: env, opts: o, words: words, req: &ChatRequest{N: 1, ParallelCalls: true},
+		message: -1, part: -1, list: "content",
+	}
+}
+
+// run takes the steps up to the first fault.
+func (d *decoder) run(steps ...func()) *translate.Failure {
+	for _, step := range steps {
 		if d.failure != nil {
-			return nil, d.failure
+			break
 		}
 		step()
 	}
-	if d.failure != nil {
-		return nil, d.failure
-	}
-	return d.req, nil
+	return d.failure
 }
 
 func (d *decoder) fields(root rawjson.Value) {
+	d.sort(root, d.in.field)
+}
+
+// sort puts the members of the body where slot says, null ones nowhere.
+func (d *decoder) sort(root rawjson.Value, slot func(name string) *rawjson.Value) {
 	for k, v := range root.Members() {
 		name := k.Inner()
 		if k.Escaped() {
 			name = rawjson.AppendText(nil, k)
 		}
-		slot := d.in.field(string(name))
+		slot := slot(string(name))
 		if slot == nil {
 			if d.opts.Strict {
 				d.reject(clip(string(name)), "Unrecognized request argument supplied: %s", clip(string(name)))
@@ -222,7 +267,10 @@ func (d *decoder) rejectPart(tail, format string, args ...any) {
 
 // path names a field of the current message or part.
 func (d *decoder) path(tail string) string {
-	p := "messages[" + strconv.Itoa(d.message) + "]"
+	if d.message < d.earlier {
+		return "previous_response_id"
+	}
+	p := d.words.conversation + "[" + strconv.Itoa(d.message-d.earlier) + "]"
 	if d.part >= 0 {
 		p += "." + d.list + "[" + strconv.Itoa(d.part) + "]"
 	}

@@ -103,7 +103,7 @@ func (d *decoder) chosenName(v rawjson.Value, typ, param string) (string, bool) 
 	if !d.is(name, rawjson.String, path) {
 		return "", false
 	}
-	client := name.Text()
+	client := fullName(v, name).Text()
 	if !d.req.names.declared[client] {
 		d.reject(param, "The tool %q is not among the tools.", clip(client))
 		return "", false
@@ -120,6 +120,10 @@ func (d *decoder) allowedTools(v rawjson.Value, param string) {
 	}
 	tools := v.Get("tools")
 	if !d.is(v, rawjson.Object, param) || !d.is(tools, rawjson.Array, param+".tools") {
+		return
+	}
+	if tools.Len() == 0 {
+		d.reject(param+".tools", "'%s.tools' must not be empty.", param)
 		return
 	}
 	var names []string

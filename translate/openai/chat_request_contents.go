@@ -39,7 +39,7 @@ func (d *decoder) contents() {
 	}
 	d.instruct()
 	if len(g.Contents) == 0 {
-		d.reject("messages", "'messages' must contain non-empty content.")
+		d.reject(d.words.conversation, "'%s' must contain non-empty content.", d.words.conversation)
 	}
 }
 

@@ -86,13 +86,13 @@ func (d *decoder) googleTools(v rawjson.Value, path string) {
 	}
 }
 
-// thinkingConfig excludes reasoning_effort, as it does at Google.
+// thinkingConfig excludes a reasoning effort, as it does at Google.
 func (d *decoder) thinkingConfig(v rawjson.Value, path string) {
 	if !d.is(v, rawjson.Object, path) {
 		return
 	}
 	if d.in.reasoningEffort != nil {
-		d.reject(path, "'reasoning_effort' and '%s' cannot be used together.", path)
+		d.reject(path, "'%s' and '%s' cannot be used together.", d.words.effort, path)
 		return
 	}
 	t := &d.req.Gemini.Config.Thinking

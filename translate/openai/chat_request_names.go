@@ -13,11 +13,12 @@ const maxName = 64
 // toolNames maps the client's tool names to ones Gemini takes, and back. Names
 // that need no change are not in the maps. Source: specs/openai.md §5.1.
 type toolNames struct {
-	declared map[string]bool   // names that were declared, the client's
-	custom   map[string]bool   // those of custom tools
-	sent     map[string]string // client → Gemini, where they differ
-	original map[string]string // Gemini → client, where they differ
-	suffixes map[string]int    // the last number given to a cleaned name
+	declared map[string]bool       // names that were declared, the client's
+	custom   map[string]bool       // those of custom tools
+	sent     map[string]string     // client → Gemini, where they differ
+	original map[string]string     // Gemini → client, where they differ
+	suffixes map[string]int        // the last number given to a cleaned name
+	spaces   map[string]namespaced // tools that stand in a namespace, by declared name
 }
 
 // declare notes a tool of the client; false means it was there before.

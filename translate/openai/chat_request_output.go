@@ -101,18 +101,19 @@ func voiceName(name string) (string, bool) {
 	return "", false
 }
 
-// format reads response_format. Source: specs/openai.md §9.1.
+// format reads response_format, or text.format of the Responses API.
+// Source: specs/openai.md §9.1.
 func (d *decoder) format() {
-	v := d.in.responseFormat
-	if v == nil || !d.is(v, rawjson.Object, "response_format") {
+	v, param := d.in.responseFormat, d.words.format
+	if v == nil || !d.is(v, rawjson.Object, param) {
 		return
 	}
 	typ := v.Get("type")
 	if typ.IsNull() {
-		d.reject("response_format.type", "Missing required parameter: 'response_format.type'.")
+		d.reject(param+".type", "Missing required parameter: '%s.type'.", param)
 		return
 	}
-	if !d.is(typ, rawjson.String, "response_format.type") {
+	if !d.is(typ, rawjson.String, param+".type") {
 		return
 	}
 	var raw rawjson.Value
@@ -121,17 +122,20 @@ func (d *decoder) format() {
 		return
 	case "json_object":
 	case "json_schema":
-		js := v.Get("json_schema")
-		if !d.is(js, rawjson.Object, "response_format.json_schema") {
+		js := v
+		if !d.words.items {
+			js = v.Get("json_schema")
+		}
+		if !d.is(js, rawjson.Object, param+".json_schema") {
 			return
 		}
 		if raw = js.Get("schema"); raw.IsNull() || raw.Kind() == rawjson.Object && raw.Len() == 0 {
 			raw = nil
-		} else if !d.is(raw, rawjson.Object, "response_format.json_schema.schema") {
+		} else if !d.is(raw, rawjson.Object, d.words.schema) {
 			return
 		}
 	default:
-		d.reject("response_format.type", "Response format %q is not supported. Use text, json_object or json_schema.", clip(typ.Text()))
+		d.reject(param+".type", "Response format %q is not supported. Use text, json_object or json_schema.", clip(typ.Text()))
 		return
 	}
 	d.json(raw)
@@ -141,7 +145,7 @@ func (d *decoder) format() {
 func (d *decoder) json(raw rawjson.Value) {
 	config := &d.req.Gemini.Config
 	if !d.family.has(jsonMode) {
-		d.reject("response_format", "%s cannot be held to JSON.", d.req.Target)
+		d.reject(d.words.format, "%s cannot be held to JSON.", d.req.Target)
 		return
 	}
 	d.req.JSONMode = true
@@ -161,7 +165,7 @@ func (d *decoder) json(raw rawjson.Value) {
 	}
 	out, err := convert(raw)
 	if err != nil {
-		d.reject("response_format.json_schema.schema", "Invalid schema: %v.", err)
+		d.reject(d.words.schema, "Invalid schema: %v.", err)
 		return
 	}
 	*to = out

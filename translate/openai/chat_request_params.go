@@ -125,7 +125,7 @@ func (d *decoder) limits() {
 	for _, f := range [...]struct {
 		v    rawjson.Value
 		name string
-	}{{d.in.maxCompletionTokens, "max_completion_tokens"}, {d.in.maxTokens, "max_tokens"}} {
+	}{{d.in.maxCompletionTokens, d.words.limit}, {d.in.maxTokens, "max_tokens"}} {
 		if f.v == nil {
 			continue
 		}

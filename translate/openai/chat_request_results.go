@@ -15,7 +15,7 @@ import (
 // before; of two the later one holds. Without a call the model still gets to
 // know it, as text of the user (§3.7).
 func (d *decoder) result(m *message, key rawjson.Value) {
-	if key != nil && !d.isPart(key, rawjson.String, "tool_call_id") {
+	if key != nil && !d.isPart(key, rawjson.String, d.words.callID) {
 		return
 	}
 	text, media := d.resultContent(m.content)
@@ -62,7 +62,7 @@ func (d *decoder) resultContent(v rawjson.Value) (rawjson.Value, []gemini.Part) 
 		return v, nil
 	case rawjson.Array:
 	default:
-		d.isPart(v, rawjson.String, "content")
+		d.isPart(v, rawjson.String, d.list)
 		return nil, nil
 	}
 	parts := d.parts(nil, v, false)

@@ -29,12 +29,12 @@ func (d *decoder) thinking() {
 	t := &d.req.Gemini.Config.Thinking
 	effort := ""
 	if v := d.in.reasoningEffort; v != nil {
-		if !d.is(v, rawjson.String, "reasoning_effort") {
+		if !d.is(v, rawjson.String, d.words.effort) {
 			return
 		}
 		effort = v.Text()
 		if _, ok := budgets[effort]; !ok && effort != "none" {
-			d.reject("reasoning_effort", "Unknown reasoning effort %q. Use none, minimal, low, medium, high, xhigh or max.", clip(effort))
+			d.reject(d.words.effort, "Unknown reasoning effort %q. Use none, minimal, low, medium, high, xhigh or max.", clip(effort))
 			return
 		}
 	} else if t.Level == "" && t.Budget == nil && d.suffixEffort != "" {

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 )
 
 // Response implements [translate.Exchange]. Source: specs/openai.md §10.
@@ -124,9 +126,13 @@ func (c *choice) appendExtra(dst []byte) []byte {
 // refusal appends why the prompt was blocked, encoded, without quotes.
 // Source: specs/openai.md §10.5.
 func (x *Chat) refusal(dst []byte) []byte {
+	return appendRefusal(dst, &x.answer)
+}
+
+func appendRefusal(dst []byte, answer *gemini.Response) []byte {
 	dst = append(dst, "The request was blocked by Gemini ("...)
-	dst = append(append(dst, x.answer.BlockReason.Inner()...), ")."...)
-	if message := x.answer.BlockMessage.Inner(); len(message) > 0 {
+	dst = append(append(dst, answer.BlockReason.Inner()...), ")."...)
+	if message := answer.BlockMessage.Inner(); len(message) > 0 {
 		dst = append(append(dst, ' '), message...)
 	}
 	return dst

@@ -163,16 +163,30 @@ const (
 )
 
 // finishReason translates the end of a choice, or says why it is none.
-// Source: the table in specs/openai.md §10.3.
 func (x *Chat) finishReason(c *choice) (string, *translate.Failure) {
-	switch reason := rawjson.Value(c.finish).Text(); reason {
+	reason, fault := finishOf(rawjson.Value(c.finish).Text(), c.output)
+	switch {
+	case reason != finishStop || !c.sawCall:
+		return reason, fault
+	case x.req.LegacyFunctions:
+		return finishFunction, nil
+	default:
+		return finishCalls, nil
+	}
+}
+
+// finishOf translates Gemini's finishReason of an answer with or without output:
+// to stop, length or content_filter, or to what is wrong with the answer.
+// Source: the table in specs/openai.md §10.3.
+func finishOf(reason string, output bool) (string, *translate.Failure) {
+	switch reason {
 	case "MAX_TOKENS":
 		return finishLength, nil
 	case "SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT",
 		"RECITATION", "IMAGE_RECITATION", "LANGUAGE":
 		return finishFilter, nil
 	case "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE":
-		if !c.output {
+		if !output {
 			return "", &translate.Failure{
 				Kind: translate.MalformedAnswer, Code: "malformed_function_call", Status: 200, Retry: true,
 				Message: "Gemini made a function call that is not valid (" + reason + ").",
@@ -184,16 +198,9 @@ func (x *Chat) finishReason(c *choice) (string, *translate.Failure) {
 			Message: "Gemini misses a thought signature in the conversation.",
 		}
 	case "OTHER":
-		if !c.output {
+		if !output {
 			return "", translate.NoContent()
 		}
 	}
-	switch {
-	case c.sawCall && x.req.LegacyFunctions:
-		return finishFunction, nil
-	case c.sawCall:
-		return finishCalls, nil
-	default:
-		return finishStop, nil
-	}
+	return finishStop, nil
 }

@@ -36,13 +36,13 @@ func (d *decoder) parts(dst []gemini.Part, v rawjson.Value, assistant bool) []ge
 		return append(dst, gemini.Part{Text: v})
 	case rawjson.Array:
 	default:
-		d.rejectPart("content", "Invalid type for '%s': expected a string or an array of parts, but got %s instead.", d.path("content"), v.Kind())
+		d.rejectPart(d.list, "Invalid type for '%s': expected a string or an array of parts, but got %s instead.", d.path(d.list), v.Kind())
 		return dst
 	}
 	for i, e := range v.Elems() {
 		if d.part = i; i >= maxMessages {
 			d.part = -1
-			d.rejectPart("content", "At most %d parts are supported in a message.", maxMessages)
+			d.rejectPart(d.list, "At most %d parts are supported in a message.", maxMessages)
 		}
 		if d.failure != nil || !d.isPart(e, rawjson.Object, "") {
 			return dst
@@ -78,6 +78,12 @@ func (d *decoder) contentPart(v rawjson.Value, assistant bool) (p gemini.Part, o
 	}
 	word := string(typ.Inner())
 	switch word {
+	case "input_image", "input_file":
+		if !d.words.items {
+			d.unsupported(word)
+			return p, false
+		}
+		return p, d.itemMedia(&p, v, word)
 	case "text", "input_text", "output_text":
 		ok = d.isPart(text, rawjson.String, "text") && !text.IsEmptyString()
 		p.Text = text
@@ -182,6 +188,10 @@ func (d *decoder) inputAudio(p *gemini.Part, v rawjson.Value) bool {
 		d.rejectPart("input_audio.data", "'%s' is not valid base64.", d.path("input_audio.data"))
 		return false
 	}
+	if len(clean) == 0 {
+		d.rejectPart("input_audio.data", "'%s' contains no data.", d.path("input_audio.data"))
+		return false
+	}
 	mime := audioMIME(strings.ToLower(format.Text()))
 	if format.IsNull() {
 		if mime = sniff(clean); mime == "" {
@@ -219,9 +229,9 @@ func (d *decoder) file(p *gemini.Part, v rawjson.Value) bool {
 		if !d.isPart(data, rawjson.String, "file.file_data") {
 			return false
 		}
-		return d.fileData(p, textOf(data), name.Text())
+		return d.fileData(p, textOf(data), name.Text(), "file.file_data")
 	case id != nil:
-		return d.isPart(id, rawjson.String, "file.file_id") && d.fileID(p, id.Text())
+		return d.isPart(id, rawjson.String, "file.file_id") && d.fileID(p, id.Text(), "file.file_id")
 	case url != nil:
 		return d.isPart(url, rawjson.String, "file.file_url") && d.url(p, url, "file_url", "file.file_url")
 	}
@@ -229,20 +239,20 @@ func (d *decoder) file(p *gemini.Part, v rawjson.Value) bool {
 	return false
 }
 
-func (d *decoder) fileData(p *gemini.Part, raw payload, name string) bool {
+func (d *decoder) fileData(p *gemini.Part, raw payload, name, tail string) bool {
 	if isDataURL(raw.bytes) {
-		return d.dataURL(p, raw, name, "file.file_data")
+		return d.dataURL(p, raw, name, tail)
 	}
 	clean, ok := standardBase64(raw)
 	if !ok {
-		d.rejectPart("file.file_data", "'%s' is neither a data URL nor base64.", d.path("file.file_data"))
+		d.rejectPart(tail, "'%s' is neither a data URL nor base64.", d.path(tail))
 		return false
 	}
-	return d.inline(p, "", name, clean, "file.file_data")
+	return d.inline(p, "", name, clean, tail)
 }
 
 // fileID finds an uploaded file. Unknown ids and those of others look the same.
-func (d *decoder) fileID(p *gemini.Part, id string) bool {
+func (d *decoder) fileID(p *gemini.Part, id, tail string) bool {
 	if d.opts.File != nil {
 		if uri, mime, ok := d.opts.File(id); ok {
 			p.FileData = &gemini.FileData{MIMEType: mime, URI: rawjson.Quote(uri)}
@@ -250,7 +260,7 @@ func (d *decoder) fileID(p *gemini.Part, id string) bool {
 		}
 	}
 	if d.failure == nil {
-		d.failure = notFound(d.path("file.file_id"), "No such File object: "+clip(id))
+		d.failure = notFound(d.path(tail), "No such File object: "+clip(id))
 	}
 	return false
 }

@@ -33,35 +33,42 @@ func (x *Chat) strayLogprobs(dst []byte, c *choice) []byte {
 // appendLogprobs appends OpenAI's logprobs object for a logprobsResult.
 // Source: specs/openai.md §10.8.
 func (x *Chat) appendLogprobs(dst []byte, result rawjson.Value) []byte {
+	dst = append(dst, `{"content":[`...)
+	dst = appendTokens(dst, result, x.req.TopLogprobs, true)
+	return append(dst, `],"refusal":null}`...)
+}
+
+// appendTokens appends the tokens of a logprobsResult, with at most top
+// alternatives each. Events of the Responses API go without bytes.
+func appendTokens(dst []byte, result rawjson.Value, top int, withBytes bool) []byte {
 	var tops []rawjson.Value
 	for _, t := range result.Get("topCandidates").Elems() {
 		tops = append(tops, t.Get("candidates"))
 	}
-	dst = append(dst, `{"content":[`...)
 	for i, chosen := range result.Get("chosenCandidates").Elems() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = x.appendToken(dst, chosen)
+		dst = appendToken(dst, chosen, withBytes)
 		dst = append(dst, `,"top_logprobs":[`...)
 		if i < len(tops) {
-			for j, top := range tops[i].Elems() {
-				if j >= x.req.TopLogprobs {
+			for j, token := range tops[i].Elems() {
+				if j >= top {
 					break
 				}
 				if j > 0 {
 					dst = append(dst, ',')
 				}
-				dst = append(x.appendToken(dst, top), '}')
+				dst = append(appendToken(dst, token, withBytes), '}')
 			}
 		}
 		dst = append(dst, ']', '}')
 	}
-	return append(dst, `],"refusal":null}`...)
+	return dst
 }
 
 // appendToken appends the members of one token, without the closing brace.
-func (x *Chat) appendToken(dst []byte, v rawjson.Value) []byte {
+func appendToken(dst []byte, v rawjson.Value, withBytes bool) []byte {
 	token := v.Get("token")
 	dst = append(append(append(dst, `{"token":"`...), token.Inner()...), `","logprob":`...)
 	if p := v.Get("logProbability"); p.Kind() == rawjson.Number {
@@ -69,9 +76,11 @@ func (x *Chat) appendToken(dst []byte, v rawjson.Value) []byte {
 	} else {
 		dst = append(dst, '0') // proto3 leaves out zeros
 	}
+	if !withBytes {
+		return dst
+	}
 	dst = append(dst, `,"bytes":[`...)
-	x.scratch = rawjson.AppendText(x.scratch[:0], token)
-	for i, b := range x.scratch {
+	for i, b := range rawjson.AppendText(nil, token) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}

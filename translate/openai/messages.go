@@ -63,10 +63,26 @@ type turn struct {
 
 // call is one function call of a model turn.
 type call struct {
-	part     int // in turn.parts
+	part     int    // in turn.parts
+	key      string // what results name it by
 	name     rawjson.Value
 	response rawjson.Value // nil until a result arrived
 	media    []gemini.Part // what the result shows besides
+}
+
+// answering finds the call that a result under the key is for, from the first
+// call under it on: of several with one id, which some servers derive from the
+// name, the first that has no result yet, else the last.
+func (t *turn) answering(first int, key string) *call {
+	found := &t.calls[first]
+	for i := first; i < len(t.calls); i++ {
+		if c := &t.calls[i]; c.key == key {
+			if found = c; c.response == nil {
+				break
+			}
+		}
+	}
+	return found
 }
 
 // callRef finds a call: turns[turn].calls[call].
@@ -167,13 +183,15 @@ func (d *decoder) assistant(m *message) {
 
 // continues reports whether an assistant message goes on with the last turn.
 // After calls only more calls of the same step do: text has to wait for their
-// results, and once those are there it is another step (§3.6).
+// results, and once those are there it is another step (§3.6). Items of a
+// Responses conversation come in the order of the model's parts, text after
+// calls included, so that there only the results end a step.
 func (d *decoder) continues(called bool) bool {
 	t := d.last()
 	if t == nil || !t.model {
 		return false
 	}
-	return len(t.calls) == 0 || called && !t.answered
+	return len(t.calls) == 0 || (called || d.words.items) && !t.answered
 }
 
 // toolCalls adds the calls of an assistant message to t, the turn number at.
@@ -197,8 +215,8 @@ func (d *decoder) toolCalls(t *turn, at int, m *message) {
 		return
 	}
 	args := d.arguments(m.functionCall.Get("arguments"), -1)
-	d.remember(at, len(t.calls), name) // results of this kind name the function, not the call
-	d.add(t, d.syntheticID(len(t.calls)), name, args, firstSignature(m, t))
+	key := d.remember(at, len(t.calls), name) // results of this kind name the function, not the call
+	d.add(t, key, d.syntheticID(len(t.calls)), name, args, firstSignature(m, t))
 }
 
 // syntheticID names a call that has no id. It cannot be mistaken for one of a
@@ -208,24 +226,29 @@ func (d *decoder) syntheticID(n int) rawjson.Value {
 }
 
 // add appends a function call to a turn.
-func (d *decoder) add(t *turn, id, name, args, signature rawjson.Value) {
+func (d *decoder) add(t *turn, key string, id, name, args, signature rawjson.Value) {
 	sent := name
 	if text := name.Text(); !validName(text) {
 		sent = rawjson.Quote(d.req.names.gemini(text))
 	}
-	t.calls = append(t.calls, call{part: len(t.parts), name: sent})
+	t.calls = append(t.calls, call{part: len(t.parts), key: key, name: sent})
 	t.parts = append(t.parts, gemini.Part{
 		FunctionCall:     &gemini.FunctionCall{ID: id, Name: sent, Args: args},
 		ThoughtSignature: signature,
 	})
 }
 
-// remember makes results under the key find the call.
-func (d *decoder) remember(at, n int, key rawjson.Value) {
+// remember makes results under the key find the n-th call of the turn, or the
+// first one of that turn under the same key.
+func (d *decoder) remember(at, n int, key rawjson.Value) string {
 	if d.calls == nil {
 		d.calls = map[string]callRef{}
 	}
-	d.calls[string(textBytes(key))] = callRef{at, n}
+	text := string(textBytes(key))
+	if ref, ok := d.calls[text]; !ok || ref.turn != at {
+		d.calls[text] = callRef{at, n}
+	}
+	return text
 }
 
 // textBytes is the text of a string, without a copy where nothing is escaped.
@@ -298,8 +321,8 @@ func (d *decoder) toolCall(t *turn, at int, v rawjson.Value, i int, m *message) 
 	if signature == nil {
 		signature = firstSignature(m, t)
 	}
-	d.remember(at, len(t.calls), id)
-	d.add(t, id, name, args, d.recall(signature, id))
+	key := d.remember(at, len(t.calls), id)
+	d.add(t, key, id, name, args, d.recall(signature, id))
 }
 
 // arguments reads the arguments of a call in the history as an object (§3.4).

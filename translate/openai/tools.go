@@ -28,12 +28,13 @@ func (d *decoder) tools() {
 		if i >= maxTools {
 			d.reject(param, "At most %d tools are supported.", maxTools)
 		}
-		t := d.tool(v, param, i)
+		if d.words.items && v.Get("type").Is("namespace") {
+			list = d.namespace(list, v, i)
+		} else if t := d.tool(v, param, i); t.name != "" {
+			list = append(list, t)
+		}
 		if d.failure != nil {
 			return
-		}
-		if t.name != "" {
-			list = append(list, t)
 		}
 	}
 	if len(list) == 0 {
@@ -113,7 +114,7 @@ func (d *decoder) tool(v rawjson.Value, param string, i int) (t tool) {
 			d.req.Gemini.Config.ResponseModalities = []string{"TEXT", "IMAGE"}
 		}
 	default:
-		if d.nativeTool(v, path.String()) || d.failure != nil {
+		if d.nativeTool(v, path.String()) || d.failure != nil || d.words.items && word == "tool_search" {
 			return t
 		}
 		if typ.IsNull() {
@@ -309,7 +310,12 @@ func (d *decoder) combine() {
 		d.builtIn("googleSearch", nil, "model")
 	}
 	if len(d.builtIns) > 0 && len(d.functions) > 0 {
-		if !d.family.has(mixedTools) {
+		switch {
+		case d.family.has(mixedTools):
+		case d.words.items: // agents declare a search beside their functions whatever the model
+			g.Tools = []gemini.Tool{{Functions: d.functions}}
+			return
+		default:
 			d.reject(d.builtInPath, "%s cannot use built-in tools and functions in one request.", d.req.Target)
 			return
 		}
