@@ -98,6 +98,13 @@ func TestReload_KeepsPool(t *testing.T) {
 	if !strings.Contains(s.log.String(), `"key_id":"`+keyID(0)+`","from":"untested","to":"invalid"`) {
 		t.Error("the log says nothing about the dead key")
 	}
+	for _, change := range [][2]string{{"disable", "key_disabled"}, {"enable", "key_recovered"}} {
+		verb, event := change[0], change[1]
+		s.call(http.MethodPost, "/admin/keys/gemini/"+keyID(2)+"/"+verb, "", nil)
+		if !strings.Contains(s.log.String(), `"logger":"events","msg":"event","name":"`+event+`"`) {
+			t.Errorf("no event %s", event)
+		}
+	}
 	if status := s.call(http.MethodPost, "/admin/config", `{"retry": {"attempts": 4}}`, nil); status != http.StatusConflict {
 		t.Errorf("changing what the Caddyfile sets: %d, want 409", status)
 	}
