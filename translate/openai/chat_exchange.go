@@ -50,7 +50,7 @@ func newChat(env translate.Env, req *ChatRequest, size int) *Chat {
 		Method:   "POST",
 		Path:     "/v1beta/models/" + req.Target + ":generateContent",
 		Model:    req.Target,
-		Asked:    req.Model,
+		Asked:    req.Asked,
 		Generate: true,
 	}
 	if req.Stream {

@@ -22,6 +22,7 @@ const (
 // and what the conversion of its answer has to know.
 type ChatRequest struct {
 	Model  string // as the client wrote it; answers echo it
+	Asked  string // Model without prefixes and suffixes: what aliases and permissions go by
 	Target string // Gemini model id
 
 	Stream          bool // stream

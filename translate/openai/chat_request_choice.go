@@ -165,6 +165,17 @@ func (d *decoder) allowedTools(v rawjson.Value, param string) {
 	d.choiceAuto()
 }
 
+// cachedContent reads the name of cached content.
+func (d *decoder) cachedContent(v rawjson.Value, param string) {
+	switch {
+	case !d.is(v, rawjson.String, param):
+	case v.IsEmptyString():
+		d.reject(param, "'%s' must not be empty.", param)
+	default:
+		d.req.Gemini.CachedContent = v
+	}
+}
+
 // cached refuses what Google refuses beside cached content, which has its own
 // instruction and tools.
 func (d *decoder) cached() {

@@ -16,8 +16,8 @@ func (d *decoder) extras() {
 	if v := d.in.safetySettings; v != nil {
 		d.safety(v, "safety_settings")
 	}
-	if v := d.in.cachedContent; v != nil && d.is(v, rawjson.String, "cached_content") {
-		d.req.Gemini.CachedContent = v
+	if v := d.in.cachedContent; v != nil {
+		d.cachedContent(v, "cached_content")
 	}
 	d.google(d.in.google, "google")
 	if v := d.in.extraBody; v != nil && d.is(v, rawjson.Object, "extra_body") {
@@ -49,9 +49,7 @@ func (d *decoder) google(v rawjson.Value, path string) {
 		case "thinking_config", "thinkingConfig":
 			d.thinkingConfig(m, at)
 		case "cached_content", "cachedContent":
-			if d.is(m, rawjson.String, at) {
-				d.req.Gemini.CachedContent = m
-			}
+			d.cachedContent(m, at)
 		case "safety_settings", "safetySettings":
 			d.safety(m, at)
 		case "media_resolution", "mediaResolution":

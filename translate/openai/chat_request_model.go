@@ -24,12 +24,18 @@ func (d *decoder) model(v rawjson.Value) {
 	name := strings.TrimSpace(d.req.Model)
 	id := d.resolve(name)
 	if id == name {
-		id = d.resolve(bareModel(name))
+		name = bareModel(name)
+		id = d.resolve(name)
 	}
+	aliased := id != name
 	id = bareModel(id)
 	if base := d.suffix(id); base != id {
+		if !aliased {
+			name = base
+		}
 		id = bareModel(d.resolve(base))
 	}
+	d.req.Asked = name
 	if !isModelID(id) {
 		d.reject("model", "%q is not a model id. Use a name such as gemini-flash-latest.", clip(d.req.Model))
 		return

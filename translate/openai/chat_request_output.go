@@ -31,6 +31,9 @@ func (d *decoder) output() {
 			}
 		}
 	}
+	if v := d.in.audio; v != nil {
+		d.is(v, rawjson.Object, "audio")
+	}
 	if image {
 		config.ResponseModalities = []string{"IMAGE"}
 		if text {

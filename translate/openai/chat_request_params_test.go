@@ -189,25 +189,27 @@ func TestDecodeChat_Model(t *testing.T) {
 		return m
 	}}
 	for _, c := range []struct {
-		in, target string
-		search     bool
+		in, asked, target string
+		search            bool
 	}{
-		{"gemini-2.5-flash", "gemini-2.5-flash", false},
-		{" models/gemini-2.5-flash ", "gemini-2.5-flash", false},
-		{"google/gemini-2.5-flash", "gemini-2.5-flash", false},
-		{"gemini/gemini-2.5-flash", "gemini-2.5-flash", false},
-		{"gpt-4o", "gemini-flash-latest", false},
-		{"gpt-4o:search", "gemini-flash-latest", true},
-		{"gpt-4o-search-preview", "gemini-flash-latest", true},
-		{"gemini-2.5-flash-search", "gemini-2.5-flash", true},
-		{"fast", "gemini-2.5-flash", true},
-		{"gemini-2.5-flash(high)", "gemini-2.5-flash", false},
-		{"my-search", "my-search", false},
+		{"gemini-2.5-flash", "gemini-2.5-flash", "gemini-2.5-flash", false},
+		{" models/gemini-2.5-flash ", "gemini-2.5-flash", "gemini-2.5-flash", false},
+		{"google/gemini-2.5-flash", "gemini-2.5-flash", "gemini-2.5-flash", false},
+		{"gemini/gemini-2.5-flash", "gemini-2.5-flash", "gemini-2.5-flash", false},
+		{"gpt-4o", "gpt-4o", "gemini-flash-latest", false},
+		{" models/gpt-4o", "gpt-4o", "gemini-flash-latest", false},
+		{"gpt-4o:search", "gpt-4o", "gemini-flash-latest", true},
+		{"models/gpt-4o(high)", "gpt-4o", "gemini-flash-latest", false},
+		{"gpt-4o-search-preview", "gpt-4o", "gemini-flash-latest", true},
+		{"gemini-2.5-flash-search", "gemini-2.5-flash", "gemini-2.5-flash", true},
+		{"fast", "fast", "gemini-2.5-flash", true},
+		{"gemini-2.5-flash(high)", "gemini-2.5-flash", "gemini-2.5-flash", false},
+		{"my-search", "my-search", "my-search", false},
 	} {
 		t.Run(c.in, func(t *testing.T) {
 			r := decodeWith(t, requestEnv(), o, body(c.in, ""))
-			if r.Model != c.in || r.Target != c.target || (len(r.Gemini.Tools) == 1) != c.search {
-				t.Errorf("model %q, target %q, tools %v", r.Model, r.Target, r.Gemini.Tools)
+			if r.Model != c.in || r.Asked != c.asked || r.Target != c.target || (len(r.Gemini.Tools) == 1) != c.search {
+				t.Errorf("model %q, asked %q, target %q, tools %v", r.Model, r.Asked, r.Target, r.Gemini.Tools)
 			}
 		})
 	}
@@ -296,6 +298,12 @@ func TestDecodeChat_Rejects(t *testing.T) {
 		{"system with an image", message(`{"role":"system","content":[{"type":"text","text":"t"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}`), "messages[1].content[1].type", "only contain text"},
 		{"remote image of an earlier answer", message(`{"role":"assistant","images":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]}`), "messages[1].images[0].image_url.url", "remote"},
 		{"too many tool calls", message(`{"role":"assistant","tool_calls":[` + strings.Repeat(`{"function":{"name":"f"}},`, maxMessages) + `{"function":{"name":"f"}}]}`), "messages[1].tool_calls", "10000"},
+		{"audio without data", user(`[{"type":"input_audio","input_audio":{"data":"","format":"wav"}}]`), "messages[0].content[0].input_audio.data", "no data"},
+		{"audio of white space", user(`[{"type":"input_audio","input_audio":{"data":"\n ","format":"wav"}}]`), "messages[0].content[0].input_audio.data", "no data"},
+		{"audio options of another type", body(m3, `"audio":"x"`), "audio", "expected an object"},
+		{"cached content without a name", body(m3, `"cached_content":""`), "cached_content", "empty"},
+		{"cached content without a name, for Google", body(m3, `"google":{"cached_content":""}`), "google.cached_content", "empty"},
+		{"no allowed tools", body(m3, `"tools":[{"type":"function","function":{"name":"a"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[]}}`), "tool_choice.allowed_tools.tools", "empty"},
 		{"audio of an earlier answer", message(`{"role":"assistant","audio":{"id":"a"}}`), "messages[1].audio", "Audio"},
 		{"tool call without name", message(`{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{}}]}`), "messages[1].tool_calls[0].function.name", "Missing"},
 		{"tool call of another type", message(`{"role":"assistant","tool_calls":[{"id":"a","type":"mcp"}]}`), "messages[1].tool_calls[0].type", ""},

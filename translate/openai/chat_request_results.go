@@ -22,10 +22,14 @@ func (d *decoder) result(m *message, key rawjson.Value) {
 	if d.failure != nil {
 		return
 	}
+	if key.IsEmptyString() {
+		key = nil
+	}
 	if key != nil {
 		key, _ = splitID(key)
 	}
-	ref, ok := d.calls[string(textBytes(key))]
+	name := string(textBytes(key))
+	ref, ok := d.calls[name]
 	if key == nil {
 		ref, ok = d.unanswered()
 	}
@@ -35,7 +39,11 @@ func (d *decoder) result(m *message, key rawjson.Value) {
 	}
 	t := &d.turns[ref.turn]
 	t.answered = true
-	t.calls[ref.call].response, t.calls[ref.call].media = response(text), media
+	c := &t.calls[ref.call]
+	if key != nil {
+		c = t.answering(ref.call, name)
+	}
+	c.response, c.media = response(text), media
 }
 
 // unanswered finds the call a result without id must be meant for.
