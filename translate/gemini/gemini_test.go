@@ -160,3 +160,24 @@ func BenchmarkResponse_Decode(b *testing.B) {
 		}
 	}
 }
+
+func TestUsage_Plus(t *testing.T) {
+	apart := Usage{Reported: true, Prompt: 10, Cached: 4, ToolUse: 1, Candidates: 5, Thoughts: 3, Total: 19}
+	within := Usage{Reported: true, Prompt: 10, Candidates: 8, Thoughts: 3, Total: 18} // thoughts counted as candidates
+	sum := apart.Plus(within)
+	if sum.Input() != 21 || sum.Output() != 16 || sum.Thoughts != 6 || sum.Cached != 4 || sum.Total != 37 || !sum.Reported {
+		t.Errorf("%+v", sum)
+	}
+	if apart.Plus(Usage{}).Reported {
+		t.Error("what one call did not report cannot be reported of both")
+	}
+}
+
+func TestRequest_RawBlob(t *testing.T) {
+	r := Request{Contents: []Content{{Role: "user", Parts: []Part{{InlineData: &Blob{MIMEType: "audio/wav", Raw: []byte("RIFF")}}}}}}
+	r.Config.AudioTranscription = rawjson.Value(`{"diarization":true}`)
+	const want = `{"contents":[{"role":"user","parts":[{"inlineData":{"mimeType":"audio/wav","data":"UklGRg=="}}]}],"generationConfig":{"audioTranscriptionConfig":{"diarization":true}}}`
+	if got := string(r.Append(nil)); got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+}

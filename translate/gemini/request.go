@@ -13,6 +13,7 @@
 package gemini
 
 import (
+	"encoding/base64"
 	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -49,15 +50,18 @@ type Part struct {
 	FunctionResponse *FunctionResponse
 	ExecutableCode   rawjson.Value // object {language, code}
 	CodeResult       rawjson.Value // object {outcome, output}
+	Transcription    rawjson.Value // audioTranscription object of transcribing models; answers only
 	ServerTool       rawjson.Value // toolCall or toolResponse object of a built-in tool
 	ServerToolKey    string        // which of the two
 	MediaResolution  string        // level, for example MEDIA_RESOLUTION_LOW; Gemini 3 and newer
 }
 
-// Blob is inline media. Data is standard base64 without quotes.
+// Blob is inline media. Data is standard base64 without quotes. Requests may
+// have the bytes themselves instead, as Raw, which are encoded on their way out.
 type Blob struct {
 	MIMEType string
 	Data     []byte
+	Raw      []byte
 }
 
 // FileData points to media that Google fetches or already has.
@@ -118,6 +122,7 @@ type GenerationConfig struct {
 	ResponseModalities                []string
 	MediaResolution                   string
 	SpeechConfig, ImageConfig         rawjson.Value // objects
+	AudioTranscription                rawjson.Value // audioTranscriptionConfig, object
 	Thinking                          ThinkingConfig
 }
 
@@ -247,7 +252,8 @@ func (w *writer) part(p *Part) {
 		w.open()
 		w.str("mimeType", d.MIMEType)
 		w.key("data")
-		w.b = append(append(append(w.b, '"'), d.Data...), '"')
+		w.b = append(append(w.b, '"'), d.Data...)
+		w.b = append(base64.StdEncoding.AppendEncode(w.b, d.Raw), '"')
 		w.close()
 	}
 	if f := p.FileData; f != nil {
@@ -367,6 +373,7 @@ func (w *writer) config(c *GenerationConfig) {
 	w.str("mediaResolution", c.MediaResolution)
 	w.raw("speechConfig", c.SpeechConfig)
 	w.raw("imageConfig", c.ImageConfig)
+	w.raw("audioTranscriptionConfig", c.AudioTranscription)
 	if t := &c.Thinking; t.Include || t.Level != "" || len(t.Budget) > 0 {
 		w.key("thinkingConfig")
 		w.open()

@@ -55,6 +55,24 @@ func (u Usage) Output() int64 {
 	return u.Candidates + u.Thoughts
 }
 
+// Plus is the usage of two calls together. Counts that one of them did not
+// report make the sum unreported.
+func (u Usage) Plus(v Usage) Usage {
+	return Usage{
+		Reported:        u.Reported && v.Reported,
+		Prompt:          u.Prompt + v.Prompt,
+		Cached:          u.Cached + v.Cached,
+		Candidates:      u.Output() - u.Thoughts + v.Output() - v.Thoughts,
+		Thoughts:        u.Thoughts + v.Thoughts,
+		ToolUse:         u.ToolUse + v.ToolUse,
+		Total:           u.Input() + u.Output() + v.Input() + v.Output(),
+		PromptAudio:     u.PromptAudio + v.PromptAudio,
+		PromptImage:     u.PromptImage + v.PromptImage,
+		CandidatesAudio: u.CandidatesAudio + v.CandidatesAudio,
+		CandidatesImage: u.CandidatesImage + v.CandidatesImage,
+	}
+}
+
 // merge takes over what a later event reports.
 func (u *Usage) merge(c *rawjson.Cursor) {
 	if c.Kind() == rawjson.Null {
@@ -293,6 +311,8 @@ func (p *Part) set(key []byte, m rawjson.Value) {
 		p.ExecutableCode = m
 	case "codeExecutionResult":
 		p.CodeResult = m
+	case "audioTranscription":
+		p.Transcription = m
 	case "toolCall", "toolResponse":
 		p.ServerToolKey, p.ServerTool = string(key), m
 	}
