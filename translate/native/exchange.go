@@ -21,6 +21,8 @@ type Exchange struct {
 	held     []byte // frames that came before the first useful one
 	useful   bool   // some frame had output
 	finished bool   // some candidate finished, or the prompt was blocked
+	began    uint64 // the candidates with output, a bit for each index
+	done     uint64 // those that finished
 	closed   bool   // the array's closing bracket came
 }
 
@@ -37,6 +39,7 @@ func (x *Exchange) Begin() {
 	x.answer.Reset()
 	x.held = x.held[:0]
 	x.useful, x.finished, x.closed = false, false, false
+	x.began, x.done = 0, 0
 }
 
 // Response implements [translate.Exchange]. Only calls that generate are judged
@@ -88,13 +91,20 @@ func (x *Exchange) judge() error {
 	if a.Error != nil {
 		return translate.ErrorInAnswer(a.Error)
 	}
-	if a.BlockReason != nil {
-		x.useful, x.finished = true, true
-	}
 	for i := range a.Candidates {
 		c := &a.Candidates[i]
-		x.finished = x.finished || c.FinishReason != nil
-		x.useful = x.useful || c.FinishReason != nil || len(c.Parts) > 0
+		bit := uint64(1) << min(uint(c.Index), 63) // Google gives eight at most
+		switch {
+		case c.FinishReason != nil:
+			x.useful, x.finished = true, true
+			x.done |= bit
+		case len(c.Parts) > 0:
+			x.useful = true
+			x.began |= bit
+		}
+	}
+	if a.BlockReason != nil {
+		x.useful, x.finished, x.done = true, true, ^uint64(0)
 	}
 	return nil
 }
@@ -106,7 +116,7 @@ func (x *Exchange) End(dst []byte) ([]byte, error) {
 	case !x.call.Generate:
 	case !x.useful:
 		return dst, translate.NoContent()
-	case !x.finished:
+	case !x.finished || x.began&^x.done != 0:
 		return dst, translate.CutOff()
 	case x.call.Stream == translate.JSONArray && !x.closed:
 		dst = append(dst, "\n]"...)

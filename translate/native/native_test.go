@@ -21,6 +21,7 @@ import (
 const (
 	hi    = `{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}],"usageMetadata":{"promptTokenCount":3}}`
 	done  = `{"candidates":[{"content":{"parts":[{"text":""}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2}}`
+	two   = `{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"},{"index":1,"content":{"parts":[{"text":"Ho"}]}}]}`
 	fault = `{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}`
 )
 
@@ -68,6 +69,9 @@ func TestExchange_StreamsPassUntouched(t *testing.T) {
 		{"sse", translate.SSE, sseBody, 3},
 		{"array", translate.JSONArray, arrayBody, 2},
 		{"blocked", translate.SSE, "data: {\"promptFeedback\":{\"blockReason\":\"SAFETY\"}}\n\n", 1},
+		{"two candidates, one after the other", translate.SSE, "data: " + two + "\n\ndata: {\"candidates\":[{\"index\":1,\"finishReason\":\"STOP\"}]}\n\n", 1},
+		{"text after the end", translate.SSE, "data: " + done + "\n\ndata: " + hi + "\n\n", 1},
+		{"blocked on the way", translate.SSE, "data: " + two + "\n\ndata: {\"promptFeedback\":{\"blockReason\":\"SAFETY\"}}\n\n", 1},
 		{"only a finish reason", translate.SSE, "data: {\"candidates\":[{\"finishReason\":\"MAX_TOKENS\"}]}\n\n", 1},
 	} {
 		for name, r := range map[string]io.Reader{"whole": strings.NewReader(tc.body), "bytes": iotest.OneByteReader(strings.NewReader(tc.body))} {
@@ -93,6 +97,7 @@ func TestExchange_Faults(t *testing.T) {
 		{"empty stream", "", translate.EmptyAnswer, ""},
 		{"nothing useful", "data: {}\n\ndata: {\"candidates\":[{\"content\":{}}]}\n\n", translate.EmptyAnswer, ""},
 		{"no finishReason", "data: " + hi + "\n\n", translate.Truncated, "data: " + hi + "\n\n"},
+		{"one of two without finishReason", "data: " + two + "\n\n", translate.Truncated, "data: " + two + "\n\n"},
 		{"cut event", "data: " + hi + "\n\ndata: {\"candi", translate.Truncated, "data: " + hi + "\n\n"},
 		{"HTML", "<html>", translate.MalformedAnswer, ""},
 	} {
