@@ -191,7 +191,7 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	defer func() { x.observe(res.outcome, time.Since(started)) }()
 	answer, err := x.g.Upstream.Do(ctx, &upstream.Request{
 		Method: x.call.Method, Path: x.call.Path, Query: x.call.Query, Type: x.call.Type,
-		Header: x.forwarded(), Body: x.call.Body, Secret: lease.Secret(),
+		Header: x.forwarded(), Body: x.call.Body, Secret: lease.Secret(), Proxy: lease.Proxy(),
 	})
 	if err != nil {
 		return x.broken(ctx, err, false)

@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -36,9 +37,10 @@ type Config struct {
 
 // Client makes attempts. It is safe for concurrent use.
 type Client struct {
-	base      *url.URL
-	transport *http.Transport
-	agent     string
+	base   *url.URL
+	direct *http.Transport
+	routes sync.Map // proxy URL → *http.Transport, made on first use
+	agent  string
 }
 
 // New checks the base URL and returns a Client that has not connected yet.
@@ -60,7 +62,7 @@ func New(c Config) (*Client, error) {
 	return &Client{
 		base:  base,
 		agent: c.UserAgent,
-		transport: &http.Transport{
+		direct: &http.Transport{
 			Proxy:                 nil, // egress is configured, never taken from the environment
 			DialContext:           dialer.DialContext,
 			TLSHandshakeTimeout:   c.Connect,
@@ -116,6 +118,7 @@ type Request struct {
 	Header http.Header // further headers that may go upstream; nil for none
 	Body   []byte      // nil for none
 	Secret string      // the Gemini key
+	Proxy  string      // URL of the egress route: http, https, socks5, socks5h; "" = direct
 }
 
 // Do sends a request and returns as soon as the answer's header is there. The
@@ -149,8 +152,12 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 		// connection turns out closed before any byte of an answer.
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
 	}
+	transport, err := c.route(r.Proxy)
+	if err != nil {
+		return nil, err
+	}
 	// RoundTrip, not http.Client: redirects are answers here, never followed.
-	res, err := c.transport.RoundTrip(req.WithContext(ctx))
+	res, err := transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w (%w)", cause, err)
@@ -160,10 +167,35 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 	return res, nil
 }
 
+// route returns the connections of an egress route. Each has its own, so that
+// trouble on one stays there.
+func (c *Client) route(proxy string) (*http.Transport, error) {
+	if proxy == "" {
+		return c.direct, nil
+	}
+	if t, ok := c.routes.Load(proxy); ok {
+		return t.(*http.Transport), nil
+	}
+	u, err := url.Parse(proxy)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("the key's proxy is no URL") // which may hold a password
+	}
+	t := c.direct.Clone()
+	t.Proxy = http.ProxyURL(u)
+	kept, _ := c.routes.LoadOrStore(proxy, t)
+	return kept.(*http.Transport), nil
+}
+
 var jsonType = []string{"application/json"}
 
 // Host is the host the client talks to, for messages.
 func (c *Client) Host() string { return c.base.Host }
 
 // Close drops idle connections.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.direct.CloseIdleConnections()
+	c.routes.Range(func(_, t any) bool {
+		t.(*http.Transport).CloseIdleConnections()
+		return true
+	})
+}

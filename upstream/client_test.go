@@ -6,10 +6,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,6 +126,75 @@ func TestClient_IgnoresProxyEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
+}
+
+// TestClient_Routes: a request takes its key's proxy, and a broken proxy harms
+// no other route; a password in the proxy's URL is in no error.
+func TestClient_Routes(t *testing.T) {
+	google := fakegemini.New(fakegemini.Config{Keys: []fakegemini.Key{{Secret: "k"}}})
+	if err := google.StartTLS(); err != nil {
+		t.Fatal(err)
+	}
+	defer google.Close()
+	var tunnels atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pass, _ := proxyAuth(r); r.Method != http.MethodConnect || pass != "pr0xypass" {
+			w.WriteHeader(http.StatusProxyAuthRequired)
+			return
+		}
+		tunnels.Add(1)
+		target, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer target.Close()
+		w.WriteHeader(http.StatusOK)
+		conn, buf, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		go func() { _, _ = io.Copy(target, buf) }()
+		_, _ = io.Copy(conn, target)
+	}))
+	defer proxy.Close()
+	c, err := upstream.New(upstream.Config{BaseURL: google.URL, TLS: &tls.Config{RootCAs: google.Roots, MinVersion: tls.VersionTLS12}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	get := func(proxy string) error {
+		res, err := c.Do(t.Context(), &upstream.Request{Method: http.MethodGet, Path: "/v1beta/models", Secret: "k", Proxy: proxy})
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %w", res.Status, err)
+		}
+		return nil
+	}
+	good := strings.Replace(proxy.URL, "http://", "http://user:pr0xypass@", 1)
+	for range 3 {
+		if err := get(good); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := tunnels.Load(); n != 1 {
+		t.Errorf("%d tunnels for three requests, want one that is kept", n)
+	}
+	if err := get("http://user:pr0xypass@127.0.0.1:1"); err == nil || strings.Contains(err.Error(), "pr0xypass") {
+		t.Errorf("a dead proxy: %v", err)
+	}
+	if err := get(""); err != nil || tunnels.Load() != 1 {
+		t.Errorf("the direct route: %v, %d tunnels", err, tunnels.Load())
+	}
+}
+
+func proxyAuth(r *http.Request) (user, pass string, ok bool) {
+	clone := http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
+	return clone.BasicAuth()
 }
 
 func TestClient_CauseOfCancelling(t *testing.T) {
