@@ -34,6 +34,7 @@ type ChatRequest struct {
 	Logprobs        bool // logprobs
 	TopLogprobs     int  // top_logprobs, 0 to 20
 	N               int  // number of choices, at least 1
+	Calls           int  // calls that write them, one each; 0 where one call writes all
 
 	// Reasoning is how thoughts are shown: reasoning_content, thought_tags or off.
 	Reasoning string

@@ -126,7 +126,11 @@ func isStandard(b []byte) bool {
 func sniff(data []byte) string {
 	var head [48]byte
 	n, _ := base64.StdEncoding.Decode(head[:], data[:min(len(data)/4*4, 64)])
-	b := head[:n]
+	return sniffBytes(head[:n])
+}
+
+// sniffBytes is sniff for data that is not encoded.
+func sniffBytes(b []byte) string {
 	for _, m := range magic {
 		if len(b) >= m.at+len(m.bytes) && string(b[m.at:m.at+len(m.bytes)]) == m.bytes {
 			return m.mime

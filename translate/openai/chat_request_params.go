@@ -27,15 +27,6 @@ func (d *decoder) params() {
 	if v := in.topK; v != nil && d.whole(v, "top_k", 1, math.MaxInt32) > 0 && effective {
 		config.TopK = v
 	}
-	if v := in.n; v != nil {
-		req.N = int(d.whole(v, "n", 1, 128))
-		if int64(req.N) > d.family.candidates {
-			d.reject("n", "%s can write %d choices at most; send the request several times instead.", req.Target, d.family.candidates)
-		}
-		if req.N > 1 {
-			config.CandidateCount = int64(req.N)
-		}
-	}
 	d.stop(in.stop)
 	if v := in.seed; v != nil && d.is(v, rawjson.Number, "seed") {
 		n, ok := v.Int()
@@ -55,6 +46,32 @@ func (d *decoder) params() {
 		if u := v.Get("include_usage"); !u.IsNull() && d.is(u, rawjson.Bool, "stream_options.include_usage") {
 			req.IncludeUsage = u.IsTrue()
 		}
+	}
+	d.choices()
+}
+
+// maxChoices is how many choices a request may ask for: Google's own limit where
+// one call writes them all, and as many calls where each writes one.
+const maxChoices = 8
+
+// choices reads n. Models that write one choice per call are called n times,
+// which needs whole answers. Source: specs/openai.md §9, row n.
+func (d *decoder) choices() {
+	v := d.in.n
+	if v == nil {
+		return
+	}
+	d.req.N = int(d.whole(v, "n", 1, 128))
+	switch {
+	case d.req.N <= 1:
+	case d.req.N > maxChoices:
+		d.reject("n", "At most %d choices are supported in a request; send it several times instead.", maxChoices)
+	case int64(d.req.N) <= d.family.candidates:
+		d.req.Gemini.Config.CandidateCount = int64(d.req.N)
+	case d.req.Stream:
+		d.reject("n", "%s writes one choice at a time, so 'n' must be 1 in a stream. Ask without stream, or send the request several times.", d.req.Target)
+	default:
+		d.req.Calls = d.req.N
 	}
 }
 

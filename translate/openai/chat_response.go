@@ -12,21 +12,7 @@ import (
 
 // Response implements [translate.Exchange]. Source: specs/openai.md §10.
 func (x *Chat) Response(dst, body []byte) ([]byte, error) {
-	if err := x.decode(body); err != nil {
-		return dst, err
-	}
-	for i := range x.answer.Candidates {
-		if _, err := x.candidate(nil, x.choice(i), &x.answer.Candidates[i]); err != nil {
-			return dst, err
-		}
-	}
-	slices.SortStableFunc(x.choices, func(a, b choice) int { return a.index - b.index })
-	if x.answer.BlockReason != nil {
-		x.blocked = true
-		if len(x.choices) == 0 {
-			x.choices = append(x.choices, choice{})
-		}
-	} else if err := x.usable(); err != nil {
+	if err := x.whole(body); err != nil {
 		return dst, err
 	}
 	dst = x.envelope(dst, "chat.completion")
@@ -40,6 +26,27 @@ func (x *Chat) Response(dst, body []byte) ([]byte, error) {
 	dst = append(dst, `],"usage":`...)
 	dst = appendUsage(dst, x.answer.Usage)
 	return append(dst, '}'), nil
+}
+
+// whole takes over an answer in one piece and sorts its choices.
+func (x *Chat) whole(body []byte) error {
+	if err := x.decode(body); err != nil {
+		return err
+	}
+	for i := range x.answer.Candidates {
+		if _, err := x.candidate(nil, x.choice(i), &x.answer.Candidates[i]); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(x.choices, func(a, b choice) int { return a.index - b.index })
+	if x.answer.BlockReason != nil {
+		x.blocked = true
+		if len(x.choices) == 0 {
+			x.choices = append(x.choices, choice{})
+		}
+		return nil
+	}
+	return x.usable()
 }
 
 // usable is [Chat.complete] for an answer in one piece, where a missing finish

@@ -127,23 +127,30 @@ func sampleRate(mimeType string) (rate uint32, pcm bool) {
 // of. A header of 44 bytes does not end on a border of base64, so both are
 // encoded anew.
 func appendWave(dst, data []byte, rate uint32) []byte {
-	const header = 44
-	file := make([]byte, header, header+base64.StdEncoding.DecodedLen(len(data)))
+	file := make([]byte, waveHeader, waveHeader+base64.StdEncoding.DecodedLen(len(data)))
 	file, err := base64.StdEncoding.AppendDecode(file, data)
 	if err != nil {
 		return append(dst, data...)
 	}
-	le := binary.LittleEndian
-	copy(file, "RIFF....WAVEfmt ")
-	le.PutUint32(file[4:], uint32(len(file)-8))
-	le.PutUint32(file[16:], 16)
-	le.PutUint16(file[20:], 1) // PCM
-	le.PutUint16(file[22:], 1) // channels
-	le.PutUint32(file[24:], rate)
-	le.PutUint32(file[28:], 2*rate)
-	le.PutUint16(file[32:], 2)
-	le.PutUint16(file[34:], 16)
-	copy(file[36:], "data")
-	le.PutUint32(file[40:], uint32(len(file)-header))
+	putWaveHeader(file[:waveHeader], rate, len(file)-waveHeader)
 	return base64.StdEncoding.AppendEncode(dst, file)
+}
+
+// waveHeader is the length of the header of a WAV file.
+const waveHeader = 44
+
+// putWaveHeader writes the header of size bytes of 16 bit samples of one channel.
+func putWaveHeader(to []byte, rate uint32, size int) {
+	le := binary.LittleEndian
+	copy(to, "RIFF....WAVEfmt ")
+	le.PutUint32(to[4:], uint32(size+waveHeader-8))
+	le.PutUint32(to[16:], 16)
+	le.PutUint16(to[20:], 1) // PCM
+	le.PutUint16(to[22:], 1) // channels
+	le.PutUint32(to[24:], rate)
+	le.PutUint32(to[28:], 2*rate)
+	le.PutUint16(to[32:], 2)
+	le.PutUint16(to[34:], 16)
+	copy(to[36:], "data")
+	le.PutUint32(to[40:], uint32(size))
 }
