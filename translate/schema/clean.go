@@ -81,7 +81,7 @@ func cleanMember(key []byte, m rawjson.Value, depth int) (bit uint32, ok bool) {
 		return 1 << 13, allStrings(m)
 	case "$ref":
 		inner := m.Inner()
-		return 1 << 14, string(inner) == "#" || bytes.HasPrefix(inner, []byte("#/$defs/"))
+		return 1 << 14, string(inner) == "#" || bytes.HasPrefix(inner, []byte("#/$defs/")) && bytes.IndexByte(inner, '%') < 0
 	case "$defs":
 		return 1 << 15, depth == 0 && cleanTable(m, depth+1)
 	case "$id", "$anchor":

@@ -3,6 +3,7 @@
 package schema
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 
@@ -197,6 +198,24 @@ func local(ref string) (name, rest string, ok bool) {
 		rest = "/" + rest
 	}
 	return pointerDecoder.Replace(name), rest, true
+}
+
+// definition finds what the reference means: the name of a definition, the scope
+// that has it, nil for none, and what follows the name. References are URIs, so a
+// name may be percent-encoded; generators for TypeScript do that to Partial<X>.
+func (ref *reference) definition() (name string, in *scope, rest string, ok bool) {
+	name, rest, ok = local(ref.target)
+	if !ok {
+		return "", nil, "", false
+	}
+	if in = ref.scope.find(name); in == nil && strings.Contains(name, "%") {
+		if plain, err := url.PathUnescape(name); err == nil {
+			if s := ref.scope.find(plain); s != nil {
+				return plain, s, rest, true
+			}
+		}
+	}
+	return name, in, rest, true
 }
 
 var (

@@ -68,12 +68,8 @@ func (r *reader) inlineRoot(root *node, sc *scope) (*node, error) {
 
 // resolve returns the definition that ref means, and the scope around it.
 func (r *reader) resolve(ref *reference) (rawjson.Value, *scope, bool) {
-	name, rest, ok := local(ref.target)
-	if !ok || rest != "" {
-		return nil, nil, false
-	}
-	s := ref.scope.find(name)
-	if s == nil || s.raw[name].Kind() != rawjson.Object {
+	name, s, rest, ok := ref.definition()
+	if !ok || rest != "" || s == nil || s.raw[name].Kind() != rawjson.Object {
 		return nil, nil, false
 	}
 	return s.raw[name], s, true
@@ -82,8 +78,8 @@ func (r *reader) resolve(ref *reference) (rawjson.Value, *scope, bool) {
 // link writes the final names into all references.
 func (r *reader) link() {
 	for _, ref := range r.refs {
-		if name, rest, ok := local(ref.target); ok {
-			if s := ref.scope.find(name); s != nil {
+		if name, s, rest, ok := ref.definition(); ok {
+			if s != nil {
 				ref.target = refDefs + pointerEncoder.Replace(s.final[name]) + rest
 			} else {
 				ref.target = refDefs + pointerEncoder.Replace(name) + rest
