@@ -36,6 +36,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		key        {env.NAME} [<name>] {
 //			project <project>
 //			tags    <tags...>
+//			proxy   <url>
 //			paid
 //		}
 //		keys_file  <path>
@@ -125,6 +126,7 @@ func (a *App) unmarshalKey(d *caddyfile.Dispenser) error {
 	return options{
 		"project": once(text(&k.Project)),
 		"tags":    once(list(&k.Tags)),
+		"proxy":   once(text(&k.Proxy)),
 		"paid":    once(flag(&k.Paid)),
 	}.block(d)
 }
@@ -202,7 +204,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // UnmarshalCaddyfile reads the handler directive. Syntax:
 //
 //	gemini_balance [<matcher>] {
-//		model            <alias> <target>
+//		model            <alias> <targets...>
 //		max_request_size <size>
 //		cors             <origins...>
 //		heartbeat        <duration> | off
@@ -228,9 +230,6 @@ func (h *Handler) unmarshalModel(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) < 2 {
 		return d.ArgErr()
-	}
-	if len(args) > 2 {
-		return d.Err(noFallbackChains)
 	}
 	for _, m := range h.Models {
 		if m.Name == args[0] {

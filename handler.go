@@ -92,7 +92,9 @@ type ModelConfig struct {
 	// What clients ask for.
 	Name string `json:"name,omitempty"`
 
-	// The Gemini model. This version takes exactly one.
+	// The Gemini models it stands for. Usually the first serves; where that is
+	// missing, not in the keys' tiers, overloaded or out of quota, the next is
+	// asked, before any output only.
 	Targets []string `json:"targets,omitempty"`
 }
 
@@ -209,10 +211,11 @@ func (h *Handler) Validate() error {
 			return fmt.Errorf("models[%d]: name and targets must be given", i)
 		case names[m.Name]:
 			return fmt.Errorf("models[%d]: the name %q is given twice", i, m.Name)
-		case len(m.Targets) > 1:
-			return fmt.Errorf("models[%d]: %s", i, noFallbackChains)
-		case !modelID.MatchString(m.Targets[0]):
-			return fmt.Errorf("models[%d]: target %q is no id of a Gemini model, such as gemini-flash-latest", i, m.Targets[0])
+		}
+		for _, target := range m.Targets {
+			if !modelID.MatchString(target) {
+				return fmt.Errorf("models[%d]: target %q is no id of a Gemini model, such as gemini-flash-latest", i, target)
+			}
 		}
 		names[m.Name] = true
 	}
@@ -240,8 +243,7 @@ var reasonings = []string{openai.ReasoningContent, openai.ReasoningTags, openai.
 
 // What this version cannot do. Said both for Caddyfiles and for JSON.
 const (
-	noFallbackChains = "fallback chains (several targets) are not available in this version; give one target"
-	noFetchImages    = "fetch_images is not available in this version; clients send images inline, as data: URLs"
+	noFetchImages = "fetch_images is not available in this version; clients send images inline, as data: URLs"
 )
 
 // checkOrigin accepts what browsers send as Origin, and "*".

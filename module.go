@@ -159,6 +159,10 @@ type KeyConfig struct {
 	// User keys may be restricted to Gemini keys that have one of their tags.
 	Tags []string `json:"tags,omitempty"`
 
+	// The proxy that its requests take: an `http`, `https`, `socks5` or `socks5h`
+	// URL. One with a password must be a placeholder as a whole. Default: none.
+	Proxy string `json:"proxy,omitempty"`
+
 	// Whether the project has billing.
 	Paid bool `json:"paid,omitempty"`
 }
@@ -282,7 +286,11 @@ func (a *App) provisionKeys() error {
 		if err != nil {
 			return err
 		}
-		err = add(from, balancer.NewKey{Secret: secret, Name: k.Name, Project: k.Project, Tags: k.Tags, Paid: k.Paid})
+		proxy, err := resolveProxy(from+".proxy", k.Proxy)
+		if err != nil {
+			return err
+		}
+		err = add(from, balancer.NewKey{Secret: secret, Name: k.Name, Project: k.Project, Proxy: proxy, Tags: k.Tags, Paid: k.Paid})
 		if err != nil {
 			return err
 		}

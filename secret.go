@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,18 @@ func resolveSecret(field, text string) (string, error) {
 		return "", fmt.Errorf("%s: the placeholder %s is empty; %s", field, text, hint)
 	}
 	return value, nil
+}
+
+// resolveProxy returns the URL of an egress proxy, which may be a placeholder. A
+// password in clear would be kept and shown with the configuration.
+func resolveProxy(field, text string) (string, error) {
+	if strings.HasPrefix(text, "{") {
+		return resolveSecret(field, text)
+	}
+	if u, err := url.Parse(text); err == nil && u.User != nil {
+		return "", fmt.Errorf("%s holds a literal user name or password, which is refused; put the whole URL into an environment variable and write {env.NAME}", field)
+	}
+	return text, nil
 }
 
 // readKeysFile calls add for each key of a file, with the place where it stands.

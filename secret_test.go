@@ -104,3 +104,16 @@ func checkError(t *testing.T, err error, want string) {
 		t.Errorf("got error %v, want one with %q", err, want)
 	}
 }
+
+func TestResolveProxy(t *testing.T) {
+	t.Setenv("GB_TEST_PROXY", "http://user:pass@127.0.0.1:1")
+	if got, err := resolveProxy("keys[0].proxy", "{env.GB_TEST_PROXY}"); err != nil || got != "http://user:pass@127.0.0.1:1" {
+		t.Errorf("placeholder: %q, %v", got, err)
+	}
+	if got, err := resolveProxy("keys[0].proxy", "socks5://127.0.0.1:1"); err != nil || got != "socks5://127.0.0.1:1" {
+		t.Errorf("literal: %q, %v", got, err)
+	}
+	if _, err := resolveProxy("keys[0].proxy", "http://user:s3cret@127.0.0.1:1"); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("a literal password: %v", err)
+	}
+}

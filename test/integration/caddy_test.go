@@ -192,6 +192,9 @@ func (s *server) load(config string) error {
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = errors.New(string(body))
 	}
+	// Caddy closes idle connections of the configuration before; a POST that meets
+	// such a one is not repeated by net/http.
+	s.client.CloseIdleConnections()
 	return err
 }
 

@@ -95,15 +95,15 @@ func TestReload_KeepsPool(t *testing.T) {
 			t.Errorf("key %d is %q after the reload, want %q", n, got, want)
 		}
 	}
-	if !strings.Contains(s.log.String(), `"key_id":"`+keyID(0)+`","from":"untested","to":"invalid"`) {
-		t.Error("the log says nothing about the dead key")
-	}
+	eventually(t, "the log tells of the dead key", func() bool {
+		return strings.Contains(s.log.String(), `"key_id":"`+keyID(0)+`","from":"untested","to":"invalid"`)
+	})
 	for _, change := range [][2]string{{"disable", "key_disabled"}, {"enable", "key_recovered"}} {
 		verb, event := change[0], change[1]
 		s.call(http.MethodPost, "/admin/keys/gemini/"+keyID(2)+"/"+verb, "", nil)
-		if !strings.Contains(s.log.String(), `"logger":"events","msg":"event","name":"`+event+`"`) {
-			t.Errorf("no event %s", event)
-		}
+		eventually(t, "the event "+event, func() bool {
+			return strings.Contains(s.log.String(), `"logger":"events","msg":"event","name":"`+event+`"`)
+		})
 	}
 	if status := s.call(http.MethodPost, "/admin/config", `{"retry": {"attempts": 4}}`, nil); status != http.StatusConflict {
 		t.Errorf("changing what the Caddyfile sets: %d, want 409", status)
