@@ -117,11 +117,8 @@ func (x *Chat) Usage() gemini.Usage { return x.answer.Usage }
 
 // decode reads a document and reports what is no answer.
 func (x *Chat) decode(doc []byte) error {
-	if err := x.answer.Decode(doc); err != nil {
-		return translate.Unreadable(err, len(doc))
-	}
-	if x.answer.Error != nil {
-		return translate.ErrorInAnswer(x.answer.Error)
+	if err := decodeAnswer(&x.answer, doc); err != nil {
+		return err
 	}
 	if id := x.answer.ResponseID.Inner(); len(x.id) == 0 && len(id) <= 128 {
 		x.id = append(x.id, id...) // the document is gone when the next frame comes

@@ -26,6 +26,11 @@ type Options struct {
 	// Strict refuses what would be ignored otherwise: unknown top-level fields
 	// and penalties the model does not take.
 	Strict bool
+	// Previous returns what [Responses.Stored] gave for an earlier answer of this
+	// user: a JSON array of items, which must not change while a request uses it.
+	// nil means that nothing is kept: previous_response_id is refused and answers
+	// say that they were not stored.
+	Previous func(id string) (items []byte, ok bool)
 	// Safety is sent with requests that bring no safety_settings of their own:
 	// a JSON array as Google takes it. nil sends nothing.
 	Safety []byte

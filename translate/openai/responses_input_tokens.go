@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"strconv"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// InputTokens is one POST /v1/responses/input_tokens, which counts what a
+// request would cost. It implements [translate.Exchange]; there is nothing to
+// stream. Source: specs/openai.md §19.3.
+type InputTokens struct {
+	req  *responsesRequest
+	call translate.Call
+}
+
+var _ translate.Exchange = (*InputTokens)(nil)
+
+// NewInputTokens decodes a request to count. The result aliases body.
+func NewInputTokens(env translate.Env, o Options, body []byte) (*InputTokens, *translate.Failure) {
+	req, f := decodeResponses(env, &o, body)
+	if f != nil {
+		return nil, f
+	}
+	x := &InputTokens{req: req}
+	x.call = translate.Call{
+		Method: "POST",
+		Path:   "/v1beta/models/" + req.Target + ":countTokens",
+		Model:  req.Target,
+		Asked:  req.Model,
+		Body:   x.body(len(body) + len(body)/8 + len(req.previous) + 512),
+	}
+	return x, nil
+}
+
+// body wraps the request as countTokens wants it: the whole one, with its model.
+func (x *InputTokens) body(size int) []byte {
+	const head = `{"generateContentRequest":{"model":"models/`
+	dst := append(append(append(make([]byte, 0, size), head...), x.req.Target...), '"')
+	at := len(dst)
+	dst = x.req.Gemini.Append(dst)
+	dst[at] = ',' // for the brace; the request has contents
+	return append(dst, '}')
+}
+
+// Call implements [translate.Exchange].
+func (x *InputTokens) Call() *translate.Call { return &x.call }
+
+// Begin implements [translate.Exchange].
+func (x *InputTokens) Begin() {}
+
+// Response implements [translate.Exchange].
+func (x *InputTokens) Response(dst, body []byte) ([]byte, error) {
+	v, err := rawjson.Parse(body)
+	if err != nil {
+		return dst, translate.Unreadable(err, len(body))
+	}
+	if e := v.Get("error"); !e.IsNull() {
+		return dst, translate.ErrorInAnswer(e)
+	}
+	n, ok := v.Get("totalTokens").Int()
+	if !ok {
+		return dst, translate.NoContent()
+	}
+	dst = append(dst, `{"object":"response.input_tokens","input_tokens":`...)
+	return append(strconv.AppendInt(dst, n, 10), '}'), nil
+}
+
+// Event implements [translate.Exchange].
+func (x *InputTokens) Event(dst []byte, _ translate.Frame) ([]byte, error) { return dst, nil }
+
+// End implements [translate.Exchange].
+func (x *InputTokens) End(dst []byte) ([]byte, error) { return dst, nil }
+
+// Abort implements [translate.Exchange].
+func (x *InputTokens) Abort(dst []byte, _ *translate.Failure) []byte { return dst }
+
+// Heartbeat implements [translate.Exchange].
+func (x *InputTokens) Heartbeat() string { return "" }
+
+// ContentType implements [translate.Exchange].
+func (x *InputTokens) ContentType() string { return contentType }
+
+// Error implements [translate.Exchange].
+func (x *InputTokens) Error(f *translate.Failure) translate.Answer { return Error(f) }
+
+// Unsign implements [translate.Exchange].
+func (x *InputTokens) Unsign() bool {
+	if !x.req.Unsign() {
+		return false
+	}
+	x.call.Body = x.body(len(x.call.Body) + 512)
+	return true
+}
+
+// Usage implements [translate.Exchange]: counting costs nothing.
+func (x *InputTokens) Usage() gemini.Usage { return gemini.Usage{} }
