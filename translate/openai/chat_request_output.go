@@ -65,9 +65,13 @@ func (d *decoder) audio(v rawjson.Value) {
 			d.reject("audio.format", "Audio format %q is not supported. Use wav or pcm16.", clip(d.req.AudioFormat))
 		}
 	}
-	voice, param := v.Get("voice"), "audio.voice"
+	d.voice(v.Get("voice"), "audio.voice")
+}
+
+// voice reads a name, or the object with one.
+func (d *decoder) voice(voice rawjson.Value, param string) {
 	if voice.Kind() == rawjson.Object {
-		voice, param = voice.Get("id"), "audio.voice.id"
+		voice, param = voice.Get("id"), param+".id"
 	}
 	if voice.IsNull() || !d.is(voice, rawjson.String, param) {
 		return

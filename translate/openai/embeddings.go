@@ -111,7 +111,7 @@ var taskTypes = strings.Fields(`RETRIEVAL_QUERY RETRIEVAL_DOCUMENT SEMANTIC_SIMI
 
 // embeddingOptions returns the members that each of the requests ends with.
 func (d *decoder) embeddingOptions(in *embeddingFields) (members []byte) {
-	size := openAIDimensions[bareModel(strings.TrimSpace(d.req.Model))]
+	size := openAIDimensions[d.req.Asked]
 	if in.dimensions != nil {
 		size = d.whole(in.dimensions, "dimensions", 1, 1<<16)
 	}

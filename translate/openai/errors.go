@@ -56,6 +56,8 @@ func classify(f *translate.Failure) errorClass {
 	}
 	switch {
 	case f.Kind == translate.Unauthenticated: // the one code that SDKs test
+	case f.Code == codeModeration: // has a type of its own
+		class.kind, class.code = "image_generation_user_error", f.Code
 	case f.Code != "":
 		class.code = f.Code
 	case f.Kind == translate.NoKeys && f.Status >= 400: // some key was refused

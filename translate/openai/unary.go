@@ -28,6 +28,9 @@ const (
 // what the body takes.
 func (x *unary) generate(d *decoder, size int) {
 	x.env, x.model = d.env, d.req.Model
+	if len(d.opts.Safety) > 0 {
+		d.req.Gemini.SafetySettings = d.opts.Safety
+	}
 	x.call = callTo(d.req, "generateContent")
 	x.call.Generate = true
 	x.call.Body = d.req.Gemini.Append(make([]byte, 0, size+512))
@@ -39,7 +42,7 @@ func callTo(req *ChatRequest, method string) translate.Call {
 		Method: "POST",
 		Path:   "/v1beta/models/" + req.Target + ":" + method,
 		Model:  req.Target,
-		Asked:  req.Model,
+		Asked:  req.Asked,
 	}
 }
 
@@ -60,7 +63,7 @@ func (x *unary) Abort(dst []byte, f *translate.Failure) []byte {
 	if !x.stream {
 		return dst
 	}
-	return append(appendError(append(dst, "event: error\ndata: "...), f), '\n', '\n')
+	return append(appendError(append(dst, "data: "...), f), '\n', '\n')
 }
 
 // Heartbeat implements [translate.Exchange].
