@@ -126,7 +126,7 @@ func (f Form) value(name string, kind rawjson.Kind) rawjson.Value {
 	return rawjson.Quote(s)
 }
 
-// known reports a field or file that no name of the list stands for.
+// unknown finds a field or file that no name of the list stands for, "" for none.
 func (f Form) unknown(names ...string) string {
 	known := map[string]bool{}
 	for _, n := range names {
