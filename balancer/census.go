@@ -153,6 +153,7 @@ func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
 	if c.back.After(now) {
 		u.RetryAfter = c.back.Sub(now)
 	}
+	u.Verdict = verdicts[c.why]
 	in := max((u.RetryAfter + time.Second - 1).Truncate(time.Second), time.Second)
 	model := ""
 	if want.Model != "" {

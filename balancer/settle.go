@@ -220,3 +220,12 @@ var why = map[Verdict]string{
 	Unusable:          "unusable answers",
 	Unclassified:      "unknown trouble",
 }
+
+// verdicts is why, looked up the other way: rests are kept with their words.
+var verdicts = func() map[string]Verdict {
+	m := make(map[string]Verdict, len(why))
+	for v, words := range why {
+		m[words] = v
+	}
+	return m
+}()

@@ -25,6 +25,8 @@ type Unavailable struct {
 	RetryAfter  time.Duration
 	Message     string   // for people: one sentence that ends with a full stop, without secrets and key ids
 	LastOutcome *Outcome // of the request's last attempt that was Done; nil for none
+	// Verdict is what makes the key rest that is back first; OK where none rests.
+	Verdict Verdict
 }
 
 // Error implements error.

@@ -114,3 +114,13 @@ func TestRetryAfterIsTrue(t *testing.T) {
 		}
 	})
 }
+
+// TestUnavailable_Verdict: what makes the nearest key rest is told as a verdict,
+// also after a restart, where only its words were kept.
+func TestUnavailable_Verdict(t *testing.T) {
+	for v, words := range why {
+		if verdicts[words] != v {
+			t.Errorf("%q stands for two verdicts", words)
+		}
+	}
+}

@@ -9,12 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
-	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/sse"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
@@ -28,10 +26,6 @@ var (
 )
 
 const (
-	// window bounds how long a request may move from refusing key to refusing
-	// key. Each such move takes a key out of the pool, so it ends by itself; this
-	// only keeps a client from waiting for a thousand dead keys.
-	window = 60 * time.Second
 	// maxErrorBody is how much of an error answer is read.
 	maxErrorBody = 64 << 10
 	// maxAnswer bounds a whole answer that is held in memory.
@@ -44,137 +38,6 @@ const (
 type result struct {
 	outcome balancer.Outcome
 	failure *translate.Failure // nil after success
-}
-
-// serve answers from the first target of the model's alias that can.
-func (x *exchange) serve() *translate.Failure {
-	defer x.out.stop()
-	if x.call.Stream != translate.Unary {
-		x.out.heartbeat(x.g.Heartbeat, x.conv.Heartbeat(), x.conv.ContentType())
-	}
-	x.g.budget.request()
-	for {
-		f := x.ask()
-		if f == nil || x.out.committed() || !x.fallBack(f) {
-			return f
-		}
-	}
-}
-
-// ask gets the answer in as many calls as it takes.
-func (x *exchange) ask() *translate.Failure {
-	if b, ok := x.conv.(translate.Batch); ok && len(b.Calls()) > 1 {
-		return x.batch(b)
-	}
-	return x.attempts()
-}
-
-// fallBack turns to the next target of the model's alias, where the failure is
-// one that another model may not have: this one is missing, not in the keys'
-// tiers, overloaded, or has no quota left.
-func (x *exchange) fallBack(f *translate.Failure) bool {
-	switch f.Kind {
-	case translate.ModelNotFound, translate.Overloaded, translate.RateLimited, translate.QuotaExhausted:
-	default:
-		return false
-	}
-	for targets := x.g.aliases[x.call.Asked]; x.target+1 < len(targets); {
-		x.target++
-		if x.convert() == nil {
-			return true
-		} // else this model cannot take the request; the next may
-	}
-	return false
-}
-
-// attempts leases keys until one answers or nothing is left to try. The failure
-// it returns has not been told to the client yet.
-func (x *exchange) attempts() *translate.Failure {
-	retry := x.g.Settings.Current().Retry
-	want := balancer.Want{Model: x.call.Model, Tried: new(balancer.Tried), Wait: retry.Wait}
-	if x.account != nil {
-		key := x.account.Key()
-		want.Tags, want.PaidOnly = key.Tags, key.PaidOnly
-	}
-	var last *translate.Failure
-	for moves := (retries{limit: retry.Attempts}); ; {
-		lease, err := x.lease(want, &moves)
-		if err != nil {
-			return x.unavailable(err, last)
-		}
-		res := x.attempt(lease)
-		lease.Done(res.outcome)
-		if last = res.failure; last == nil || x.out.committed() || !x.again(&moves, res.outcome, retry) {
-			return last
-		}
-		want.Wait = max(0, retry.Wait-time.Since(x.accepted))
-	}
-}
-
-// lease gets the right to one attempt. Once every key was tried, it starts
-// another round: those that were to blame rest now and are worth waiting for, the
-// others may be asked again.
-func (x *exchange) lease(want balancer.Want, moves *retries) (*balancer.Lease, error) {
-	lease, err := x.g.Pool.Lease(x.ctx, want)
-	if u, ok := errors.AsType[*balancer.Unavailable](err); ok && u.Reason == balancer.AllTried && moves.rounds < moves.limit {
-		moves.rounds++
-		*want.Tried = balancer.Tried{}
-		return x.g.Pool.Lease(x.ctx, want)
-	}
-	return lease, err
-}
-
-// retries counts what a request has already tried.
-type retries struct {
-	limit    int // attempts whose failure was not a key's own verdict
-	counted  int
-	unsigned bool
-	rounds   int // times that every key was tried
-}
-
-// again reports whether the request may be tried once more, and waits where it
-// must. Retries after a key's own verdict (dead, out of quota) are free: the key
-// is out of the pool now. All others count against the attempts and the budget,
-// because they add load to a Google in trouble.
-func (x *exchange) again(moves *retries, o balancer.Outcome, retry settings.Retry) bool {
-	if x.ctx.Err() != nil || time.Since(x.accepted) > max(window, retry.Wait) {
-		return false
-	}
-	switch o.Retry {
-	case balancer.RetryOther:
-		return true
-	case balancer.RetrySame:
-		if moves.unsigned || !x.conv.Unsign() {
-			return false
-		}
-		moves.unsigned, x.call = true, x.conv.Call()
-		return true
-	case balancer.RetryOnce, balancer.RetryBackoff:
-		moves.counted++
-		if moves.counted >= moves.limit || o.Retry == balancer.RetryOnce && moves.counted > 1 || !x.g.budget.take(retry.Budget) {
-			return false
-		}
-		if o.Retry == balancer.RetryBackoff {
-			return pause(x.ctx, moves.counted)
-		}
-		return true
-	default:
-		return false
-	}
-}
-
-// pause waits before the n-th repetition: 250 ms · 2ⁿ⁻¹ with full jitter, 4 s at
-// most. It reports false if the request ended meanwhile.
-func pause(ctx context.Context, n int) bool {
-	d := rand.N(min(250*time.Millisecond<<min(n-1, 8), 4*time.Second))
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // attempt asks Google once with the leased key.
@@ -202,7 +65,7 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 		body, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody))
 		return x.refused(answer.StatusCode, answer.Header, body, lease.Secret())
 	case x.call.Stream == translate.Unary:
-		return x.whole(ctx, answer, lease.Secret())
+		return x.whole(ctx, answer, dog, lease.Secret())
 	default:
 		return x.stream(ctx, answer, dog, lease.Secret())
 	}
@@ -239,14 +102,17 @@ func (x *exchange) forwarded() http.Header {
 }
 
 // whole handles an answer that comes in one piece.
-func (x *exchange) whole(ctx context.Context, answer *http.Response, secret string) result {
-	body, err := readAll(answer)
+func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchdog, secret string) result {
+	body, err := readAll(answer, func() { dog.feed(x.g.Timeouts.Idle) })
 	if err != nil {
 		return x.broken(ctx, err, true)
 	}
 	out, err := x.conv.Response(make([]byte, 0, len(body)+512), body)
 	if err != nil {
 		return x.unusable(err, secret)
+	}
+	if x.call.Method == http.MethodGet {
+		x.g.lists.keep(x.call, body)
 	}
 	x.record.FirstOutput = time.Since(x.accepted)
 	if err := x.out.answer(translate.Answer{Status: http.StatusOK, ContentType: x.conv.ContentType(), Body: out}); err != nil {
@@ -371,16 +237,19 @@ func (x *exchange) broken(ctx context.Context, err error, answered bool) result 
 		return x.gone()
 	case errors.Is(cause, errTotal) || errors.Is(cause, errFirstOutput) || errors.Is(cause, errIdle):
 		o := balancer.Outcome{Verdict: balancer.UpstreamTimeout, Reason: cause.Error()}
-		if errors.Is(cause, errFirstOutput) {
+		if !errors.Is(cause, errTotal) {
 			o.Retry = balancer.RetryOnce
 		}
 		return result{o, &translate.Failure{Kind: translate.Timeout, Message: "Gemini did not answer in time: " + cause.Error() + "."}}
 	}
 	o := upstream.ClassifyError(err)
 	f := upstream.Failure(o, nil)
-	if answered {
-		f.Kind = translate.Truncated
-		f.Message = "The connection to Gemini broke before the answer was complete."
+	switch {
+	case errors.Is(err, sse.ErrTooLarge):
+		f.Kind, f.Message = translate.MalformedAnswer, "Gemini sent a piece of its answer that is too large to pass on."
+		o = balancer.Outcome{Verdict: balancer.Unusable, Status: http.StatusOK, Reason: err.Error()}
+	case answered:
+		f.Kind, f.Message = translate.Truncated, "The connection to Gemini broke before the answer was complete."
 	}
 	return result{o, f}
 }
@@ -394,79 +263,6 @@ func (x *exchange) gone() result {
 	}
 }
 
-// unavailable is what a client is told when no key can be leased. A failure that
-// an attempt met says more than "nothing left to try".
-func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Failure {
-	u, ok := errors.AsType[*balancer.Unavailable](err)
-	if !ok {
-		if x.r.Context().Err() != nil {
-			return x.gone().failure
-		}
-		return &translate.Failure{Kind: translate.Timeout, Message: "No Gemini key became free in time: " + fmt.Sprint(context.Cause(x.ctx)) + "."}
-	}
-	f := &translate.Failure{Message: u.Message, RetryAfter: u.RetryAfter}
-	switch u.Reason {
-	case balancer.AllTried:
-		if last != nil {
-			return last
-		}
-		f.Kind = translate.Upstream
-	case balancer.AllResting:
-		if f.Kind = translate.RateLimited; last != nil && last.Kind == translate.Overloaded {
-			f.Kind, f.Message = last.Kind, last.Message // they rest for the route's sake, not for a quota's
-		}
-	case balancer.AllExhausted:
-		f.Kind = translate.QuotaExhausted
-	case balancer.ModelUnavailable:
-		if last != nil && last.Kind == translate.ModelNotFound {
-			return last
-		}
-		f.Kind, f.Param = translate.ModelNotFound, "model"
-	default:
-		f.Kind = translate.NoKeys
-	}
-	return f
-}
-
-// refuse tells the client of a failure: as an error answer, or in-band where a
-// heartbeat or output has already sent the header.
-func (x *exchange) refuse(f *translate.Failure) {
-	x.record.Outcome = outcomeName(f.Kind)
-	if x.out.started() {
-		x.abort(f)
-		return
-	}
-	var a translate.Answer
-	switch {
-	case f.Kind == translate.Canceled:
-		a = translate.Answer{Status: 499} // nobody reads it; the access log does
-	case x.conv != nil:
-		a = x.conv.Error(f)
-	default:
-		a = dialectError(x.rt.dialect, f)
-	}
-	setRetryAfter(x.out.w.Header(), f)
-	_ = x.out.answer(a)
-}
-
-// abort ends a stream that has begun, without a success marker.
-func (x *exchange) abort(f *translate.Failure) {
-	x.record.Outcome, x.record.Partial = outcomeName(f.Kind), true
-	if f.Kind == translate.Canceled {
-		return
-	}
-	_ = x.out.output(x.conv.Abort(nil, f), x.conv.ContentType())
-}
-
-// outcomeName is the word for a failure in logs, metrics and books.
-func outcomeName(k translate.Kind) string {
-	return [...]string{
-		"internal", "invalid_request", "unauthenticated", "forbidden", "model_not_found", "not_found", "unknown_url",
-		"method_not_allowed", "too_large", "unsupported_media", "user_rate_limited", "rate_limited", "quota_exhausted",
-		"no_keys", "location", "overloaded", "timeout", "upstream", "empty_answer", "malformed_answer", "truncated", "canceled",
-	}[k]
-}
-
 // newFrames reads an answer in the framing that was asked for.
 func newFrames(s translate.Stream, body io.Reader) sse.Frames {
 	if s == translate.JSONArray {
@@ -476,7 +272,8 @@ func newFrames(s translate.Stream, body io.Reader) sse.Frames {
 }
 
 // readAll reads a whole answer, in one piece where its length is known.
-func readAll(answer *http.Response) ([]byte, error) {
+// progress is called whenever something came.
+func readAll(answer *http.Response, progress func()) ([]byte, error) {
 	size := answer.ContentLength
 	if size > maxAnswer {
 		return nil, fmt.Errorf("an answer of %d bytes is larger than %d", size, maxAnswer)
@@ -488,6 +285,7 @@ func readAll(answer *http.Response) ([]byte, error) {
 		if err == io.EOF {
 			return buf, nil
 		}
+		progress()
 		if err != nil {
 			return nil, err
 		}
@@ -498,13 +296,4 @@ func readAll(answer *http.Response) ([]byte, error) {
 			buf = append(buf, 0)[:len(buf)]
 		}
 	}
-}
-
-func setRetryAfter(h http.Header, f *translate.Failure) {
-	if f.RetryAfter <= 0 {
-		return
-	}
-	seconds := int64((f.RetryAfter + time.Second - 1) / time.Second)
-	h.Set("Retry-After", fmt.Sprint(seconds))
-	h.Set("Retry-After-Ms", fmt.Sprint(f.RetryAfter.Milliseconds()))
 }

@@ -27,6 +27,7 @@ func (x *exchange) batch(b translate.Batch) *translate.Failure {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
+			defer func() { parts[i].panicked = recover() }() // net/http looks after our own goroutine only
 			parts[i].run(x, &reporting)
 		})
 	}
@@ -36,6 +37,9 @@ func (x *exchange) batch(b translate.Batch) *translate.Failure {
 	var failed *translate.Failure
 	good := 0
 	for i, p := range parts {
+		if p.panicked != nil {
+			panic(p.panicked)
+		}
 		x.record.Attempts += p.attempts
 		x.record.KeyID = p.keyID
 		if p.failure == nil {
@@ -69,6 +73,7 @@ type batchPart struct {
 	failure            *translate.Failure
 	attempts           int
 	keyID              string
+	panicked           any
 }
 
 // run makes the call. Its exchange shares nothing that is written with x.

@@ -31,7 +31,7 @@ func (g *Gateway) cors(w http.ResponseWriter, r *http.Request, methods string) (
 			}
 		}
 	}
-	if r.Method != http.MethodOptions {
+	if r.Method != http.MethodOptions || methods == "" { // what is not served has no options
 		return false
 	}
 	h.Set("Allow", methods+", OPTIONS")

@@ -5,7 +5,6 @@ package gateway
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
@@ -43,9 +42,8 @@ func credential(r *http.Request) (found string, err error) {
 	for _, v := range r.Header["X-Goog-Api-Key"] {
 		take(v)
 	}
-	if strings.Contains(r.URL.RawQuery, "key=") {
-		query, _ := url.ParseQuery(r.URL.RawQuery)
-		for _, v := range query["key"] {
+	if r.URL.RawQuery != "" {
+		for _, v := range r.URL.Query()["key"] {
 			take(v)
 		}
 	}

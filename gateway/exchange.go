@@ -50,6 +50,7 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 	x.ctx, x.cancel = context.WithTimeoutCause(r.Context(), g.Timeouts.Total, errTotal)
 	x.out = newClientWriter(w)
 	x.out.onHeader = x.headers
+	x.out.deadline, _ = x.ctx.Deadline()
 	return x
 }
 
@@ -87,7 +88,7 @@ func (x *exchange) endpoint() *translate.Failure {
 			Message: "Unknown request URL: " + x.r.Method + " " + x.r.URL.Path + ". This gateway does not serve that endpoint.",
 		}
 	case !x.rt.allowed:
-		x.out.w.Header().Set("Allow", x.rt.methods)
+		x.out.w.Header().Set("Allow", x.rt.methods+", OPTIONS")
 		return &translate.Failure{
 			Kind:    translate.MethodNotAllowed,
 			Message: "Method " + x.r.Method + " is not allowed here; use " + x.rt.methods + ".",
@@ -180,9 +181,9 @@ func (x *exchange) native() (translate.Exchange, *translate.Failure) {
 	case "generateContent":
 		call.Generate = true
 	case "streamGenerateContent":
-		call.Generate, call.Stream = true, translate.JSONArray
-		if alt := x.r.URL.Query(); alt.Get("alt") == "sse" || alt.Get("$alt") == "sse" {
-			call.Stream = translate.SSE
+		call.Generate, call.Stream = true, translate.SSE
+		if x.rt.array {
+			call.Stream = translate.JSONArray
 		}
 	}
 	return native.New(&call), nil
@@ -198,7 +199,11 @@ func nativeQuery(r *http.Request) string {
 	query := r.URL.Query()
 	for k := range query {
 		switch k {
-		case "alt", "$alt", "prettyPrint", "pageSize", "pageToken":
+		case "alt", "$alt": // proto would be a stream that nobody here can read
+			if v := query.Get(k); v != "sse" && v != "json" {
+				query.Del(k)
+			}
+		case "prettyPrint", "pageSize", "pageToken":
 		default:
 			query.Del(k)
 		}
@@ -245,7 +250,10 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 				return nil, tooLarge
 			}
-			return nil, &translate.Failure{Kind: translate.Canceled, Message: "The request body could not be read whole."}
+			if x.ctx.Err() != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil, x.gone().failure
+			}
+			return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "The request body broke off or is not framed well; it could not be read whole."}
 		}
 	}
 }
@@ -292,7 +300,7 @@ func limitHeaders(h http.Header, l users.LimitState) {
 	}
 	h["X-Ratelimit-Limit-"+kind] = []string{strconv.FormatInt(l.Max, 10)}
 	h["X-Ratelimit-Remaining-"+kind] = []string{strconv.FormatInt(l.Remaining, 10)}
-	h["X-Ratelimit-Reset-"+kind] = []string{l.Reset.Round(time.Millisecond).String()}
+	h["X-Ratelimit-Reset-"+kind] = []string{min(l.Reset, time.Minute).Round(time.Millisecond).String()}
 }
 
 // settle gives back what the request did not use and books what it did.

@@ -17,7 +17,6 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
-	"github.com/gemini-balance/caddy-gemini-balance/translate/native"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
@@ -80,12 +79,13 @@ type Attempt struct {
 	Duration  time.Duration
 }
 
-// Gateway serves the three dialects. It is safe for concurrent use.
+// Gateway serves OpenAI's and Google's dialect. It is safe for concurrent use.
 type Gateway struct {
 	Config
 	aliases map[string][]string // name → targets
 	listed  []openai.Alias
 	budget  retryBudget
+	lists   lists
 }
 
 // New completes the defaults of c.
@@ -138,17 +138,8 @@ func (g *Gateway) aliasNames() []string {
 	return names
 }
 
-// dialectError words a failure for a request that never got a converter.
-func dialectError(d Dialect, f *translate.Failure) translate.Answer {
-	if d == Gemini {
-		return native.Error(f)
-	}
-	return openai.Error(f)
-}
-
 // ServeHTTP answers r if it is an API request, and reports false, with nothing
-// written, if it is not. A stream that fails after it was committed and whose
-// dialect has no word for that ends in panic(http.ErrAbortHandler).
+// written, if it is not.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled bool) {
 	rt, ok := match(r)
 	if !ok {
@@ -162,6 +153,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 		return true
 	}
 	x := g.newExchange(w, r, rt)
+	defer x.settle() // whatever happens: limits and leases are given back
 	f := x.prepare()
 	if f == nil {
 		f = x.serve()
@@ -169,7 +161,6 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 	if f != nil {
 		x.refuse(f)
 	}
-	x.settle()
 	return true
 }
 

@@ -70,6 +70,7 @@ func TestCredential(t *testing.T) {
 		ok     bool
 		status [2]int // openai, native
 	}{
+		"encoded query":       {"%6bey=" + w.key, none, true, [2]int{}},
 		"bearer":              {"", nil, true, [2]int{}},
 		"bearer, lower case":  {"", []string{"Authorization", "bearer " + w.key}, true, [2]int{}},
 		"x-api-key":           {"", append(none, "X-Api-Key", w.key), true, [2]int{}},
@@ -316,6 +317,7 @@ func TestUnserved(t *testing.T) {
 		{"GET", "/status", 200, `"usable_keys":1`},
 		{"POST", "/status", 405, ""},
 		{"OPTIONS", "/v1/chat/completions", 204, ""},
+		{"OPTIONS", "/v1/nope", 404, "unknown_url"},
 	} {
 		if got := w.do(t.Context(), tc.method, tc.path, ""); got.status != tc.want || !strings.Contains(got.body, tc.contains) {
 			t.Errorf("%s %s: %d %s", tc.method, tc.path, got.status, got.body)

@@ -7,6 +7,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/native"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 )
 
 // Dialect is a family of clients, which share wire format and error shape.
@@ -40,7 +44,20 @@ type route struct {
 	model   string // from the path, still the client's word
 	verb    string // generateContent …
 	allowed bool   // the request's method is among methods
+	array   bool   // errors stand in an array, as streamGenerateContent without alt=sse has them
 	public  func(g *Gateway, w http.ResponseWriter, r *http.Request)
+}
+
+// failure words a failure for a request that never got a converter.
+func (rt *route) failure(f *translate.Failure) translate.Answer {
+	if rt.dialect == OpenAI {
+		return openai.Error(f)
+	}
+	a := native.Error(f)
+	if rt.array {
+		a.Body = append(append([]byte{'['}, a.Body...), ']')
+	}
+	return a
 }
 
 // endpoint is a row of the table below.
@@ -73,9 +90,10 @@ var modelID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 // match finds the route of a request; ok is false for paths that are not ours.
 //
-// Which API a path below /v1 belongs to is decided in this order: a Gemini verb
-// in the path; the header x-goog-api-key or x-goog-api-client, or ?key=; else
-// OpenAI. Source: specs/native-anthropic.md A.0.
+// Which API a path below /v1 belongs to: the models are everybody's, and there
+// the header x-goog-api-key or x-goog-api-client, or ?key=, means Gemini, as a
+// verb in the path does; all else is OpenAI's.
+// Source: specs/native-anthropic.md A.0.
 func match(r *http.Request) (rt route, ok bool) {
 	path := clean(r.URL.Path)
 	switch path {
@@ -97,8 +115,11 @@ func match(r *http.Request) (rt route, ok bool) {
 		if !found {
 			rest = ""
 		}
-		if strings.Contains(rest, ":") || r.Header.Get("X-Goog-Api-Key") != "" ||
-			r.Header.Get("X-Goog-Api-Client") != "" || r.URL.Query().Has("key") {
+		if strings.Contains(rest, ":") {
+			return geminiRoute(r, version, rest), true
+		}
+		shared := rest == "models" || strings.HasPrefix(rest, "models/")
+		if shared && (r.Header.Get("X-Goog-Api-Key") != "" || r.Header.Get("X-Goog-Api-Client") != "" || r.URL.Query().Has("key")) {
 			return geminiRoute(r, version, rest), true
 		}
 		return openaiRoute(r, rest), true
@@ -111,7 +132,15 @@ func openaiRoute(r *http.Request, rest string) route {
 }
 
 func geminiRoute(r *http.Request, version, rest string) route {
-	return find(route{dialect: Gemini, version: version}, geminiEndpoints, r, rest)
+	rt := find(route{dialect: Gemini, version: version}, geminiEndpoints, r, rest)
+	rt.array = rt.verb == "streamGenerateContent" && !wantsSSE(r)
+	return rt
+}
+
+// wantsSSE reports which of the two stream forms a native client asked for.
+func wantsSSE(r *http.Request) bool {
+	query := r.URL.Query()
+	return query.Get("alt") == "sse" || query.Get("$alt") == "sse"
 }
 
 // find looks rest up in the table.

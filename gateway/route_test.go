@@ -24,6 +24,8 @@ func TestMatch(t *testing.T) {
 		{"POST", "/openai/v1/chat/completions", nil, true, route{dialect: OpenAI, op: opChat, allowed: true}},
 		{"POST", "/v1beta/openai/chat/completions", nil, true, route{dialect: OpenAI, op: opChat, allowed: true}},
 		{"POST", "/v1beta/openai/chat/completions", google, true, route{dialect: OpenAI, op: opChat, allowed: true}},
+		{"POST", "/v1/chat/completions", google, true, route{dialect: OpenAI, op: opChat, allowed: true}},
+		{"POST", "/v1/chat/completions?key=x", nil, true, route{dialect: OpenAI, op: opChat, allowed: true}},
 		{"GET", "/v1/chat/completions", nil, true, route{dialect: OpenAI, op: opChat}},
 		{"POST", "/v1/chat", nil, true, route{dialect: OpenAI}},
 		{"POST", "/v1/moderations", nil, true, route{dialect: OpenAI}},

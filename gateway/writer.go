@@ -18,6 +18,7 @@ import (
 // heartbeat's timer write between the exchange's writes.
 type clientWriter struct {
 	onHeader func(http.Header) // last chance to set headers
+	deadline time.Time         // of the whole request; zero = none
 
 	mu          sync.Mutex
 	w           http.ResponseWriter
@@ -29,6 +30,7 @@ type clientWriter struct {
 	contentType string
 	every       time.Duration
 	lastWrite   time.Time
+	armed       time.Time   // when the write deadline was set last
 	timer       *time.Timer // nil when no heartbeat runs
 }
 
@@ -83,6 +85,10 @@ func (c *clientWriter) stop() {
 		c.timer.Stop()
 		c.timer = nil
 	}
+	if !c.armed.IsZero() {
+		c.armed = time.Time{}
+		_ = c.rc.SetWriteDeadline(time.Time{}) // the connection serves further requests
+	}
 }
 
 // output writes and flushes a piece of a stream and commits it.
@@ -91,6 +97,25 @@ func (c *clientWriter) output(p []byte, contentType string) error {
 	defer c.mu.Unlock()
 	c.useful = true
 	return c.write(p, contentType)
+}
+
+// stall is how long a write may wait for a client that does not read.
+const stall = time.Minute
+
+// arm sets the deadline of the writes that follow: a stalled client must not hold
+// a key, a place and a connection for ever, nor longer than the request may take.
+// It is moved only now and then, so that it costs nothing per event. c.mu is held.
+func (c *clientWriter) arm() {
+	now := time.Now()
+	if now.Before(c.armed.Add(stall / 4)) {
+		return
+	}
+	c.armed = now
+	deadline := now.Add(stall + stall/4)
+	if !c.deadline.IsZero() && c.deadline.Before(deadline) {
+		deadline = c.deadline
+	}
+	_ = c.rc.SetWriteDeadline(deadline) // not every writer has deadlines
 }
 
 // write sends the header of a stream if that is still due, then p. c.mu is held.
@@ -109,6 +134,7 @@ func (c *clientWriter) write(p []byte, contentType string) error {
 	if c.timer != nil {
 		c.lastWrite = time.Now()
 	}
+	c.arm()
 	if _, c.err = c.w.Write(p); c.err == nil { //nolint:gosec // JSON and event streams, never HTML; nosniff is set
 		c.err = c.rc.Flush()
 	}
@@ -127,6 +153,7 @@ func (c *clientWriter) answer(a translate.Answer) error {
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	c.useful = a.Status == http.StatusOK
 	c.header(a.Status)
+	c.arm()
 	_, c.err = c.w.Write(a.Body)
 	return c.err
 }

@@ -26,7 +26,7 @@ type answerTo struct {
 // never told in Google's words: clients' key checks match them and blame the
 // user's own key.
 var answers = map[balancer.Verdict]answerTo{
-	balancer.Canceled:          {kind: translate.Canceled, text: "The request was cancelled."},
+	balancer.Canceled:          {kind: translate.Upstream, text: "Google cancelled the request."}, // a client that left is told nothing
 	balancer.BadRequest:        {kind: translate.InvalidRequest, relay: true, text: "Gemini refused the request as invalid."},
 	balancer.BadSignature:      {kind: translate.InvalidRequest, relay: true, text: "Gemini refused the thought signatures of the request."},
 	balancer.Blocked:           {kind: translate.InvalidRequest, relay: true, text: "Gemini blocked the request.", code: "content_filter"},

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+)
+
+// unavailable is what a client is told when no key can be leased. A failure that
+// an attempt met says more than "nothing left to try".
+func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Failure {
+	u, ok := errors.AsType[*balancer.Unavailable](err)
+	if !ok {
+		if x.r.Context().Err() != nil {
+			return x.gone().failure
+		}
+		return &translate.Failure{Kind: translate.Timeout, Message: "No Gemini key became free in time: " + fmt.Sprint(context.Cause(x.ctx)) + "."}
+	}
+	f := &translate.Failure{Message: u.Message, RetryAfter: u.RetryAfter}
+	switch u.Reason {
+	case balancer.AllTried:
+		if last != nil {
+			return last
+		}
+		f.Kind = translate.Upstream
+	case balancer.AllResting:
+		f.Kind = restKind(u.Verdict)
+	case balancer.AllExhausted:
+		f.Kind = translate.QuotaExhausted
+	case balancer.ModelUnavailable:
+		if last != nil && last.Kind == translate.ModelNotFound {
+			return last
+		}
+		f.Kind, f.Param = translate.ModelNotFound, "model"
+	default:
+		f.Kind = translate.NoKeys
+	}
+	return f
+}
+
+// restKind is what it means for a client that keys rest for a verdict: not every
+// rest is a quota's.
+func restKind(v balancer.Verdict) translate.Kind {
+	switch v {
+	case balancer.Location:
+		return translate.Location
+	case balancer.RouteBlocked, balancer.CapacityExhausted, balancer.Overloaded, balancer.ServerError, balancer.Network:
+		return translate.Overloaded
+	case balancer.UnfundedProject:
+		return translate.QuotaExhausted
+	default:
+		return translate.RateLimited
+	}
+}
+
+// refuse tells the client of a failure: as an error answer, or in-band where a
+// heartbeat or output has already sent the header.
+func (x *exchange) refuse(f *translate.Failure) {
+	x.record.Outcome = outcomes[f.Kind]
+	if x.out.started() {
+		x.abort(f)
+		return
+	}
+	var a translate.Answer
+	switch {
+	case f.Kind == translate.Canceled:
+		a = translate.Answer{Status: 499} // nobody reads it; the access log does
+	case x.conv != nil:
+		a = x.conv.Error(f)
+	default:
+		a = x.rt.failure(f)
+	}
+	setRetryAfter(x.out.w.Header(), f)
+	_ = x.out.answer(a)
+}
+
+// abort ends a stream that has begun, without a success marker.
+func (x *exchange) abort(f *translate.Failure) {
+	x.record.Outcome, x.record.Partial = outcomes[f.Kind], true
+	if f.Kind == translate.Canceled {
+		return
+	}
+	_ = x.out.output(x.conv.Abort(nil, f), x.conv.ContentType())
+}
+
+// outcomes are the words for failures in logs, metrics and books.
+var outcomes = map[translate.Kind]string{
+	translate.Internal:         "internal",
+	translate.InvalidRequest:   "invalid_request",
+	translate.Unauthenticated:  "unauthenticated",
+	translate.Forbidden:        "forbidden",
+	translate.ModelNotFound:    "model_not_found",
+	translate.NotFound:         "not_found",
+	translate.UnknownURL:       "unknown_url",
+	translate.MethodNotAllowed: "method_not_allowed",
+	translate.TooLarge:         "too_large",
+	translate.UnsupportedMedia: "unsupported_media",
+	translate.UserRateLimited:  "user_rate_limited",
+	translate.RateLimited:      "rate_limited",
+	translate.QuotaExhausted:   "quota_exhausted",
+	translate.NoKeys:           "no_keys",
+	translate.Location:         "location",
+	translate.Overloaded:       "overloaded",
+	translate.Timeout:          "timeout",
+	translate.Upstream:         "upstream",
+	translate.EmptyAnswer:      "empty_answer",
+	translate.MalformedAnswer:  "malformed_answer",
+	translate.Truncated:        "truncated",
+	translate.Canceled:         "canceled",
+}
+
+// setRetryAfter says when to come back, or that no SDK should by itself before
+// the day is over. Source: specs/openai.md §13.4.
+func setRetryAfter(h http.Header, f *translate.Failure) {
+	if f.Kind == translate.QuotaExhausted {
+		h.Set("X-Should-Retry", "false")
+	}
+	if f.RetryAfter <= 0 {
+		return
+	}
+	seconds := int64((f.RetryAfter + time.Second - 1) / time.Second)
+	h.Set("Retry-After", fmt.Sprint(seconds))
+	h.Set("Retry-After-Ms", fmt.Sprint(f.RetryAfter.Milliseconds()))
+}

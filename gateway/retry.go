@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+)
+
+// window bounds how long a request may move from refusing key to refusing key.
+// Each such move takes a key out of the pool, so it ends by itself; this only
+// keeps a client from waiting for a thousand dead keys.
+const window = 60 * time.Second
+
+// serve answers from the first target of the model's alias that can.
+func (x *exchange) serve() *translate.Failure {
+	defer x.out.stop()
+	if x.call.Stream != translate.Unary {
+		x.out.heartbeat(x.g.Heartbeat, x.conv.Heartbeat(), x.conv.ContentType())
+	}
+	x.g.budget.request()
+	for {
+		f := x.ask()
+		if f == nil || x.out.committed() || !x.fallBack(f) {
+			return f
+		}
+	}
+}
+
+// ask gets the answer in as many calls as it takes.
+func (x *exchange) ask() *translate.Failure {
+	if b, ok := x.conv.(translate.Batch); ok && len(b.Calls()) > 1 {
+		return x.batch(b)
+	}
+	if x.call.Method == http.MethodGet {
+		return x.cached()
+	}
+	return x.attempts()
+}
+
+// fallBack turns to the next target of the model's alias, where the failure is
+// one that another model may not have: this one is missing, not in the keys'
+// tiers, overloaded, or has no quota left.
+func (x *exchange) fallBack(f *translate.Failure) bool {
+	switch f.Kind {
+	case translate.ModelNotFound, translate.Overloaded, translate.RateLimited, translate.QuotaExhausted:
+	default:
+		return false
+	}
+	for x.canFallBack() {
+		x.target++
+		if x.convert() == nil {
+			return true
+		} // else this model cannot take the request; the next may
+	}
+	return false
+}
+
+// canFallBack reports whether the alias has another target.
+func (x *exchange) canFallBack() bool { return x.target+1 < len(x.g.aliases[x.call.Asked]) }
+
+// attempts leases keys until one answers or nothing is left to try. The failure
+// it returns has not been told to the client yet.
+func (x *exchange) attempts() *translate.Failure {
+	retry := x.g.Settings.Current().Retry
+	if x.canFallBack() {
+		retry.Wait = 0 // another model now is better than this one later
+	}
+	want := balancer.Want{Model: x.call.Model, Tried: new(balancer.Tried), Wait: retry.Wait}
+	if x.account != nil {
+		key := x.account.Key()
+		want.Tags, want.PaidOnly = key.Tags, key.PaidOnly
+	}
+	var last *translate.Failure
+	for moves := (retries{limit: retry.Attempts}); ; {
+		lease, err := x.lease(want, &moves)
+		if err != nil {
+			return x.unavailable(err, last)
+		}
+		res := x.attemptWith(lease)
+		if last = res.failure; last == nil || x.out.committed() || !x.again(&moves, res.outcome, retry) {
+			return last
+		}
+		want.Wait = max(0, retry.Wait-time.Since(x.accepted))
+	}
+}
+
+// attemptWith makes an attempt and gives the lease back, even if a bug panics.
+func (x *exchange) attemptWith(lease *balancer.Lease) (res result) {
+	res.outcome = balancer.Outcome{Verdict: balancer.Unusable, Reason: "the gateway failed"}
+	defer func() { lease.Done(res.outcome) }()
+	res = x.attempt(lease)
+	return res
+}
+
+// lease gets the right to one attempt. Once every key was tried, it starts
+// another round: those that were to blame rest now and are worth waiting for, the
+// others may be asked again.
+func (x *exchange) lease(want balancer.Want, moves *retries) (*balancer.Lease, error) {
+	lease, err := x.g.Pool.Lease(x.ctx, want)
+	if u, ok := errors.AsType[*balancer.Unavailable](err); ok && u.Reason == balancer.AllTried && moves.rounds < moves.limit {
+		moves.rounds++
+		*want.Tried = balancer.Tried{}
+		return x.g.Pool.Lease(x.ctx, want)
+	}
+	return lease, err
+}
+
+// retries counts what a request has already tried.
+type retries struct {
+	limit    int // attempts whose failure was not a key's own verdict
+	counted  int
+	unsigned bool
+	rounds   int // times that every key was tried
+}
+
+// again reports whether the request may be tried once more, and waits where it
+// must. Retries after a key's own verdict (dead, out of quota) are free: the key
+// is out of the pool now. All others count against the attempts and the budget,
+// because they add load to a Google in trouble.
+func (x *exchange) again(moves *retries, o balancer.Outcome, retry settings.Retry) bool {
+	if x.ctx.Err() != nil || time.Since(x.accepted) > max(window, retry.Wait) {
+		return false
+	}
+	switch o.Retry {
+	case balancer.RetryOther:
+		if o.Verdict == balancer.Location { // rarely one project's trouble alone
+			moves.counted++
+			return moves.counted < moves.limit
+		}
+		return true
+	case balancer.RetrySame:
+		if moves.unsigned || !x.conv.Unsign() {
+			return false
+		}
+		moves.unsigned, x.call = true, x.conv.Call()
+		return true
+	case balancer.RetryOnce, balancer.RetryBackoff:
+		moves.counted++
+		if moves.counted >= moves.limit || o.Retry == balancer.RetryOnce && moves.counted > 1 || !x.g.budget.take(retry.Budget) {
+			return false
+		}
+		if o.Retry == balancer.RetryBackoff {
+			return pause(x.ctx, moves.counted)
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+// pause waits before the n-th repetition: 250 ms · 2ⁿ⁻¹ with full jitter, 4 s at
+// most. It reports false if the request ended meanwhile.
+func pause(ctx context.Context, n int) bool {
+	d := rand.N(min(250*time.Millisecond<<min(n-1, 8), 4*time.Second))
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
