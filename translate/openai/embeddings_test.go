@@ -181,7 +181,11 @@ func TestEmbeddings_Split(t *testing.T) {
 	var answers []string
 	n := 0
 	for i, want := range []int{100, 100, 50} {
-		var sent struct{ Requests []struct{ Content struct{ Parts []struct{ Text string } } } }
+		var sent struct {
+			Requests []struct {
+				Content struct{ Parts []struct{ Text string } }
+			}
+		}
 		if err := json.Unmarshal(calls[i].Body, &sent); err != nil || len(sent.Requests) != want {
 			t.Fatalf("call %d: %v, %d requests", i, err, len(sent.Requests))
 		}
