@@ -133,7 +133,7 @@ func (h *Handler) start() (err error) {
 	_, firstOutput, idle, total := a.timeouts()
 	config := gateway.Config{
 		Pool: a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
-		Upstream: a.upstream, Memo: a.shared.memo,
+		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept,
 		MaxRequestSize: h.MaxRequestSize,
 		CORS:           h.CORS,
 		Heartbeat:      time.Duration(h.Heartbeat),

@@ -48,6 +48,7 @@ type resource struct {
 	usage    *usage.Ledger
 	settings *settings.Store // nil before the first declare
 	memo     *gateway.Memo
+	kept     *gateway.Conversations
 	models   modelNames
 
 	reporter atomic.Pointer[App] // hears of state changes; nil while none is started
@@ -102,7 +103,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if err != nil {
 		return nil, err
 	}
-	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour)}
+	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer)}
 	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
 		return nil, err
 	}

@@ -70,9 +70,13 @@ func (x *exchange) headers(h http.Header) {
 // prepare does all that must hold before Google is asked, cheapest and most
 // deciding checks first; the body is not read for a stranger.
 func (x *exchange) prepare() *translate.Failure {
-	for _, step := range []func(*exchange) *translate.Failure{
+	steps := []func(*exchange) *translate.Failure{
 		(*exchange).endpoint, (*exchange).authenticate, (*exchange).decode, (*exchange).admit,
-	} {
+	}
+	if x.rt.op == opForget { // asks nobody else
+		steps = steps[:2]
+	}
+	for _, step := range steps {
 		if f := step(x); f != nil {
 			return f
 		}
@@ -125,6 +129,18 @@ func (x *exchange) converter() (translate.Exchange, *translate.Failure) {
 	switch x.rt.op {
 	case opChat:
 		return kept(openai.NewChat(x.env, x.options(), x.body))
+	case opCompletions:
+		return kept(openai.NewCompletion(x.env, x.options(), x.body))
+	case opResponses:
+		return kept(openai.NewResponses(x.env, x.options(), x.body))
+	case opInputTokens:
+		return kept(openai.NewInputTokens(x.env, x.options(), x.body))
+	case opEmbeddings:
+		return kept(openai.NewEmbeddings(x.env, x.options(), x.body))
+	case opImages:
+		return kept(openai.NewImageGeneration(x.env, x.options(), x.body))
+	case opSpeech:
+		return kept(openai.NewSpeech(x.env, x.options(), x.body))
 	case opModels, opModel:
 		return kept(openai.NewModels(x.rt.model, x.g.listed, x.visible()))
 	default:
@@ -133,7 +149,11 @@ func (x *exchange) converter() (translate.Exchange, *translate.Failure) {
 }
 
 func (x *exchange) options() openai.Options {
-	return openai.Options{Reasoning: x.g.Reasoning, Resolve: x.resolve}
+	o := openai.Options{Reasoning: x.g.Reasoning, Resolve: x.resolve}
+	if x.g.Conversations != nil {
+		o.Previous = func(id string) ([]byte, bool) { return x.g.Conversations.get(x.record.UserID, id) }
+	}
+	return o
 }
 
 // resolve is the Gemini model that a client's word stands for now.

@@ -40,6 +40,9 @@ type Config struct {
 	Anonymous      bool          // serve requests without a user key
 	Timeouts       Timeouts
 
+	// Conversations keeps answers of the Responses API; nil keeps none.
+	Conversations *Conversations
+
 	Memo     *Memo                          // shared by all sites; nil = one of its own
 	Observer Observer                       // nil = nobody watches
 	ClientIP func(*http.Request) netip.Addr // nil = from RemoteAddr
@@ -155,7 +158,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 	x := g.newExchange(w, r, rt)
 	defer x.settle() // whatever happens: limits and leases are given back
 	f := x.prepare()
-	if f == nil {
+	switch {
+	case f != nil:
+	case rt.op == opForget:
+		f = x.forget()
+	default:
 		f = x.serve()
 	}
 	if f != nil {

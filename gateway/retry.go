@@ -28,7 +28,11 @@ func (x *exchange) serve() *translate.Failure {
 	x.g.budget.request()
 	for {
 		f := x.ask()
-		if f == nil || x.out.committed() || !x.fallBack(f) {
+		if f == nil {
+			x.keep()
+			return nil
+		}
+		if x.out.committed() || !x.fallBack(f) {
 			return f
 		}
 	}

@@ -28,6 +28,13 @@ type operation uint8
 const (
 	opUnknown operation = iota // a path under an API prefix that is not served
 	opChat
+	opCompletions
+	opResponses
+	opInputTokens
+	opForget // deletes a kept response
+	opEmbeddings
+	opImages
+	opSpeech
 	opModels
 	opModel
 	opNative // body passes through, method in route.verb
@@ -42,6 +49,7 @@ type route struct {
 	methods string // allowed methods, as in Allow
 	version string // v1beta, v1, v1alpha: Gemini's API version
 	model   string // from the path, still the client's word
+	id      string // from the path: of an object of ours
 	verb    string // generateContent …
 	allowed bool   // the request's method is among methods
 	array   bool   // errors stand in an array, as streamGenerateContent without alt=sse has them
@@ -62,7 +70,7 @@ func (rt *route) failure(f *translate.Failure) translate.Answer {
 
 // endpoint is a row of the table below.
 type endpoint struct {
-	path    string // below the dialect's prefix; {model} stands for a model id
+	path    string // below the dialect's prefix; {model} and {id} stand for one segment
 	methods string
 	op      operation
 }
@@ -71,6 +79,13 @@ type endpoint struct {
 // else there is a 404 in OpenAI's words.
 var openaiEndpoints = []endpoint{
 	{"chat/completions", "POST", opChat},
+	{"completions", "POST", opCompletions},
+	{"responses", "POST", opResponses},
+	{"responses/input_tokens", "POST", opInputTokens},
+	{"responses/{id}", "DELETE", opForget},
+	{"embeddings", "POST", opEmbeddings},
+	{"images/generations", "POST", opImages},
+	{"audio/speech", "POST", opSpeech},
 	{"models", "GET, HEAD", opModels},
 	{"models/{model}", "GET, HEAD", opModel},
 }
@@ -85,6 +100,8 @@ var geminiEndpoints = []endpoint{
 	{"models/{model}:embedContent", "POST", opNative},
 	{"models/{model}:batchEmbedContents", "POST", opNative},
 }
+
+var objectID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
 var modelID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
@@ -147,7 +164,13 @@ func wantsSSE(r *http.Request) bool {
 func find(rt route, table []endpoint, r *http.Request, rest string) route {
 	for _, e := range table {
 		before, after, wild := strings.Cut(e.path, "{model}")
-		if !wild {
+		if prefix, ok := strings.CutSuffix(e.path, "{id}"); ok {
+			id, found := strings.CutPrefix(rest, prefix)
+			if !found || !objectID.MatchString(id) {
+				continue
+			}
+			rt.id = id
+		} else if !wild {
 			if rest != e.path {
 				continue
 			}
