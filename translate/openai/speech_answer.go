@@ -129,7 +129,7 @@ func (x *Speech) appendDeltas(dst, head []byte, sound []*gemini.Blob) []byte {
 	if sound = append([]*gemini.Blob{{Data: base64.StdEncoding.AppendEncode(nil, head)}}, sound...); len(head) == 0 {
 		sound = sound[1:]
 	}
-	size := 512
+	size := 256
 	for _, b := range sound {
 		size += len(b.Data) + (len(b.Data)/maxDelta+1)*(len(start)+len(end))
 	}
