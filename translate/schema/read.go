@@ -158,13 +158,13 @@ func (r *reader) define(v rawjson.Value, depth int, sc *scope, path string) (*sc
 				final = name + "_" + strconv.Itoa(i)
 			}
 			own.final[name] = final
-			if pointer := below(path, k.Text(), name); pointer != "" {
+			if pointer := named(path, k.Text(), name); pointer != "" {
 				r.pointers[pointer] = final
 			}
 		}
 	}
 	for _, m := range fresh {
-		n, _, err := r.node(own.raw[m.name], depth+1, own, below(path, "$defs", m.name))
+		n, _, err := r.node(own.raw[m.name], depth+1, own, named(path, "$defs", m.name))
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +266,7 @@ func (r *reader) properties(n *node, v rawjson.Value, depth int, sc *scope, path
 			continue
 		}
 		name := k.Text()
-		child, _, err := r.node(s, depth+1, sc, below(path, "properties", name))
+		child, _, err := r.node(s, depth+1, sc, named(path, "properties", name))
 		if err != nil {
 			return nil, err
 		}
@@ -331,6 +331,15 @@ func (r *reader) list(name string, v rawjson.Value, depth int, sc *scope, path s
 		list = append(list, n)
 	}
 	return list, nil
+}
+
+// named extends a JSON pointer by a keyword and a name. One to a member without a
+// name is given up: it would read like one to the whole table.
+func named(path, keyword, name string) string {
+	if name == "" {
+		return ""
+	}
+	return below(path, keyword, name)
 }
 
 // below extends a JSON pointer by a keyword and, unless it is empty, a name. Long
