@@ -78,6 +78,10 @@ func (d *decoder) choiceObject(v rawjson.Value, param string) {
 		d.choiceBuiltIn("googleSearch", typ, param)
 	case "code_interpreter":
 		d.choiceBuiltIn("codeExecution", typ, param)
+	case "image_generation":
+		if !d.family.has(draws) { // else it is among the tools, or what the model does anyway
+			d.reject(param, "The tool %q in '%s' is not among the tools.", typ, param)
+		}
 	default:
 		d.reject(param, "Tools of type %q are not supported in '%s'.", clip(typ), param)
 	}

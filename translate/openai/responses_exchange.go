@@ -42,18 +42,12 @@ func NewResponses(env translate.Env, o Options, body []byte) (*Responses, *trans
 		return nil, f
 	}
 	x := &Responses{env: env, req: req}
-	x.call = translate.Call{
-		Method:   "POST",
-		Path:     "/v1beta/models/" + req.Target + ":generateContent",
-		Model:    req.Target,
-		Asked:    req.Model,
-		Generate: true,
-	}
+	x.call = callTo(req.ChatRequest, "generateContent")
 	if req.Stream {
-		x.call.Path = "/v1beta/models/" + req.Target + ":streamGenerateContent"
-		x.call.Query = "alt=sse"
-		x.call.Stream = translate.SSE
+		x.call = callTo(req.ChatRequest, "streamGenerateContent")
+		x.call.Query, x.call.Stream = "alt=sse", translate.SSE
 	}
+	x.call.Generate = true
 	x.call.Body = req.Gemini.Append(make([]byte, 0, len(body)+len(body)/8+len(req.previous)+512))
 	return x, nil
 }
@@ -82,7 +76,7 @@ func (x *Responses) Heartbeat() string { return ": keepalive\n\n" }
 // ContentType implements [translate.Exchange].
 func (x *Responses) ContentType() string {
 	if x.req.Stream {
-		return "text/event-stream; charset=utf-8"
+		return eventStream
 	}
 	return contentType
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
-	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -14,8 +13,8 @@ import (
 // request would cost. It implements [translate.Exchange]; there is nothing to
 // stream. Source: specs/openai.md §19.3.
 type InputTokens struct {
-	req  *responsesRequest
-	call translate.Call
+	unary
+	req *responsesRequest
 }
 
 var _ translate.Exchange = (*InputTokens)(nil)
@@ -27,13 +26,8 @@ func NewInputTokens(env translate.Env, o Options, body []byte) (*InputTokens, *t
 		return nil, f
 	}
 	x := &InputTokens{req: req}
-	x.call = translate.Call{
-		Method: "POST",
-		Path:   "/v1beta/models/" + req.Target + ":countTokens",
-		Model:  req.Target,
-		Asked:  req.Model,
-		Body:   x.body(len(body) + len(body)/8 + len(req.previous) + 512),
-	}
+	x.call = callTo(req.ChatRequest, "countTokens")
+	x.call.Body = x.body(len(body) + len(body)/8 + len(req.previous) + 512)
 	return x, nil
 }
 
@@ -46,12 +40,6 @@ func (x *InputTokens) body(size int) []byte {
 	dst[at] = ',' // for the brace; the request has contents
 	return append(dst, '}')
 }
-
-// Call implements [translate.Exchange].
-func (x *InputTokens) Call() *translate.Call { return &x.call }
-
-// Begin implements [translate.Exchange].
-func (x *InputTokens) Begin() {}
 
 // Response implements [translate.Exchange].
 func (x *InputTokens) Response(dst, body []byte) ([]byte, error) {
@@ -70,24 +58,6 @@ func (x *InputTokens) Response(dst, body []byte) ([]byte, error) {
 	return append(strconv.AppendInt(dst, n, 10), '}'), nil
 }
 
-// Event implements [translate.Exchange].
-func (x *InputTokens) Event(dst []byte, _ translate.Frame) ([]byte, error) { return dst, nil }
-
-// End implements [translate.Exchange].
-func (x *InputTokens) End(dst []byte) ([]byte, error) { return dst, nil }
-
-// Abort implements [translate.Exchange].
-func (x *InputTokens) Abort(dst []byte, _ *translate.Failure) []byte { return dst }
-
-// Heartbeat implements [translate.Exchange].
-func (x *InputTokens) Heartbeat() string { return "" }
-
-// ContentType implements [translate.Exchange].
-func (x *InputTokens) ContentType() string { return contentType }
-
-// Error implements [translate.Exchange].
-func (x *InputTokens) Error(f *translate.Failure) translate.Answer { return Error(f) }
-
 // Unsign implements [translate.Exchange].
 func (x *InputTokens) Unsign() bool {
 	if !x.req.Unsign() {
@@ -96,6 +66,3 @@ func (x *InputTokens) Unsign() bool {
 	x.call.Body = x.body(len(x.call.Body) + 512)
 	return true
 }
-
-// Usage implements [translate.Exchange]: counting costs nothing.
-func (x *InputTokens) Usage() gemini.Usage { return gemini.Usage{} }

@@ -214,7 +214,7 @@ func (d *responsesDecoder) outputItem(v rawjson.Value) {
 }
 
 // partList returns the list of input parts that a tool wrote as text, nil unless
-// each element is one.
+// each element is one and has its media in it: text does not make us fetch.
 func partList(output rawjson.Value) rawjson.Value {
 	if output.Kind() != rawjson.String || !opens(output.Inner()) {
 		return nil
@@ -228,6 +228,11 @@ func partList(output rawjson.Value) rawjson.Value {
 		case "input_text", "input_image", "input_file", "input_audio":
 		default:
 			return nil
+		}
+		for _, key := range [...]string{"image_url", "file_url"} {
+			if url := e.Get(key); !url.IsNull() && !isDataURL(textBytes(url)) {
+				return nil
+			}
 		}
 	}
 	return list

@@ -184,6 +184,7 @@ func TestResponses_Parameters(t *testing.T) {
 		{"5.2 web_search", m25, `"tools":[{"type":"web_search","search_context_size":"low"}]`, `{"tools":[{"googleSearch":{}}]}`},
 		{"5.2 code_interpreter", m25, `"tools":[{"type":"code_interpreter","container":{"type":"auto"}}]`, `{"tools":[{"codeExecution":{}}]}`},
 		{"5.2 image_generation", "gemini-3-pro-image", `"tools":[{"type":"image_generation"}]`, `{"generationConfig":{"responseModalities":["TEXT","IMAGE"]}}`},
+		{"6 image_generation chosen", "gemini-3-pro-image", `"tools":[{"type":"image_generation"}],"tool_choice":{"type":"image_generation"}`, `{"generationConfig":{"responseModalities":["TEXT","IMAGE"]}}`},
 		{"5.5 search and functions on 3", m3, `"tools":[{"type":"web_search"},{"type":"function","name":"w"}]`,
 			`{"tools":[{"googleSearch":{}},{"functionDeclarations":[{"name":"w"}]}],"toolConfig":{"functionCallingConfig":{"mode":"VALIDATED"},"includeServerSideToolInvocations":true}}`},
 		{"E search and functions on 2.5: functions win", m25, `"tools":[{"type":"web_search"},{"type":"function","name":"w"}]`, `{"tools":[{"functionDeclarations":[{"name":"w"}]}]}`},
@@ -269,6 +270,7 @@ func TestResponses_Rejects(t *testing.T) {
 		{"namespace without tools", `"input":"q","tools":[{"type":"namespace","name":"n"}]`, "tools[0].tools", ""},
 		{"namespace with another kind", `"input":"q","tools":[{"type":"namespace","name":"n","tools":[{"type":"web_search","name":"x"}]}]`, "tools[0].tools[0].type", ""},
 		{"6 unknown tool chosen", `"input":"q","tools":[{"type":"function","name":"w"}],"tool_choice":{"type":"function","name":"v"}`, "tool_choice", ""},
+		{"6 image_generation chosen on a text model", `"input":"q","tool_choice":{"type":"image_generation"}`, "tool_choice", ""},
 		{"6 required without tools", `"input":"q","tool_choice":"required"`, "tool_choice", ""},
 		{"model that speaks", `"model":"gemini-2.5-flash-preview-tts","input":"q"`, "model", ""},
 	} {
@@ -334,7 +336,7 @@ func TestResponses_Call(t *testing.T) {
 	if f != nil {
 		t.Fatal(f)
 	}
-	if c := x.Call(); c.Path != "/v1beta/models/gemini-2.5-flash:streamGenerateContent" || c.Query != "alt=sse" || c.Stream != translate.SSE || !c.Generate || c.Model != "gemini-2.5-flash" || c.Asked != "models/gemini-2.5-flash" {
+	if c := x.Call(); c.Path != "/v1beta/models/gemini-2.5-flash:streamGenerateContent" || c.Query != "alt=sse" || c.Stream != translate.SSE || !c.Generate || c.Model != "gemini-2.5-flash" || c.Asked != "gemini-2.5-flash" {
 		t.Errorf("%+v", c)
 	}
 	if x.ContentType() != "text/event-stream; charset=utf-8" || x.Heartbeat() == "" {
