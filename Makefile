@@ -22,7 +22,7 @@ help: ## this list
 
 .PHONY: demo
 demo: ## Caddy with the plugin on :8080 (PORT=…) against a simulated Google
-	@mkdir -p $(BUILD) && go build $(TAGS) -o $(BUILD)/caddy ./cmd/caddy
+	@mkdir -p $(BUILD) && go build $(TAGS) -ldflags '-s -w' -o $(BUILD)/caddy ./cmd/caddy
 	@exec $(BUILD)/caddy gemini-balance-demo --port $(PORT)
 
 .PHONY: build
@@ -78,7 +78,7 @@ smoke: ## build with xcaddy as users do; check modules and Caddyfile.example
 
 .PHONY: bench
 bench: ## the gateway against reverse_proxy in one run; ARGS="-rounds 5 -only stream"
-	@mkdir -p $(BUILD) && CGO_ENABLED=0 go build $(TAGS) -o $(BUILD)/caddy ./cmd/caddy
+	@mkdir -p $(BUILD) && CGO_ENABLED=0 go build $(TAGS) -ldflags '-s -w' -o $(BUILD)/caddy ./cmd/caddy
 	@go run ./bench -caddy $(BUILD)/caddy $(ARGS)
 
 .PHONY: bench-packages
