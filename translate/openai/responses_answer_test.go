@@ -99,6 +99,8 @@ func TestResponses_Output(t *testing.T) {
 			`message output_text:né à X, ok! [0-5 http://a A] | web_search_call ["q1","q2"]`},
 		{"10.6 sources of a second message", declared, []string{doc(`{"text":"né "},{"functionCall":{"name":"f"}},{"text":"à X"}`, done+`,"groundingMetadata":{"groundingChunks":[{"web":{"uri":"http://a","title":"A"}}],"groundingSupports":[{"segment":{"startIndex":4,"endIndex":8},"groundingChunkIndices":[0]}]}`)},
 			`web_search_call null | message output_text:né  | function_call :f call {} | message output_text:à X [0-3 http://a A]`},
+		{"10.6 sources of two messages", declared, []string{doc(`{"text":"né "},{"functionCall":{"name":"f"}},{"text":"à X"}`, done+`,"groundingMetadata":{"groundingChunks":[{"web":{"uri":"http://a","title":"A"}}],"groundingSupports":[{"segment":{"endIndex":3},"groundingChunkIndices":[0]},{"segment":{"startIndex":4,"endIndex":8},"groundingChunkIndices":[0]}]}`)},
+			`web_search_call null | message output_text:né  [0-2 http://a A] | function_call :f call {} | message output_text:à X [0-3 http://a A]`},
 		{"10.6 citations", "", []string{doc(`{"text":"abc"}`, done+`,"citationMetadata":{"citationSources":[{"startIndex":1,"endIndex":2,"uri":"http://c"}]}`)}, `message output_text:abc [1-2 http://c ]`},
 		{"21.6 cut while thinking", "", []string{doc(``, `"finishReason":"MAX_TOKENS"`)}, "message(incomplete) output_text:"},
 		{"10.3 cut in a text", "", []string{doc(`{"text":"a"}`, `"finishReason":"MAX_TOKENS"`)}, "message(incomplete) output_text:a"},
@@ -121,6 +123,8 @@ func TestResponses_Output(t *testing.T) {
 		{"20.4 empty signed text after a call", declared + "," + withSignatures, []string{doc(`{"functionCall":{"name":"f"}},{"text":"","thoughtSignature":"U2ln"}`, done)}, "function_call :f call {} | reasoning <tail  U2ln>"},
 		{"20.4 two signed texts", withSignatures, []string{doc(`{"text":"a","thoughtSignature":"QQ=="},{"text":"b","thoughtSignature":"Qg=="},{"text":"","thoughtSignature":"Qw=="}`, done)},
 			"reasoning <text  QQ==> | message output_text:a | reasoning <text  Qg==> | message output_text:b | reasoning <tail  Qw==>"},
+		{"20.4 a signed text and an empty one", withSignatures, []string{doc(`{"text":"a"},{"text":"b","thoughtSignature":"QQ=="},{"text":"","thoughtSignature":"Qg=="}`, done)},
+			"message output_text:ab | reasoning <last  QQ==> | reasoning <tail  Qg==>"},
 		{"20.4 thought", withSignatures, []string{doc(`{"text":"a","thought":true,"thoughtSignature":"QQ=="},{"text":"b","thought":true},{"text":"c","thoughtSignature":"Qg=="}`, done)},
 			"reasoning a <thought  QQ==> | reasoning b <text  Qg==> | message output_text:c"},
 		{"20.4 image", withSignatures, []string{doc(`{"inlineData":{"mimeType":"image/png","data":"AAAA"},"thoughtSignature":"U2ln"}`, done)}, "reasoning <image  U2ln> | image_generation_call AAAA"},
@@ -292,6 +296,13 @@ func TestResponses_Logprobs(t *testing.T) {
 	}
 }
 
+func TestResponses_LogprobsUnasked(t *testing.T) {
+	r, err := bothResponses(t, Options{}, "", `{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP","logprobsResult":{"chosenCandidates":[{"token":"a"}]}}]}`)
+	if err != nil || len(r.Output[0].Content[0].Logprobs) > 0 {
+		t.Errorf("%s, %v", show(r), err)
+	}
+}
+
 func TestResponses_Fence(t *testing.T) {
 	r, err := wholeResponse(t, responses(t, Options{}, `"text":{"format":{"type":"json_object"}}`), []byte(finished("{\"text\":\"```json\\n{}\\n```\"}", "STOP")))
 	if err != nil || *r.Output[0].Content[0].Text != "{}" {
@@ -428,6 +439,10 @@ func TestResponses_Stored(t *testing.T) {
 		if _, f := NewResponses(requestEnv(), o, []byte(`{"model":"m","input":"q",`+c.body+`}`)); f == nil || f.Param != c.param || f.Code != c.code {
 			t.Errorf("%s: %v", c.name, f)
 		}
+	}
+	kept["poem"] = []byte(`[{"type":"poem"}]`)
+	if _, f := NewResponses(requestEnv(), o, []byte(`{"model":"m","input":"q","previous_response_id":"poem"}`)); f == nil || f.Param != "previous_response_id" {
+		t.Errorf("fault of what was kept: %v", f)
 	}
 	kept["bad"] = []byte(`{`)
 	if _, f := NewResponses(requestEnv(), o, []byte(`{"model":"m","input":"q","previous_response_id":"bad"}`)); f == nil {

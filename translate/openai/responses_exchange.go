@@ -141,7 +141,6 @@ func (x *Responses) End(dst []byte) ([]byte, error) {
 // asks again must not find half of one in its history.
 // Source: specs/openai.md §20.5.
 func (x *Responses) Abort(dst []byte, f *translate.Failure) []byte {
-	x.open = openItem{}
 	dst = x.begin(dst)
 	dst = x.event(dst, "response.failed")
 	dst = append(dst, `,"response":`...)
