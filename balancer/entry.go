@@ -105,3 +105,8 @@ func (e *entry) matches(text string) bool {
 func contains(s, lower string) bool {
 	return len(s) >= len(lower) && strings.Contains(strings.ToLower(s), lower)
 }
+
+// unproven reports whether the key is being tried for the first time.
+func (e *entry) unproven() bool {
+	return e.inFlight.Load() > 0 && e.live.Load().state == StateUntested
+}

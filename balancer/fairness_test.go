@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
 )
 
 // turns leases n times and counts per key.
@@ -230,4 +231,29 @@ func TestNotesEnd(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestUntestedOneAtATime: while a key is tried for the first time, others go
+// first; a burst on a new pool does not send several requests to each dead key.
+func TestUntestedOneAtATime(t *testing.T) {
+	p := open(t, nil, 4)
+	first := make([]*Lease, 4)
+	for i := range first {
+		first[i] = lease(t, p, Want{})
+	}
+	first[2].Done(Outcome{})
+	for range 8 {
+		if l := lease(t, p, Want{}); l.KeyID() != first[2].KeyID() {
+			t.Fatalf("%s was leased a second time before its first answer", l.KeyID())
+		}
+	}
+	first[0].Done(Outcome{Verdict: RateLimited, Blame: ScopeProjectModel, Rest: time.Minute})
+	if k, _ := p.Get(first[0].KeyID()); k.State != StateActive {
+		t.Errorf("a key that Google counts is %s", k.State)
+	}
+	first[2].Done(Outcome{})
+	p2 := open(t, nil, 2)
+	lease(t, p2, Want{})
+	lease(t, p2, Want{})
+	lease(t, p2, Want{}) // nothing else is there: shared rather than refused
 }

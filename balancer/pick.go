@@ -68,6 +68,7 @@ type candidates struct {
 	skip    []atomic.Uint64 // words that hold no candidate; nil for unknown
 	tried   *Tried          // keys to leave out; nil for none
 	wide    bool            // leave out all keys of tried projects
+	proven  bool            // leave out untested keys that are being tried
 }
 
 // next returns the first candidate at or after a slot, cyclically; nil if there
@@ -155,6 +156,9 @@ func (c candidates) count() int {
 }
 
 func (c candidates) leaves(e *entry) bool {
+	if c.proven && e.unproven() {
+		return true
+	}
 	if c.tried == nil {
 		return false
 	}
@@ -177,14 +181,21 @@ func (p *Pool) candidates(l *lane, tried *Tried) candidates {
 }
 
 // pick returns a key for the lane, or nil if none is ready: one of a project
-// that the request has not met yet, else one of the keys it has not met yet.
+// that the request has not met yet, else one of the keys it has not met yet. An
+// untested key is tried by one request at a time as long as others are there, so
+// that a burst on a new pool does not meet each of its dead keys several times.
 func (p *Pool) pick(l *lane, tried *Tried, now time.Time) *entry {
 	if l.model.until.Load() > now.UnixNano() {
 		return nil
 	}
 	c := p.candidates(l, tried)
 	s := *p.strategy.Load()
+	c.proven = true
 	e := s.pick(c)
+	if e == nil {
+		c.proven = false
+		e = s.pick(c)
+	}
 	if e == nil && c.wide {
 		c.wide = false
 		e = s.pick(c)

@@ -60,6 +60,9 @@ func (p *Pool) blame(l *Lease, o Outcome) {
 	if o.Consumer != "" {
 		p.reveal(e, strings.TrimPrefix(o.Consumer, "projects/"), now)
 	}
+	if e.live.Load().state == StateUntested && (o.Verdict == RateLimited || o.Verdict == Exhausted) {
+		p.transition(e, StateActive, "", now) // Google counts what a key asks only if it knows the key
+	}
 	if o.State != "" {
 		dead := []*entry{e}
 		if o.Blame == ScopeProject {
