@@ -159,16 +159,21 @@ func (x *Chat) endChoice(dst []byte, c *choice) []byte {
 
 // appendFinish appends finish_reason, and Gemini's own word for it.
 func (x *Chat) appendFinish(dst []byte, c *choice) []byte {
-	reason, fault := x.finishReason(c)
-	switch {
-	case x.blocked && (c.finish == nil || fault != nil):
-		reason = finishFilter
-	case fault != nil: // of one choice among others that are whole
-		reason = finishStop
-	}
-	dst = append(append(append(dst, `"finish_reason":"`...), reason...), '"')
+	dst = append(append(append(dst, `"finish_reason":"`...), x.finishWord(c)...), '"')
 	if len(rawjson.Value(c.finish).Inner()) > 0 {
 		dst = append(append(dst, `,"native_finish_reason":`...), c.finish...)
 	}
 	return dst
+}
+
+// finishWord is the finish_reason of a choice among others that are whole.
+func (x *Chat) finishWord(c *choice) string {
+	reason, fault := x.finishReason(c)
+	switch {
+	case x.blocked && (c.finish == nil || fault != nil):
+		return finishFilter
+	case fault != nil:
+		return finishStop
+	}
+	return reason
 }

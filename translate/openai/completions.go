@@ -191,8 +191,8 @@ func (x *Completion) Join(dst []byte, answers [][]byte) ([]byte, error) {
 			}
 			c := &x.choices[j]
 			out = appendInt(append(out, `{"index":`...), int64(n))
-			out = append(append(append(out, `,"text":"`...), c.content...), `","logprobs":null,`...)
-			out = append(x.appendFinish(out, c), '}')
+			out = append(append(append(out, `,"text":"`...), c.content...), `","logprobs":null,"finish_reason":"`...)
+			out = append(append(out, x.finishWord(c)...), '"', '}')
 			n++
 		}
 	}

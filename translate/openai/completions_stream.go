@@ -3,7 +3,6 @@
 package openai
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
@@ -94,8 +93,8 @@ func (x *Completion) End(dst []byte) ([]byte, error) {
 	for i := range x.choices {
 		c := &x.choices[i]
 		c.sawCall = false // finish_reason knows no calls here
-		dst = bytes.TrimSuffix(x.chunk(dst, c, nil), []byte(`"finish_reason":`))
-		dst = append(append(x.appendFinish(dst, c), `}]`...), x.noUsage()...)
+		dst = append(append(append(x.chunk(dst, c, nil), '"'), x.finishWord(c)...), `"}]`...)
+		dst = append(dst, x.noUsage()...)
 		dst = append(dst, "}\n\n"...)
 	}
 	if x.req.IncludeUsage {

@@ -27,11 +27,10 @@ type wireLegacy struct {
 }
 
 type wireLegacyChoice struct {
-	Text               *string `json:"text"`
-	Index              int     `json:"index"`
-	Logprobs           any     `json:"logprobs"`
-	FinishReason       *string `json:"finish_reason"`
-	NativeFinishReason string  `json:"native_finish_reason"`
+	Text         *string `json:"text"`
+	Index        int     `json:"index"`
+	Logprobs     any     `json:"logprobs"`
+	FinishReason *string `json:"finish_reason"`
 }
 
 func completion(t testing.TB, model, members string) *Completion {

@@ -4,10 +4,7 @@ package openai
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"mime"
-	"mime/multipart"
 	"strconv"
 	"strings"
 
@@ -17,8 +14,9 @@ import (
 
 // Bounds of a form. OpenAI's largest has sixteen images and a dozen fields.
 const (
-	maxFormParts = 64
-	maxFormName  = 200 // bytes of a field's or a file's name
+	maxFormParts  = 64
+	maxFormName   = 200     // bytes of a field's or a file's name
+	maxFormHeader = 4 << 10 // bytes of a part's header
 )
 
 // Form is a decoded multipart/form-data body. Names keep the brackets of lists
@@ -28,15 +26,18 @@ type Form struct {
 	Files  map[string][]File
 }
 
-// File is one file of a [Form]. Its bytes are not to be changed.
+// File is one file of a [Form]. Its bytes are those of the body.
 type File struct {
 	Name string // base name as sent; may be empty
 	Type string // media type without parameters, lower case; "" where none was sent
 	Data []byte
 }
 
-// ParseForm reads a multipart/form-data body of the given Content-Type. The
-// contents of all parts are copied once, into one piece of memory.
+// ParseForm reads a multipart/form-data body of the given Content-Type. Files
+// alias body. A part without a name is left out; a content-transfer-encoding,
+// which RFC 7578 deprecates, is not undone.
+//
+// mime/multipart would copy every file, and reaches the network packages.
 func ParseForm(contentType string, body []byte) (Form, *translate.Failure) {
 	form := Form{Fields: map[string][]string{}, Files: map[string][]File{}}
 	kind, params, err := mime.ParseMediaType(contentType)
@@ -46,67 +47,110 @@ func ParseForm(contentType string, body []byte) (Form, *translate.Failure) {
 			Message: "This endpoint takes multipart/form-data with a boundary, not " + strconv.Quote(clip(contentType)) + ".",
 		}
 	}
-	reader := multipart.NewReader(bytes.NewReader(body), params["boundary"])
-	memory := make([]byte, 0, len(body))
+	parts := formReader{delimiter: []byte("\r\n--" + params["boundary"])}
+	if !parts.start(body) {
+		return form, formCut()
+	}
 	for n := 0; ; n++ {
-		part, err := reader.NextRawPart()
-		if err == io.EOF {
-			return form, nil
-		}
-		if err != nil {
-			return form, brokenForm(err)
+		header, data, ok := parts.next()
+		if !ok {
+			if parts.ended {
+				return form, nil
+			}
+			return form, formCut()
 		}
 		if n == maxFormParts {
 			return form, translate.Invalid("", "A form can have at most %d parts.", maxFormParts)
 		}
-		name, file := part.FormName(), part.FileName()
-		if len(name) > maxFormName || len(file) > maxFormName {
-			return form, translate.Invalid("", "The names in a form can have at most %d bytes.", maxFormName)
-		}
-		from := len(memory)
-		if memory, err = readInto(memory, part); err != nil {
-			return form, brokenForm(err)
-		}
-		data := memory[from:len(memory):len(memory)]
-		typ := part.Header.Get("Content-Type")
+		name, file, isFile := disposition(header)
 		switch {
+		case len(name) > maxFormName || len(file) > maxFormName:
+			return form, translate.Invalid("", "The names in a form can have at most %d bytes.", maxFormName)
 		case name == "":
-		case file == "" && !isFile(part.Header.Get("Content-Disposition")):
-			form.Fields[name] = append(form.Fields[name], string(data))
-		default:
-			typ, _, _ = strings.Cut(typ, ";")
+		case isFile:
+			typ, _, _ := strings.Cut(headerValue(header, "Content-Type"), ";")
 			form.Files[name] = append(form.Files[name], File{Name: file, Type: strings.ToLower(strings.TrimSpace(typ)), Data: data})
+		default:
+			form.Fields[name] = append(form.Fields[name], string(data))
 		}
 	}
 }
 
-// isFile tells a file without a name from a field.
-func isFile(disposition string) bool {
-	_, params, _ := mime.ParseMediaType(disposition)
-	_, ok := params["filename"]
+func formCut() *translate.Failure {
+	return translate.Invalid("", "The form ends before its last boundary, or is not a form of that boundary.")
+}
+
+// formReader walks the parts of a body. Source: RFC 2046 §5.1.1.
+type formReader struct {
+	delimiter []byte // CRLF, two dashes, the boundary
+	rest      []byte // what follows the last delimiter
+	ended     bool   // that was the closing one
+}
+
+// start moves behind the first delimiter, which needs no line before it.
+func (r *formReader) start(body []byte) bool {
+	if rest, ok := bytes.CutPrefix(body, r.delimiter[2:]); ok && r.follows(rest) {
+		r.rest = rest
+		return true
+	}
+	_, ok := r.cut(body)
 	return ok
 }
 
-// readInto appends all of r, for which dst has room.
-func readInto(dst []byte, r io.Reader) ([]byte, error) {
-	for len(dst) < cap(dst) {
-		n, err := r.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
-		if err == io.EOF {
-			return dst, nil
-		}
-		if err != nil {
-			return dst, err
-		}
+// next returns the header, with a CRLF before each line, and the content of a part.
+func (r *formReader) next() (header, data []byte, ok bool) {
+	if r.ended = bytes.HasPrefix(r.rest, []byte("--")); r.ended {
+		return nil, nil, false
 	}
-	return dst, io.ErrUnexpectedEOF // contents are smaller than the body around them
+	end := bytes.Index(r.rest[:min(len(r.rest), maxFormHeader)], []byte("\r\n\r\n"))
+	if end < 0 {
+		return nil, nil, false
+	}
+	header = bytes.TrimLeft(r.rest[:end], " \t")
+	data, ok = r.cut(r.rest[end+4:])
+	return header, data, ok
 }
 
-func brokenForm(err error) *translate.Failure {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return translate.Invalid("", "The form ends before its last boundary.")
+// cut divides body at the next delimiter and moves behind it.
+func (r *formReader) cut(body []byte) (before []byte, ok bool) {
+	for at := 0; ; {
+		n := bytes.Index(body[at:], r.delimiter)
+		if n < 0 {
+			return nil, false
+		}
+		at += n
+		if rest := body[at+len(r.delimiter):]; r.follows(rest) {
+			r.rest = rest
+			return body[:at:at], true
+		}
+		at += len(r.delimiter) // the boundary of another form within this one
 	}
-	return translate.Invalid("", "The body is not a valid form.")
+}
+
+// follows reports whether a delimiter can stand before rest.
+func (r *formReader) follows(rest []byte) bool {
+	line := bytes.TrimLeft(rest[:min(len(rest), 64)], " \t")
+	return bytes.HasPrefix(rest, []byte("--")) || bytes.HasPrefix(line, []byte("\r\n"))
+}
+
+// headerValue is that of the header line of this name, "" for none.
+func headerValue(header []byte, name string) string {
+	for line := range bytes.SplitSeq(header, []byte("\r\n")) {
+		if k, v, ok := bytes.Cut(line, []byte(":")); ok && strings.EqualFold(string(bytes.TrimSpace(k)), name) {
+			return string(bytes.TrimSpace(v))
+		}
+	}
+	return ""
+}
+
+// disposition reads the names of a part. A file may have an empty one.
+func disposition(header []byte) (name, file string, isFile bool) {
+	kind, params, err := mime.ParseMediaType(headerValue(header, "Content-Disposition"))
+	if err != nil || kind != "form-data" {
+		return "", "", false
+	}
+	file, isFile = params["filename"]
+	return params["name"], file[strings.LastIndexAny(file, `/\`)+1:], isFile
 }
 
 // value is the last value of a field as JSON would have it: numbers and booleans

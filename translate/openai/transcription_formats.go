@@ -28,7 +28,9 @@ func (x *Transcription) appendFormat(dst []byte, t *transcript) []byte {
 		return x.appendDiarized(dst, t)
 	}
 	dst = rawjson.AppendQuoted(append(dst, `{"text":`...), t.text)
-	dst = appendAudioUsage(append(dst, `,"usage":`...), x.answer.Usage)
+	if !x.translate { // OpenAI's translations have no usage
+		dst = appendAudioUsage(append(dst, `,"usage":`...), x.answer.Usage)
+	}
 	return append(dst, '}')
 }
 

@@ -226,6 +226,12 @@ func TestTranscription_JSON(t *testing.T) {
 	}
 }
 
+func TestTranscription_Translation(t *testing.T) {
+	if out := transcribed(t, transcription(t, m25, true), spoken(`{"text":"Hello"}`)); out != `{"text":"Hello"}` {
+		t.Error(out)
+	}
+}
+
 const twoSegments = `{"language":"de","segments":[{"start":0,"end":1.5,"text":" Grüezi. ","speaker":"A"},{"start":3661.5,"end":3662.0004,"text":"Two\n\nlines --> here"},{"start":4000,"end":1,"text":""}]}`
 
 // wordsA are parts as models of kind A answer.
