@@ -195,7 +195,7 @@ func (x *Embeddings) build(d *decoder, in *embeddingFields, options []byte) {
 
 // inputs returns the texts, of which none is empty.
 func (d *decoder) inputs(v rawjson.Value) (list []rawjson.Value) {
-	const tokens = "Token arrays are not supported; send text. With LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False."
+	const lists = "Token arrays are not supported; send text. With LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False."
 	switch v.Kind() {
 	case rawjson.Missing:
 		d.reject("input", "Missing required parameter: 'input'.")
@@ -206,7 +206,7 @@ func (d *decoder) inputs(v rawjson.Value) (list []rawjson.Value) {
 		for i, e := range v.Elems() {
 			switch {
 			case e.Kind() == rawjson.Number || e.Kind() == rawjson.Array:
-				d.reject("input", tokens)
+				d.reject("input", lists)
 			case i >= maxInputs:
 				d.reject("input", "At most %d inputs are supported in a request.", maxInputs)
 			default:

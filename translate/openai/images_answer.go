@@ -3,6 +3,7 @@
 package openai
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -155,8 +156,8 @@ func (x *Image) appendEvents(dst []byte, all []picture) ([]byte, error) {
 		dst = append(append(append(dst, `{"type":"`...), kind...), `","b64_json":"`...)
 		dst = append(dst, p.data...)
 		dst = appendInt(append(dst, `","created_at":`...), x.env.Now.Unix())
-		dst = rawjson.AppendQuoted(append(dst, `,"size":`...), or(x.size, "auto"))
-		dst = rawjson.AppendQuoted(append(dst, `,"quality":`...), or(x.level, "auto"))
+		dst = rawjson.AppendQuoted(append(dst, `,"size":`...), cmp.Or(x.size, "auto"))
+		dst = rawjson.AppendQuoted(append(dst, `,"quality":`...), cmp.Or(x.level, "auto"))
 		dst = rawjson.AppendQuoted(append(dst, `,"background":"opaque","output_format":`...), p.format)
 		dst = append(dst, `,"usage":`...)
 		if i == len(all)-1 {
@@ -167,13 +168,6 @@ func (x *Image) appendEvents(dst []byte, all []picture) ([]byte, error) {
 		dst = append(dst, "}\n\n"...)
 	}
 	return dst, nil
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 func appendImageUsage(dst []byte, u gemini.Usage) []byte {

@@ -4,6 +4,7 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
@@ -77,7 +78,7 @@ func (x *Speech) container(dst []byte, sound []*gemini.Blob) ([]byte, error) {
 	if len(sound) > 1 || x.format == "wav" && kind != "audio/wav" || x.format == "pcm" && kind != "audio/wav" {
 		return dst, &translate.Failure{
 			Kind: translate.MalformedAnswer, Status: 200,
-			Message: "Gemini answered with " + clip(kind) + ", which cannot be turned into " + or(x.format, "wav") + " here.",
+			Message: "Gemini answered with " + clip(kind) + ", which cannot be turned into " + cmp.Or(x.format, "wav") + " here.",
 		}
 	}
 	x.kind = kind

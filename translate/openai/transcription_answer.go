@@ -243,11 +243,8 @@ func (x *Transcription) Event(dst []byte, frame translate.Frame) ([]byte, error)
 	if len(frame.Data) == 0 || string(frame.Data) == "[DONE]" {
 		return dst, nil
 	}
-	if err := x.answer.Decode(frame.Data); err != nil {
-		return dst, translate.Unreadable(err, len(frame.Data))
-	}
-	if x.answer.Error != nil {
-		return dst, translate.ErrorInAnswer(x.answer.Error)
+	if err := decodeAnswer(&x.answer, frame.Data); err != nil {
+		return dst, err
 	}
 	out := dst
 	err := x.candidates(func(delta string) {

@@ -3,6 +3,7 @@
 package openai
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -86,7 +87,7 @@ func (x *Transcription) appendDiarized(dst []byte, t *transcript) []byte {
 		dst = appendInt(append(dst, `{"type":"transcript.text.segment","id":"seg_`...), int64(i))
 		dst = s.appendTimes(append(dst, '"', ','))
 		dst = rawjson.AppendQuoted(append(dst, `,"text":`...), s.text)
-		dst = rawjson.AppendQuoted(append(dst, `,"speaker":`...), or(s.speaker, "A"))
+		dst = rawjson.AppendQuoted(append(dst, `,"speaker":`...), cmp.Or(s.speaker, "A"))
 		dst = append(dst, '}')
 	}
 	dst = append(dst, `],"usage":`...)

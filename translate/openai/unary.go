@@ -93,11 +93,8 @@ func (x *unary) Usage() gemini.Usage { return x.usage }
 
 // readAnswer decodes a whole answer of generateContent and reports what is none.
 func readAnswer(to *gemini.Response, body []byte) error {
-	if err := to.Decode(body); err != nil {
-		return translate.Unreadable(err, len(body))
-	}
-	if to.Error != nil {
-		return translate.ErrorInAnswer(to.Error)
+	if err := decodeAnswer(to, body); err != nil {
+		return err
 	}
 	if len(to.Candidates) == 0 && to.BlockReason == nil {
 		return translate.NoContent()
