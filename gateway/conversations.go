@@ -9,6 +9,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 )
 
 const (
@@ -36,63 +37,78 @@ func NewConversations(s store.Store, sealer *store.Sealer) *Conversations {
 	return &Conversations{s, sealer}
 }
 
-func conversationKey(user, id string) string { return conversationPrefix + user + "/" + id }
+// conversationKey is where the items of a response are, or the response itself.
+func conversationKey(user, id, what string) string {
+	return conversationPrefix + user + "/" + id + what
+}
 
-// get returns the items kept for a user's response. One that is another user's
-// does not exist.
+const (
+	itemsOf    = "/items"
+	documentOf = "/response"
+)
+
+// get returns the items of a user's response. One that is another user's does not
+// exist.
 func (c *Conversations) get(user, id string) (items []byte, ok bool) {
-	if !objectID.MatchString(id) {
+	return c.read(user, id, itemsOf)
+}
+
+func (c *Conversations) read(user, id, what string) (value []byte, ok bool) {
+	if c == nil || !objectID.MatchString(id) {
 		return nil, false
 	}
-	key := conversationKey(user, id)
+	key := conversationKey(user, id, what)
 	sealed, err := c.store.Get(key)
 	if err != nil {
 		return nil, false
 	}
-	items, err = c.sealer.Open(key, sealed)
-	return items, err == nil
+	value, err = c.sealer.Open(key, sealed)
+	return value, err == nil
 }
 
-// put keeps items; losing them costs a client one error that tells what to do, so
-// nobody waits for the disk.
-func (c *Conversations) put(user, id string, items []byte) {
-	if len(items) > maxConversation {
+// put keeps a response and its items; losing them costs a client one error that
+// tells what to do, so nobody waits for the disk.
+func (c *Conversations) put(user, id string, items, document []byte) {
+	if len(items)+len(document) > maxConversation {
 		return
 	}
-	key := conversationKey(user, id)
-	_ = c.store.Write(store.Batch{Ops: []store.Op{{Key: key, Value: c.sealer.Seal(key, items), TTL: conversationTTL}}})
+	var b store.Batch
+	for what, value := range map[string][]byte{itemsOf: items, documentOf: document} {
+		key := conversationKey(user, id, what)
+		b.Ops = append(b.Ops, store.Op{Key: key, Value: c.sealer.Seal(key, value), TTL: conversationTTL})
+	}
+	_ = c.store.Write(b)
 }
 
 // keep stores the answer where the client wants that.
 func (x *exchange) keep() {
-	s, ok := x.conv.(interface {
-		Stored() (id string, items []byte)
-	})
+	r, ok := x.conv.(*openai.Responses)
 	if !ok || x.g.Conversations == nil {
 		return
 	}
-	if id, items := s.Stored(); id != "" {
-		x.g.Conversations.put(x.record.UserID, id, items)
+	if id, items := r.Stored(); id != "" {
+		x.g.Conversations.put(x.record.UserID, id, items, r.Document())
 	}
 }
 
-// forget answers DELETE /v1/responses/{id}.
-func (x *exchange) forget() *translate.Failure {
-	missing := &translate.Failure{
-		Kind: translate.NotFound, Param: "response_id",
-		Message: "Response with id '" + x.rt.id + "' not found. Responses are kept for a day, unless store is false.",
+// response answers GET and DELETE of /v1/responses/{id}.
+func (x *exchange) response() *translate.Failure {
+	document, ok := x.g.Conversations.read(x.record.UserID, x.rt.id, documentOf)
+	if !ok {
+		return &translate.Failure{
+			Kind: translate.NotFound, Param: "response_id",
+			Message: "Response with id '" + x.rt.id + "' not found. Responses are kept for a day, unless store is false.",
+		}
 	}
-	if x.g.Conversations == nil {
-		return missing
+	if x.r.Method == http.MethodDelete {
+		err := x.g.Conversations.store.Write(store.Batch{Sync: true, Ops: []store.Op{
+			{Key: conversationKey(x.record.UserID, x.rt.id, itemsOf)}, {Key: conversationKey(x.record.UserID, x.rt.id, documentOf)},
+		}})
+		if err != nil {
+			return &translate.Failure{Kind: translate.Internal, Message: "The response could not be deleted: the gateway's store failed. Try again."}
+		}
+		document, _ = json.Marshal(map[string]any{"id": x.rt.id, "object": "response", "deleted": true})
 	}
-	if _, ok := x.g.Conversations.get(x.record.UserID, x.rt.id); !ok {
-		return missing
-	}
-	key := conversationKey(x.record.UserID, x.rt.id)
-	if err := x.g.Conversations.store.Write(store.Batch{Ops: []store.Op{{Key: key}}, Sync: true}); err != nil {
-		return &translate.Failure{Kind: translate.Internal, Message: "The response could not be deleted: the gateway's store failed. Try again."}
-	}
-	body, _ := json.Marshal(map[string]any{"id": x.rt.id, "object": "response", "deleted": true})
-	_ = x.out.answer(translate.Answer{Status: http.StatusOK, ContentType: "application/json", Body: body})
+	_ = x.out.answer(translate.Answer{Status: http.StatusOK, ContentType: "application/json", Body: document})
 	return nil
 }

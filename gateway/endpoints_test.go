@@ -51,6 +51,12 @@ func TestResponses_Continue(t *testing.T) {
 	if _, a = create(next, "Authorization", "Bearer "+other); a.status != 404 && a.status != 400 {
 		t.Errorf("another user continued it: %d %s", a.status, a.body)
 	}
+	if a := w.do(t.Context(), http.MethodGet, "/v1/responses/"+first.ID, ""); a.status != 200 || !strings.Contains(a.body, "Hello Ann") {
+		t.Errorf("reading: %d %s", a.status, a.body)
+	}
+	if a := w.do(t.Context(), http.MethodGet, "/v1/responses/"+first.ID, "", "Authorization", "Bearer "+other); a.status != 404 {
+		t.Errorf("another user read it: %d %s", a.status, a.body)
+	}
 	if a := w.do(t.Context(), http.MethodDelete, "/v1/responses/"+first.ID, "", "Authorization", "Bearer "+other); a.status != 404 {
 		t.Errorf("another user deleted it: %d %s", a.status, a.body)
 	}

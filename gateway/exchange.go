@@ -73,7 +73,7 @@ func (x *exchange) prepare() *translate.Failure {
 	steps := []func(*exchange) *translate.Failure{
 		(*exchange).endpoint, (*exchange).authenticate, (*exchange).decode, (*exchange).admit,
 	}
-	if x.rt.op == opForget { // asks nobody else
+	if x.rt.op == opResponse { // asks nobody else
 		steps = steps[:2]
 	}
 	for _, step := range steps {

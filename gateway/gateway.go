@@ -160,8 +160,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 	f := x.prepare()
 	switch {
 	case f != nil:
-	case rt.op == opForget:
-		f = x.forget()
+	case rt.op == opResponse:
+		f = x.response()
 	default:
 		f = x.serve()
 	}

@@ -31,7 +31,7 @@ const (
 	opCompletions
 	opResponses
 	opInputTokens
-	opForget // deletes a kept response
+	opResponse // one that is kept
 	opEmbeddings
 	opImages
 	opSpeech
@@ -82,7 +82,7 @@ var openaiEndpoints = []endpoint{
 	{"completions", "POST", opCompletions},
 	{"responses", "POST", opResponses},
 	{"responses/input_tokens", "POST", opInputTokens},
-	{"responses/{id}", "DELETE", opForget},
+	{"responses/{id}", "GET, HEAD, DELETE", opResponse},
 	{"embeddings", "POST", opEmbeddings},
 	{"images/generations", "POST", opImages},
 	{"audio/speech", "POST", opSpeech},
