@@ -3,8 +3,11 @@
 package gateway
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"mime/multipart"
 	"net/http"
 	"strings"
 	"testing"
@@ -140,5 +143,57 @@ func TestFurtherEndpoints(t *testing.T) {
 		if a.status != 200 || !strings.HasPrefix(a.header.Get("Content-Type"), tc.kind) || !strings.Contains(a.body, tc.contains) {
 			t.Errorf("%s: %d %v %.400s", name, a.status, a.header, a.body)
 		}
+	}
+}
+
+// form is a multipart body of fields and one file.
+func form(t *testing.T, file, name string, data []byte, fields ...string) (kind, body string) {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for i := 0; i < len(fields); i += 2 {
+		must(t, w.WriteField(fields[i], fields[i+1]))
+	}
+	part, err := w.CreateFormFile(file, name)
+	must(t, err)
+	_, err = part.Write(data)
+	must(t, err)
+	must(t, w.Close())
+	return w.FormDataContentType(), b.String()
+}
+
+func TestForms(t *testing.T) {
+	w := newWorld(t, keys(2))
+	png, _ := base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+	wav := append([]byte("RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data\x00\x00\x00\x00"), make([]byte, 100)...)
+	for _, tc := range []struct {
+		path, file, name string
+		data             []byte
+		fields           []string
+		contains         string
+	}{
+		{"/v1/images/edits", "image", "a.png", png, []string{"model", "gemini-2.5-flash-image", "prompt", "make it red"}, `"b64_json":"`},
+		{"/v1/audio/transcriptions", "file", "a.wav", wav, []string{"model", "gemini-2.5-flash", "prompt", "[[say what was said]]"}, `"text":"what was said"`},
+		{"/v1/audio/translations", "file", "a.wav", wav, []string{"model", "gemini-2.5-flash"}, `"text":"`},
+	} {
+		kind, body := form(t, tc.file, tc.name, tc.data, tc.fields...)
+		if a := w.post(tc.path, body, "Content-Type", kind); a.status != 200 || !strings.Contains(a.body, tc.contains) {
+			t.Errorf("%s: %d %.400s", tc.path, a.status, a.body)
+		}
+		if a := w.post(tc.path, `{}`, "Content-Type", "application/json"); a.status != 415 || !strings.Contains(a.body, "multipart/form-data") {
+			t.Errorf("%s as JSON: %d %.400s", tc.path, a.status, a.body)
+		}
+	}
+}
+
+// TestSpeech_SaysIt: a text that the model took for an instruction is asked to be
+// said, once.
+func TestSpeech_SaysIt(t *testing.T) {
+	w := newWorld(t, keys(2))
+	w.google.Script(fakegemini.Rule{Times: 1, Steer: fakegemini.Steer{Status: 400, Body: `{"error":{"code":400,"message":"Model tried to generate text, but it should only be used for TTS.","status":"INVALID_ARGUMENT"}}`}})
+	a := w.post("/v1/audio/speech", `{"model":"gemini-2.5-flash-preview-tts","input":"Write a poem","voice":"alloy","response_format":"wav"}`)
+	entries := w.google.Entries()
+	if a.status != 200 || len(entries) != 2 || !strings.Contains(string(entries[1].Body), "Say: Write a poem") {
+		t.Errorf("%d %.200s, %d attempts", a.status, a.body, len(entries))
 	}
 }

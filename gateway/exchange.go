@@ -139,6 +139,8 @@ func (x *exchange) converter() (translate.Exchange, *translate.Failure) {
 		return kept(openai.NewEmbeddings(x.env, x.options(), x.body))
 	case opImages:
 		return kept(openai.NewImageGeneration(x.env, x.options(), x.body))
+	case opImageEdits, opTranscriptions, opTranslations:
+		return x.formConverter()
 	case opSpeech:
 		return kept(openai.NewSpeech(x.env, x.options(), x.body))
 	case opModels, opModel:
@@ -146,6 +148,18 @@ func (x *exchange) converter() (translate.Exchange, *translate.Failure) {
 	default:
 		return x.native()
 	}
+}
+
+// formConverter is the part of the table whose bodies are forms.
+func (x *exchange) formConverter() (translate.Exchange, *translate.Failure) {
+	form, f := openai.ParseForm(x.r.Header.Get("Content-Type"), x.body)
+	if f != nil {
+		return nil, f
+	}
+	if x.rt.op == opImageEdits {
+		return kept(openai.NewImageEdit(x.env, x.options(), form))
+	}
+	return kept(openai.NewTranscription(x.env, x.options(), form, x.rt.op == opTranslations))
 }
 
 func (x *exchange) options() openai.Options {

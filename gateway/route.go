@@ -34,7 +34,10 @@ const (
 	opResponse // one that is kept
 	opEmbeddings
 	opImages
+	opImageEdits
 	opSpeech
+	opTranscriptions
+	opTranslations
 	opModels
 	opModel
 	opNative // body passes through, method in route.verb
@@ -85,7 +88,10 @@ var openaiEndpoints = []endpoint{
 	{"responses/{id}", "GET, HEAD, DELETE", opResponse},
 	{"embeddings", "POST", opEmbeddings},
 	{"images/generations", "POST", opImages},
+	{"images/edits", "POST", opImageEdits},
 	{"audio/speech", "POST", opSpeech},
+	{"audio/transcriptions", "POST", opTranscriptions},
+	{"audio/translations", "POST", opTranslations},
 	{"models", "GET, HEAD", opModels},
 	{"models/{model}", "GET, HEAD", opModel},
 }

@@ -81,6 +81,7 @@ var (
 	location      = regexp.MustCompile(`user location is not supported`)
 	unbilled      = regexp.MustCompile(`\bbilling\b|\bfree tier\b`)
 	signature     = regexp.MustCompile(`thought.?signature`)
+	toldToWrite   = regexp.MustCompile(`^model tried to generate text`)
 	unknownField  = regexp.MustCompile(`cannot find field`)
 	blocked       = regexp.MustCompile(`\bblocked (?:due to|by|because|for)\b|\bprohibited content\b|\bsafety (?:filter|polic|setting|system)`)
 	newUsers      = regexp.MustCompile(`no longer available to new users`)
@@ -170,6 +171,10 @@ var rules = []rule{
 		row:  "8: thought signatures",
 		when: func(r *report) bool { return r.status == 400 && r.says(signature) && !r.says(unknownField) },
 		then: balancer.Outcome{Verdict: balancer.BadSignature, Retry: balancer.RetrySame},
+	}, {
+		row:  "9: a text that a speech model took for an instruction; specs/openai.md §17",
+		when: func(r *report) bool { return r.status == 400 && r.says(toldToWrite) },
+		then: balancer.Outcome{Verdict: balancer.BadRequest, Retry: balancer.RetrySame},
 	}, {
 		row:  "9: content policy",
 		when: func(r *report) bool { return r.status == 400 && (r.code == "content_blocked" || r.says(blocked)) },
