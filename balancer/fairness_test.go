@@ -82,6 +82,7 @@ func TestRoundRobinFairPerTag(t *testing.T) {
 func TestRoundRobinFairWithCallers(t *testing.T) {
 	const keys, callers, each = 37, 64, 37 * 5
 	p := open(t, nil, keys)
+	turns(t, p, keys, Want{}) // untested keys are tried one at a time, which is no round
 	var mu sync.Mutex
 	count := map[string]int{}
 	var wg sync.WaitGroup
