@@ -26,12 +26,13 @@ type Env struct {
 }
 
 // Memo remembers what a client's protocol cannot carry back to us: the thought
-// signature of a tool call, under the call's id. Implementations are bounded,
-// expire, keep users apart and are safe for concurrent use.
+// signature of a tool call, under a key that a dialect makes of the call's id and
+// the model's family. Implementations are bounded, expire, keep users apart and
+// are safe for concurrent use.
 // Source: specs/openai.md §7.3.
 type Memo interface {
-	Signature(callID string) (signature string, ok bool)
-	Remember(callID, signature string)
+	Signature(key string) (signature string, ok bool)
+	Remember(key, signature string)
 }
 
 // Call is one request to Google, as the gateway sends it for every attempt.

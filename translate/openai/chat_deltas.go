@@ -168,7 +168,7 @@ func (x *Chat) appendCall(dst []byte, p *gemini.Part, name string) []byte {
 	}
 	if signature := p.ThoughtSignature; len(signature.Inner()) > 0 {
 		if x.env.Memo != nil {
-			x.env.Memo.Remember(id, signature.Text())
+			x.env.Memo.Remember(memoKey(x.req.Target, id), signature.Text())
 		}
 		dst = appendSignature(append(dst, ','), signature.Inner())
 	}

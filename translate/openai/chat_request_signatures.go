@@ -96,12 +96,20 @@ func firstSignature(m *message, t *turn) rawjson.Value {
 	return nil
 }
 
+// memoKey is what a call's signature is remembered under. The family is part of
+// it, because models do not take each other's signatures.
+// Source: specs/openai.md §7.3.
+func memoKey(model, callID string) string {
+	f := familyOf(model)
+	return f.prefix + f.infix + "/" + callID
+}
+
 // recall asks the memo where the client brought no signature.
 func (d *decoder) recall(sig, id rawjson.Value) rawjson.Value {
 	if sig != nil || d.env.Memo == nil {
 		return sig
 	}
-	if s, ok := d.env.Memo.Signature(id.Text()); ok && s != "" {
+	if s, ok := d.env.Memo.Signature(memoKey(d.req.Target, id.Text())); ok && s != "" {
 		return rawjson.Quote(s)
 	}
 	return nil

@@ -42,7 +42,7 @@ func TestChat_Stream_Example(t *testing.T) {
 	}
 	collect(t, x, []byte(out))
 	golden(t, "stream_example.sse", out)
-	if s, _ := x.env.Memo.Signature("call_000000000000000000000001"); s != "S" {
+	if s, _ := x.env.Memo.Signature(memoKey(x.req.Target, "call_000000000000000000000001")); s != "S" {
 		t.Errorf("remembered signature %q", s)
 	}
 }

@@ -22,7 +22,7 @@ func (x *Responses) functionCall(dst []byte, p *gemini.Part) []byte {
 	callID := x.ids.take(p.FunctionCall.ID, x.env.NewID)
 	if s := p.ThoughtSignature; len(s.Inner()) > 0 {
 		if x.env.Memo != nil {
-			x.env.Memo.Remember(callID, s.Text())
+			x.env.Memo.Remember(memoKey(x.req.Target, callID), s.Text())
 		}
 		if s := x.signature(p); s != nil {
 			dst = x.mark(dst, signedCall, callID, s)

@@ -135,6 +135,7 @@ func (x *Responses) closeItem(dst []byte, status string) []byte {
 	o := x.open
 	x.open = openItem{}
 	switch o.kind {
+	case noItem:
 	case reasoningItem:
 		return x.closeReasoning(dst, &o, status)
 	case codeItem:

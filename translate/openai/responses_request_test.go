@@ -151,7 +151,7 @@ func TestResponses_Input(t *testing.T) {
 
 func TestResponses_Memo(t *testing.T) {
 	env := requestEnv()
-	env.Memo = fixedMemo{"c1": "U2ln"}
+	env.Memo = fixedMemo{memoKey("gemini-3-flash-preview", "c1"): "U2ln"}
 	got := responsesUpstream(t, env, Options{}, `{"model":"gemini-3-flash-preview","input":[{"role":"user","content":"q"},{"type":"function_call","call_id":"c1","name":"w","arguments":"{}"}]}`)
 	sameJSON(t, got["contents"].([]any)[1], `{"role":"model","parts":[{"functionCall":{"id":"c1","name":"w","args":{}},"thoughtSignature":"U2ln"}]}`)
 }
