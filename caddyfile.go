@@ -209,7 +209,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		cors             <origins...>
 //		heartbeat        <duration> | off
 //		reasoning        reasoning_content | thought_tags | off
-//		fetch_images     off
+//		fetch_images     on | off
 //		anonymous
 //	}
 //
@@ -262,17 +262,15 @@ func (h *Handler) unmarshalReasoning(d *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) unmarshalFetchImages(d *caddyfile.Dispenser) error {
-	var word string
+	word := ""
 	if err := text(&word)(d); err != nil {
 		return err
 	}
-	switch word {
-	case "off":
-		return nil
-	case "on":
-		return d.Err(noFetchImages)
+	if word != "on" && word != "off" {
+		return d.Errf("fetch_images '%s' is unknown, want on or off", word)
 	}
-	return d.Errf("fetch_images '%s' is unknown, want off", word)
+	h.FetchImages = new(word == "on")
+	return nil
 }
 
 // parseAdminHandler reads the directive gemini_balance_admin.

@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/gateway"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 )
@@ -74,9 +75,10 @@ type Handler struct {
 	// for thoughts.
 	Reasoning string `json:"reasoning,omitempty"`
 
-	// Whether images that a request names by URL are fetched. Not available in
-	// this version: it must be false, which is the default.
-	FetchImages bool `json:"fetch_images,omitempty"`
+	// Whether images and other media that a request of OpenAI's API names by URL
+	// are fetched. Only public addresses are ever connected to, whatever a name
+	// resolves to or a redirect says. Default: true.
+	FetchImages *bool `json:"fetch_images,omitempty"`
 
 	// Serve requests without a user key, too. Anybody who reaches the listener
 	// then spends the quota of the Gemini keys.
@@ -131,8 +133,13 @@ func appOf(ctx caddy.Context) (*App, error) {
 func (h *Handler) start() (err error) {
 	a := h.app
 	_, firstOutput, idle, total := a.timeouts()
+	var fetcher *fetch.Fetcher
+	if h.FetchImages == nil || *h.FetchImages {
+		fetcher = a.shared.fetch
+	}
 	config := gateway.Config{
-		Pool: a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
+		Fetch: fetcher,
+		Pool:  a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept,
 		MaxRequestSize: h.MaxRequestSize,
 		CORS:           h.CORS,
@@ -228,9 +235,6 @@ func (h *Handler) Validate() error {
 	if h.Reasoning != "" && !slices.Contains(reasonings, h.Reasoning) {
 		return fmt.Errorf("reasoning is %q, want %s", h.Reasoning, strings.Join(reasonings, ", "))
 	}
-	if h.FetchImages {
-		return errors.New(noFetchImages)
-	}
 	for _, origin := range h.CORS {
 		if err := checkOrigin(origin); err != nil {
 			return err
@@ -240,11 +244,6 @@ func (h *Handler) Validate() error {
 }
 
 var reasonings = []string{openai.ReasoningContent, openai.ReasoningTags, openai.ReasoningOff}
-
-// What this version cannot do. Said both for Caddyfiles and for JSON.
-const (
-	noFetchImages = "fetch_images is not available in this version; clients send images inline, as data: URLs"
-)
 
 // checkOrigin accepts what browsers send as Origin, and "*".
 func checkOrigin(origin string) error {

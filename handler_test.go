@@ -39,7 +39,6 @@ func TestHandler_Validate(t *testing.T) {
 		{"size", Handler{MaxRequestSize: -1}, "max_request_size"},
 		{"heartbeat", Handler{Heartbeat: 5}, "heartbeat"},
 		{"reasoning", Handler{Reasoning: "loud"}, "reasoning"},
-		{"fetch_images", Handler{FetchImages: true}, "not available in this version"},
 		{"origin with a path", Handler{CORS: []string{"https://a.example/"}}, "cors"},
 		{"origin without a scheme", Handler{CORS: []string{"a.example"}}, "cors"},
 	} {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/native"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
@@ -33,10 +34,11 @@ type exchange struct {
 	cancel   context.CancelFunc
 	out      *clientWriter
 	env      translate.Env
-	account  *users.Account   // nil for anonymous requests
-	body     []byte           // of the request, whole
-	target   int              // which target of the alias is asked, from 0
-	taken    *users.Admission // nil before admission
+	account  *users.Account          // nil for anonymous requests
+	body     []byte                  // of the request, whole
+	media    map[string]fetch.Result // what was fetched for the request, by URL
+	target   int                     // which target of the alias is asked, from 0
+	taken    *users.Admission        // nil before admission
 	conv     translate.Exchange
 	call     *translate.Call
 	record   usage.Record
@@ -71,7 +73,7 @@ func (x *exchange) headers(h http.Header) {
 // deciding checks first; the body is not read for a stranger.
 func (x *exchange) prepare() *translate.Failure {
 	steps := []func(*exchange) *translate.Failure{
-		(*exchange).endpoint, (*exchange).authenticate, (*exchange).decode, (*exchange).admit,
+		(*exchange).endpoint, (*exchange).authenticate, (*exchange).decode, (*exchange).admit, (*exchange).link,
 	}
 	if x.rt.op == opResponse { // asks nobody else
 		steps = steps[:2]
@@ -163,7 +165,7 @@ func (x *exchange) formConverter() (translate.Exchange, *translate.Failure) {
 }
 
 func (x *exchange) options() openai.Options {
-	o := openai.Options{Reasoning: x.g.Reasoning, Resolve: x.resolve}
+	o := openai.Options{Reasoning: x.g.Reasoning, Resolve: x.resolve, Fetch: x.g.Fetch != nil}
 	if x.g.Conversations != nil {
 		o.Previous = func(id string) ([]byte, bool) { return x.g.Conversations.get(x.record.UserID, id) }
 	}
@@ -319,6 +321,25 @@ func (x *exchange) admit() *translate.Failure {
 		limitHeaders(h, l)
 	}
 	return nil
+}
+
+// link fetches the media that the request names by URL and puts them in. Another
+// target of the alias takes what was fetched for the first.
+func (x *exchange) link() *translate.Failure {
+	conv, ok := x.conv.(translate.Linked)
+	if !ok || x.g.Fetch == nil || len(conv.Remote()) == 0 {
+		return nil
+	}
+	if x.media == nil {
+		x.media = x.g.Fetch.All(x.ctx, conv.Remote())
+	}
+	if x.r.Context().Err() != nil {
+		return x.gone().failure
+	}
+	return conv.Provide(func(url string) (mimeType string, data []byte, err error) {
+		m := x.media[url]
+		return m.Type, m.Data, m.Err
+	})
 }
 
 // limitHeaders tells a client where it stands, in OpenAI's words.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
@@ -39,6 +40,9 @@ type Config struct {
 	Reasoning      string        // see openai.Options
 	Anonymous      bool          // serve requests without a user key
 	Timeouts       Timeouts
+
+	// Fetch downloads media that requests name by URL; nil refuses such requests.
+	Fetch *fetch.Fetcher
 
 	// Conversations keeps answers of the Responses API; nil keeps none.
 	Conversations *Conversations

@@ -60,7 +60,7 @@ func (x *exchange) fallBack(f *translate.Failure) bool {
 	}
 	for x.canFallBack() {
 		x.target++
-		if x.convert() == nil {
+		if x.convert() == nil && x.link() == nil {
 			return true
 		} // else this model cannot take the request; the next may
 	}

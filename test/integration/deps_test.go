@@ -38,14 +38,15 @@ var rooms = []room{
 	{room: "translate/native", may: []string{"translate", "translate/gemini", "translate/rawjson", "translate/sse"}},
 	{room: "translate/*", may: []string{"translate/gemini", "translate/rawjson", "translate/schema", "translate/sse"}},
 	{room: "upstream", may: []string{"balancer", "translate", "translate/*"}},
-	{room: "gateway", may: []string{"balancer", "settings", "translate", "translate/*", "upstream", "usage", "users"}},
+	{room: "fetch"},
+	{room: "gateway", may: []string{"balancer", "fetch", "settings", "store", "translate", "translate/*", "upstream", "usage", "users"}},
 	{room: "admin", may: []string{"balancer", "settings", "store", "usage", "users"}},
 	{room: "internal/fakegemini", may: []string{"translate/gemini", "translate/rawjson", "translate/sse"}},
 	{room: "bench", may: []string{"internal/fakegemini"}},
 	{room: "cmd/caddy", may: []string{"", "internal/fakegemini"}, others: []string{"github.com/caddyserver/caddy/v2/*"}},
 	{
 		room:   "",
-		may:    []string{"admin", "balancer", "gateway", "settings", "store", "store/*", "translate/openai", "upstream", "usage", "users"},
+		may:    []string{"admin", "balancer", "fetch", "gateway", "settings", "store", "store/*", "translate/openai", "upstream", "usage", "users"},
 		others: []string{"github.com/caddyserver/caddy/v2/*", "go.uber.org/zap/*", "github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/otel/*", "github.com/dustin/go-humanize"},
 	},
 }

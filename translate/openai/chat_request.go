@@ -43,7 +43,8 @@ type ChatRequest struct {
 
 	Gemini gemini.Request
 
-	names toolNames
+	names  toolNames
+	remote []remote // parts that wait for Provide
 }
 
 // chatFields are the members of the body, null and absent ones nil.

@@ -42,6 +42,8 @@ func (d *decoder) url(p *gemini.Part, v rawjson.Value, key, tail string) bool {
 		p.FileData = &gemini.FileData{MIMEType: mimeByName(s), URI: rawjson.Quote(s)}
 	case isYouTube(s):
 		p.FileData = &gemini.FileData{URI: rawjson.Quote(s)}
+	case d.opts.Fetch && (strings.HasPrefix(lower, "https://") || strings.HasPrefix(lower, "http://")):
+		d.remote(p, s, key, tail)
 	case strings.HasPrefix(lower, "https://"), strings.HasPrefix(lower, "http://"):
 		d.rejectPart(tail, "This server does not download remote files. Send the %s as a data URL (data:<type>;base64,<data>), a Files API URI or a YouTube URL.", mediaWord(key))
 	default:

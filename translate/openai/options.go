@@ -23,6 +23,9 @@ type Options struct {
 	Resolve func(model string) string
 	// File finds an uploaded file of this user by its id. nil knows none.
 	File func(id string) (uri, mimeType string, ok bool)
+	// Fetch takes http and https URLs of media, which have to be fetched and given
+	// to Provide; see [translate.Linked]. Otherwise they are refused.
+	Fetch bool
 	// Strict refuses what would be ignored otherwise: unknown top-level fields
 	// and penalties the model does not take.
 	Strict bool
