@@ -303,7 +303,7 @@ func (x *exchange) admit() *translate.Failure {
 	if asked == "" {
 		asked = x.call.Model
 	}
-	admission, refusal := x.account.Admit(x.accepted, asked, string(x.rt.dialect), x.g.ClientIP(x.r), estimateTokens(x.call.Body))
+	admission, refusal := x.account.Admit(x.accepted, asked, string(x.rt.dialect), x.g.ClientIP(x.r), x.estimate())
 	if refusal != nil {
 		f := &translate.Failure{Kind: translate.UserRateLimited, Message: refusal.Message, RetryAfter: refusal.RetryAfter}
 		switch refusal.Kind {
@@ -321,6 +321,15 @@ func (x *exchange) admit() *translate.Failure {
 		limitHeaders(h, l)
 	}
 	return nil
+}
+
+// estimate guesses the tokens that the request will take, media by URL included.
+func (x *exchange) estimate() int64 {
+	tokens := estimateTokens(x.call.Body)
+	if conv, ok := x.conv.(translate.Linked); ok {
+		tokens += mediaTokens * int64(len(conv.Remote()))
+	}
+	return tokens
 }
 
 // link fetches the media that the request names by URL and puts them in. Another
@@ -405,8 +414,11 @@ func randomID(n int) string {
 	return string(out)
 }
 
+// mediaTokens is what an image or a file is taken for. Source: specs/gateways.md §3.2.
+const mediaTokens = 1120
+
 // estimateTokens guesses the prompt tokens of a request, to be reserved until
-// the true number is known: four bytes a token, and 1,120 for each string so
+// the true number is known: four bytes a token, and mediaTokens for each string so
 // long that it can only be media.
 func estimateTokens(body []byte) int64 {
 	const media = 16 << 10
@@ -421,7 +433,7 @@ func estimateTokens(body []byte) int64 {
 		}
 		i += n
 		if i-start > media {
-			tokens += 1120
+			tokens += mediaTokens
 		} else {
 			text += i - start
 		}
