@@ -386,6 +386,48 @@ func TestResponses_Signatures(t *testing.T) {
 	}
 }
 
+// An item of a kept answer may be referred to by its id alone, and is kept whole
+// with the next answer.
+func TestResponses_Reference(t *testing.T) {
+	kept := map[string][]byte{}
+	o := Options{Previous: func(id string) ([]byte, bool) { items, ok := kept[id]; return items, ok }}
+	env := answerEnv()
+	ask := func(input string) (*Responses, string) {
+		t.Helper()
+		x, f := NewResponses(env, o, []byte(`{"model":"gemini-2.5-flash","input":`+input+`}`))
+		if f != nil {
+			t.Fatal(f)
+		}
+		x.Begin()
+		out, err := x.Response(nil, []byte(finished(`{"text":"answer"}`, "STOP")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r wireResponse
+		strict(t, out, &r)
+		id, items := x.Stored()
+		kept[id] = items
+		return x, r.Output[len(r.Output)-1].ID
+	}
+	_, first := ask(`"one"`)
+	x, second := ask(`[{"role":"user","content":"one"},{"type":"item_reference","id":"` + first + `"},{"role":"user","content":"two"}]`)
+	if sent := string(x.Call().Body); strings.Count(sent, `"text":"answer"`) != 1 {
+		t.Errorf("sent %s", sent)
+	}
+	if _, items := x.Stored(); strings.Contains(string(items), "item_reference") || strings.Count(string(items), `"text":"answer"`) != 2 {
+		t.Errorf("kept %s", items)
+	}
+	if first == second {
+		t.Errorf("both items are %s", first)
+	}
+	for _, id := range []string{"", "msg_1", first + "x", "msg_" + strings.Repeat("0", 40)} {
+		_, f := NewResponses(requestEnv(), o, []byte(`{"model":"m","input":[{"type":"item_reference","id":"`+id+`"}]}`))
+		if f == nil || f.Kind != translate.NotFound || f.Param != "input[0].id" {
+			t.Errorf("%q: %v", id, f)
+		}
+	}
+}
+
 func TestResponses_Stored(t *testing.T) {
 	kept := map[string][]byte{}
 	o := Options{Previous: func(id string) ([]byte, bool) { items, ok := kept[id]; return items, ok }}

@@ -39,7 +39,7 @@ func (x *Responses) begin(dst []byte) []byte {
 		return dst
 	}
 	x.begun = true
-	x.id = "resp_" + x.env.NewID(32)
+	x.id = responsePrefix + x.env.NewID(responseCore)
 	if !x.req.Stream {
 		return dst
 	}

@@ -175,7 +175,10 @@ func (x *Responses) Stored() (id string, items []byte) {
 		items = append(append(items, `{"type":"message","role":"user","content":[{"type":"input_text","text":`...), input...)
 		items = append(items, `}]},`...)
 	}
-	for _, v := range input.Elems() {
+	for i, v := range input.Elems() {
+		if item, ok := x.req.referred[i]; ok {
+			v = item // which may be forgotten earlier than this answer
+		}
 		items = append(append(items, v...), ',')
 	}
 	items = append(items, x.items.buf...)

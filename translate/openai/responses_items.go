@@ -86,7 +86,7 @@ func (d *responsesDecoder) item(v rawjson.Value) {
 	case "image_generation_call":
 		d.imageItem(v)
 	case "item_reference":
-		d.rejectPart("type", "Items cannot be referred to; send the item itself, or use 'previous_response_id'.")
+		d.reference(v)
 	default:
 		if !droppedItems[word] {
 			d.rejectPart("type", "Unsupported item type %q.", clip(word))

@@ -99,7 +99,7 @@ func (x *Responses) openItem(dst []byte, kind itemKind, prefix string) []byte {
 
 // newItem makes the id of the next item, and what its events say of it.
 func (x *Responses) newItem(prefix string) (id string, place []byte) {
-	id = prefix + x.env.NewID(32)
+	id = prefix + x.id[len(responsePrefix):] + x.env.NewID(itemSuffix)
 	place = append(append([]byte(`,"item_id":"`), id...), `","output_index":`...)
 	return id, strconv.AppendInt(place, int64(x.items.count), 10)
 }

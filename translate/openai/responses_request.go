@@ -13,10 +13,11 @@ type responsesRequest struct {
 	*ChatRequest
 	own       responsesFields
 	echo      responsesEcho
-	limit     rawjson.Value // max_output_tokens
-	previous  rawjson.Value // items of the earlier response, an array; nil for none
-	store     bool          // the answer is to be kept
-	encrypted bool          // reasoning items carry signatures to the client
+	limit     rawjson.Value         // max_output_tokens
+	previous  rawjson.Value         // items of the earlier response, an array; nil for none
+	referred  map[int]rawjson.Value // items of kept answers, by the index in input of what refers to them
+	store     bool                  // the answer is to be kept
+	encrypted bool                  // reasoning items carry signatures to the client
 }
 
 // responsesFields are the members of the body that chat completions lack; null
@@ -42,6 +43,9 @@ type responsesDecoder struct {
 	out      *responsesRequest
 	lead     carried                  // what the next item of the model takes along
 	byCallID map[string]rawjson.Value // signatures of calls, by call id
+
+	keptID    string        // the kept answer that was referred to last
+	keptItems rawjson.Value // and its items
 }
 
 // decodeResponses decodes a Responses request, whose form input_tokens shares.

@@ -223,7 +223,7 @@ func TestResponses_Rejects(t *testing.T) {
 		{"item of another type", `"input":["q"]`, "input[0]", ""},
 		{"item without type and role", `"input":[{"content":"q"}]`, "input[0].type", ""},
 		{"unknown item", `"input":[{"role":"user","content":"q"},{"type":"poem"}]`, "input[1].type", ""},
-		{"20.2 item_reference", `"input":[{"type":"item_reference","id":"msg_1"}]`, "input[0].type", ""},
+		{"20.2 item_reference", `"input":[{"type":"item_reference","id":"msg_1"}]`, "input[0].id", ""},
 		{"20.2 unknown role", `"input":[{"role":"tool","content":"q"}]`, "input[0].role", ""},
 		{"message without role", `"input":[{"type":"message","content":"q"}]`, "input[0].role", ""},
 		{"system with an image", `"input":[{"role":"system","content":[{"type":"input_image","image_url":"x"}]}]`, "input[0].content[0].type", ""},
