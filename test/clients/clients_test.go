@@ -136,7 +136,9 @@ var caddyfile = template.Must(template.New("").Parse(`{
 	}
 }
 http://{{.Address}} {
-	gemini_balance
+	gemini_balance {
+		model smart gemini-2.0-flash gemini-2.5-flash
+	}
 	gemini_balance_admin {
 		admin_key {env.GB_ADMIN_KEY}
 	}

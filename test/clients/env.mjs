@@ -13,6 +13,8 @@ export const exhausted = { base: GB_EMPTY_BASE, key: GB_EMPTY_KEY }
 export const plain = 'gemini-2.5-flash'
 export const signing = 'gemini-3-flash-preview' // insists on thought signatures
 export const embedder = 'gemini-embedding-001'
+export const painter = 'gemini-2.5-flash-image'
+export const speaker = 'gemini-2.5-flash-preview-tts'
 
 /** A PNG of one pixel. */
 export const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
@@ -38,3 +40,22 @@ export async function upstreamFeels(leave) {
 
 /** The slow answer that an abort is tried on. */
 export const slow = 'Tell me a very long story. [[events 500]] [[pace 20ms]]'
+
+/** Checks that `promise` fails as the SDK's error `type`, and gives the error. */
+export async function rejects(promise, type, status, code) {
+  const err = await promise.then(
+    () => assert.fail(`expected a ${type.name}`),
+    (e) => e,
+  )
+  assert.ok(err instanceof type, `expected ${type.name}, got ${err?.constructor?.name}: ${err?.message}`)
+  assert.equal(err.status ?? err.statusCode, status, err.message)
+  if (code !== undefined) assert.equal(err.code, code)
+  assert.ok(err.message.length > 10, err.message)
+  return err
+}
+
+/** Checks that two vectors are the same but for rounding. */
+export function close(a, b) {
+  assert.equal(a.length, b.length)
+  a.forEach((x, i) => assert.ok(Math.abs(x - b[i]) < 1e-6, `${i}: ${x} and ${b[i]}`))
+}

@@ -7,7 +7,7 @@ import * as openai7 from 'openai'
 import * as helpers7 from 'openai/helpers/zod'
 import * as openai6 from 'openai-6'
 import * as helpers6 from 'openai-6/helpers/zod'
-import { exhausted, healthy, pixel, plain, signing, slow, upstreamFeels } from './env.mjs'
+import { exhausted, healthy, pixel, plain, rejects, signing, slow, upstreamFeels } from './env.mjs'
 
 const user = (content) => ({ role: 'user', content })
 const hello = { model: plain, messages: [user('Say hello.')] }
@@ -36,18 +36,6 @@ function withoutExtra(message) {
 
 const results = (message) =>
   message.tool_calls.map((c) => ({ role: 'tool', tool_call_id: c.id, content: JSON.stringify({ [c.function.name]: 'fine' }) }))
-
-async function rejects(promise, type, status, code) {
-  const err = await promise.then(
-    () => assert.fail(`expected a ${type.name}`),
-    (e) => e,
-  )
-  assert.ok(err instanceof type, `expected ${type.name}, got ${err?.constructor?.name}: ${err?.message}`)
-  assert.equal(err.status, status)
-  if (code !== undefined) assert.equal(err.code, code)
-  assert.ok(err.message.length > 10, err.message)
-  return err
-}
 
 for (const [name, sdk, { zodResponseFormat }] of [
   ['openai 7', openai7, helpers7],
