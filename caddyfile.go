@@ -65,7 +65,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return options{
 		"store":      once(a.unmarshalStore),
-		"master_key": once(text(&a.MasterKey)),
+		"master_key": once(secret(&a.MasterKey)),
 		"key":        a.unmarshalKey,
 		"keys_file":  once(text(&a.KeysFile)),
 		"upstream":   once(text(&a.Upstream)),
@@ -115,6 +115,9 @@ func (a *App) unmarshalKey(d *caddyfile.Dispenser) error {
 	k := new(KeyConfig)
 	if !d.Args(&k.Key) {
 		return d.ArgErr()
+	}
+	if err := checkSecret(d, k.Key); err != nil {
+		return err
 	}
 	if d.NextArg() {
 		k.Name = d.Val()
@@ -285,7 +288,7 @@ func parseAdminHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, err
 //		admin_key {env.NAME}
 //	}
 func (h *AdminHandler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return options{"admin_key": once(text(&h.AdminKey))}.directive(d)
+	return options{"admin_key": once(secret(&h.AdminKey))}.directive(d)
 }
 
 // options are the subdirectives of a block, by name. Each reads the rest of its
@@ -339,6 +342,27 @@ func text(into *string) func(*caddyfile.Dispenser) error {
 		}
 		return nil
 	}
+}
+
+// secret reads exactly one argument, the placeholder of a secret.
+func secret(into *string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		if err := text(into)(d); err != nil {
+			return err
+		}
+		return checkSecret(d, *into)
+	}
+}
+
+// checkSecret looks whether a placeholder stands for something, so that the error
+// names file and line. What it stands for is forgotten: only the placeholder
+// becomes part of the configuration.
+func checkSecret(d *caddyfile.Dispenser, placeholder string) error {
+	_, err := resolveSecret(d.Val(), placeholder)
+	if err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
 }
 
 // list reads one or more arguments.

@@ -217,7 +217,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gemini_balance", New: func() caddy.Module { return new(App) }}
 }
 
-// Provision resolves the configuration. It opens nothing, so that a configuration
+// Provision resolves the configuration. It opens no store, so that a configuration
 // can be validated beside a server that runs with it.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx

@@ -34,7 +34,6 @@ var scenarios = []scenario{
 
 type measurement struct {
 	rate, cpu, p50, p99, rss float64 // requests/s, µs, ms, ms, MB
-	errors                   int
 }
 
 // measure runs one round. CPU is read from the first request to the last.
@@ -60,17 +59,25 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 		}
 		return err
 	}
-	for range 2 * sc.clients { // warm: connections, caches, the auth of the user key
-		if err := once(); err != nil {
-			return measurement{}, fmt.Errorf("%s, %s: %w", s.name, sc.name, err)
-		}
-	}
 	var (
 		mu     sync.Mutex
 		times  []time.Duration
 		failed int
 		wg     sync.WaitGroup
+		first  error
 	)
+	for range sc.clients { // warm: connections, caches, the auth of the user key
+		wg.Go(func() {
+			if err := once(); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				first = err
+			}
+		})
+	}
+	if wg.Wait(); first != nil {
+		return measurement{}, fmt.Errorf("%s, %s: %w", s.name, sc.name, first)
+	}
 	cpu, start := s.cpu(), time.Now()
 	for c := range sc.clients {
 		wg.Go(func() {
@@ -93,13 +100,16 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 		})
 	}
 	wg.Wait()
+	if failed > 0 {
+		return measurement{}, fmt.Errorf("%s, %s: %d of %d requests failed", s.name, sc.name, failed, len(times))
+	}
 	elapsed := time.Since(start)
 	used := s.cpu() - cpu
 	slices.Sort(times)
 	at := func(q float64) float64 { return float64(times[int(q*float64(len(times)-1))]) / 1e6 }
 	return measurement{
 		rate: float64(len(times)) / elapsed.Seconds(), cpu: used / float64(len(times)),
-		p50: at(.5), p99: at(.99), rss: s.rss(), errors: failed,
+		p50: at(.5), p99: at(.99), rss: s.rss(),
 	}, nil
 }
 

@@ -57,12 +57,17 @@ func run(caddy string, rounds int, length time.Duration, only, profile string) e
 		defer s.stop()
 		s.idleRSS = s.rss()
 	}
-	fmt.Printf("%-34s %-15s %9s %11s %11s %9s %9s %9s %7s\n", "scenario", "system", "req/s", "cpu µs/req", "µs/event", "p50 ms", "p99 ms", "rss MB", "errors")
+	fmt.Printf("%-34s %-15s %9s %11s %11s %10s %10s %9s\n", "scenario", "system", "req/s", "cpu µs/req", "µs/event", "+p50 ms", "+p99 ms", "rss MB")
+	direct := &system{name: "no gateway", native: true, url: upstream.URL}
 	for _, sc := range scenarios {
 		if !strings.Contains(sc.name, only) {
 			continue
 		}
 		var medians []measurement
+		base, err := measure(direct, sc, length)
+		if err != nil {
+			return err
+		}
 		for _, s := range systems {
 			var all []measurement
 			for range rounds {
@@ -75,8 +80,8 @@ func run(caddy string, rounds int, length time.Duration, only, profile string) e
 			slices.SortFunc(all, func(a, b measurement) int { return int((a.cpu - b.cpu) * 1000) })
 			m := all[len(all)/2]
 			medians = append(medians, m)
-			fmt.Printf("%-34s %-15s %9.0f %11.1f %11s %9.2f %9.2f %9.1f %7d\n",
-				sc.name, s.name, m.rate, m.cpu, perEvent(m, sc), m.p50, m.p99, m.rss, m.errors)
+			fmt.Printf("%-34s %-15s %9.0f %11.1f %11s %10.2f %10.2f %9.1f\n",
+				sc.name, s.name, m.rate, m.cpu, perEvent(m, sc), m.p50-base.p50, m.p99-base.p99, m.rss)
 			if profile != "" && s.name == "gemini_balance" {
 				if err := s.profile(sc, profile); err != nil {
 					return err
@@ -84,7 +89,8 @@ func run(caddy string, rounds int, length time.Duration, only, profile string) e
 				profile = ""
 			}
 		}
-		fmt.Printf("%-34s ratio %.2f (cpu per request, gemini_balance / reverse_proxy)\n\n", sc.name, medians[1].cpu/medians[0].cpu)
+		fmt.Printf("%-34s ratio: cpu %.2f, req/s %.2f, rss %.2f (gemini_balance / reverse_proxy)\n\n", sc.name,
+			medians[1].cpu/medians[0].cpu, medians[1].rate/medians[0].rate, medians[1].rss/medians[0].rss)
 	}
 	for _, s := range systems {
 		fmt.Printf("rss idle: %-15s %.1f MB\n", s.name, s.idleRSS)

@@ -132,6 +132,9 @@ func (s *system) stop() {
 
 // cpu is the user and system time that the process has used, in µs.
 func (s *system) cpu() float64 {
+	if s.cmd == nil {
+		return 0
+	}
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
@@ -145,6 +148,9 @@ func (s *system) cpu() float64 {
 
 // rss is the resident memory in MB.
 func (s *system) rss() float64 {
+	if s.cmd == nil {
+		return 0
+	}
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	for line := range strings.Lines(string(status)) {
 		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {

@@ -64,7 +64,11 @@ func TestFaults(t *testing.T) {
 					c.Timeouts = Timeouts{FirstOutput: 300 * time.Millisecond, Idle: 300 * time.Millisecond, Total: 10 * time.Second}
 				})
 				patchWait(t, w, 0)
+				start := time.Now()
 				got := w.ask(s, f.prompt)
+				if took := time.Since(start); took > 8*time.Second {
+					t.Errorf("answered after %s; all timeouts together are less", took)
+				}
 				if got.err != nil {
 					t.Fatalf("the client's connection broke: %v", got.err)
 				}
@@ -156,11 +160,17 @@ func checkInBand(t *testing.T, s surface, got answer) {
 			t.Errorf("the last event is no error: %s", last)
 		}
 	case s.array:
+		if strings.Contains(got.body, `"finishReason"`) {
+			t.Errorf("a broken stream looks complete: %s", got.body)
+		}
 		var list []map[string]any
 		if err := json.Unmarshal([]byte(got.body), &list); err != nil || len(list) == 0 || list[len(list)-1]["error"] == nil {
 			t.Errorf("the array does not end in an error (%v): %s", err, got.body)
 		}
 	default:
+		if strings.Contains(got.body, `"finishReason"`) {
+			t.Errorf("a broken stream looks complete: %s", got.body)
+		}
 		i := strings.LastIndex(got.body, "\n{")
 		var e struct{ Error struct{ Code int } }
 		if i < 0 || json.Unmarshal([]byte(got.body[i:]), &e) != nil || e.Error.Code < 400 {
@@ -205,4 +215,76 @@ func patchWait(t testing.TB, w *world, wait time.Duration) {
 	t.Helper()
 	d := settings.Duration(wait)
 	must(t, w.gw.Settings.Update(settings.Patch{Retry: settings.RetryPatch{Wait: &d}}))
+}
+
+// TestKeyStates: whatever is wrong with one key, the other serves and the client
+// does not notice; with that key alone, the client gets an error that blames
+// neither its request nor its own key.
+func TestKeyStates(t *testing.T) {
+	spent := fakegemini.Limits{RPD: -20}
+	for _, tc := range []struct {
+		name   string
+		state  fakegemini.KeyState
+		limits fakegemini.Limits
+		alone  int
+	}{
+		{"invalid", fakegemini.KeyInvalid, fakegemini.Limits{}, 503},
+		{"expired", fakegemini.KeyExpired, fakegemini.Limits{}, 503},
+		{"suspended", fakegemini.KeySuspended, fakegemini.Limits{}, 503},
+		{"leaked", fakegemini.KeyLeaked, fakegemini.Limits{}, 503},
+		{"blocked", fakegemini.KeyBlocked, fakegemini.Limits{}, 503},
+		{"referrer", fakegemini.KeyReferrer, fakegemini.Limits{}, 503},
+		{"refused", fakegemini.KeyRefused, fakegemini.Limits{}, 503},
+		{"API off", fakegemini.KeyAPIOff, fakegemini.Limits{}, 503},
+		{"location", fakegemini.KeyLocation, fakegemini.Limits{}, 503},
+		{"depleted", fakegemini.KeyDepleted, fakegemini.Limits{}, 429},
+		{"day used up", "", spent, 429},
+		{"not in the tier", "", fakegemini.Limits{RPM: -1}, 404},
+	} {
+		for _, s := range surfaces {
+			t.Run(tc.name+" "+s.name, func(t *testing.T) {
+				t.Parallel()
+				bad := keys(2)
+				bad.Keys[0].State = tc.state
+				if tc.limits != (fakegemini.Limits{}) {
+					bad.Projects = []fakegemini.Project{{Name: "p1", Limits: map[string]fakegemini.Limits{model: tc.limits}}}
+				}
+				w := newWorld(t, bad)
+				for range 3 {
+					if got := w.ask(s, "[[say well]][[events 1]]"); got.status != 200 || !strings.Contains(got.body, "well") {
+						t.Fatalf("beside a good key: %d %s", got.status, got.body)
+					}
+				}
+				bad.Keys = bad.Keys[:1]
+				alone := newWorld(t, bad)
+				patchWait(t, alone, 0)
+				got := alone.ask(s, "hi")
+				if got.status != tc.alone || strings.Contains(got.body, fakegemini.DemoKey(1)) {
+					t.Errorf("alone: %d, want %d: %s", got.status, tc.alone, got.body)
+				}
+				checkError(t, s, got)
+			})
+		}
+	}
+}
+
+// TestNoFaults: what is no fault passes on every surface, in any pieces.
+func TestNoFaults(t *testing.T) {
+	w := newWorld(t, keys(2))
+	for _, s := range surfaces {
+		for prompt, want := range map[string]string{
+			"[[chunk 1]][[events 5]][[say abcdefghij]]": "ij",
+			"[[delay 50ms]][[say late]][[events 1]]":    "late",
+			"[[finish SAFETY]][[say start]]":            map[bool]string{true: "content_filter", false: "SAFETY"}[s.openai],
+			"[[block SAFETY]]":                          map[bool]string{true: "content_filter", false: "blockReason"}[s.openai],
+			"[[finish MAX_TOKENS]][[say start]]":        map[bool]string{true: "length", false: "MAX_TOKENS"}[s.openai],
+		} {
+			if got := w.ask(s, prompt); got.status != 200 || !strings.Contains(got.body, want) || strings.Contains(got.body, `"error":{`) {
+				t.Errorf("%s %s: %d %s", s.name, prompt, got.status, got.body)
+			}
+		}
+	}
+	if rests := w.pool.Rests(10); len(rests) > 0 {
+		t.Errorf("keys rest for content: %+v", rests)
+	}
 }

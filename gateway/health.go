@@ -15,11 +15,12 @@ func (g *Gateway) health(w http.ResponseWriter, r *http.Request) {
 	g.public(w, r, map[string]any{"status": "ok", "live": true, "ready": g.Pool.Stats().Usable > 0})
 }
 
-// status answers GET /status: the public summary, without names or ids.
+// status answers GET /status: the public summary, without names or ids. Of the
+// models it knows those that somebody has listed in the last day.
 func (g *Gateway) status(w http.ResponseWriter, r *http.Request) {
 	g.public(w, r, map[string]any{
 		"version":        g.Version,
-		"models":         g.aliasNames(),
+		"models":         append(g.aliasNames(), g.lists.models()...),
 		"usable_keys":    g.Pool.Stats().Usable,
 		"uptime_seconds": int64(time.Since(g.Started).Seconds()),
 	})

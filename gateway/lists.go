@@ -4,10 +4,12 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
 const (
@@ -50,6 +52,22 @@ func (l *lists) get(c *translate.Call, age time.Duration) (body []byte, ok bool)
 	defer l.mu.Unlock()
 	e, ok := l.entries[listKey(c)]
 	return e.body, ok && time.Since(e.at) <= age
+}
+
+// models are the ids of the list that is kept, if any.
+func (l *lists) models() (ids []string) {
+	body, ok := l.get(&translate.Call{Path: "/v1beta/models", Query: "pageSize=1000"}, listStale)
+	if !ok {
+		return nil
+	}
+	doc, err := rawjson.Parse(body)
+	if err != nil {
+		return nil
+	}
+	for _, m := range doc.Get("models").Elems() {
+		ids = append(ids, strings.TrimPrefix(m.Get("name").Text(), "models/"))
+	}
+	return ids
 }
 
 // cached answers a question about models from what is kept, or asks. Where that

@@ -174,6 +174,9 @@ func TestModels_Kept(t *testing.T) {
 	if n := w.google.Count(); n != 1 {
 		t.Errorf("%d upstream calls for three lists", n)
 	}
+	if got := w.do(t.Context(), "GET", "/status", ""); !strings.Contains(got.body, `"gemini-3.5-flash"`) {
+		t.Errorf("status knows no models: %s", got.body)
+	}
 	for k, e := range w.gw.lists.entries {
 		e.at = e.at.Add(-time.Hour)
 		w.gw.lists.entries[k] = e
