@@ -216,6 +216,8 @@ func (h *Handler) Validate() error {
 		switch {
 		case m == nil || m.Name == "" || len(m.Targets) == 0:
 			return fmt.Errorf("models[%d]: name and targets must be given", i)
+		case strings.ContainsAny(m.Name, "{}/: "):
+			return fmt.Errorf("models[%d]: the name %q has a character that no model's name has; placeholders are not replaced here", i, m.Name)
 		case names[m.Name]:
 			return fmt.Errorf("models[%d]: the name %q is given twice", i, m.Name)
 		}

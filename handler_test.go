@@ -33,6 +33,7 @@ func TestHandler_Validate(t *testing.T) {
 		}, ""},
 		{"no name", Handler{Models: []*ModelConfig{{Targets: []string{"x"}}}}, "models[0]: name and targets"},
 		{"no target", Handler{Models: []*ModelConfig{{Name: "x"}}}, "models[0]: name and targets"},
+		{"placeholder as a name", Handler{Models: []*ModelConfig{{Name: "{env.X}", Targets: []string{"a"}}}}, "placeholders are not replaced here"},
 		{"second target with a slash", Handler{Models: []*ModelConfig{{Name: "x", Targets: []string{"a", "b/c"}}}}, "no id of a Gemini model"},
 		{"target with a slash", Handler{Models: []*ModelConfig{{Name: "x", Targets: []string{"models/../a"}}}}, "no id of a Gemini model"},
 		{"name twice", Handler{Models: []*ModelConfig{{Name: "x", Targets: []string{"a"}}, {Name: "x", Targets: []string{"b"}}}}, "models[1]: the name"},
