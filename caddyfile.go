@@ -116,7 +116,7 @@ func (a *App) unmarshalKey(d *caddyfile.Dispenser) error {
 	if !d.Args(&k.Key) {
 		return d.ArgErr()
 	}
-	if err := checkSecret(d, k.Key); err != nil {
+	if err := checkSecret(d, "key", k.Key); err != nil {
 		return err
 	}
 	if d.NextArg() {
@@ -347,18 +347,19 @@ func text(into *string) func(*caddyfile.Dispenser) error {
 // secret reads exactly one argument, the placeholder of a secret.
 func secret(into *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
+		option := d.Val()
 		if err := text(into)(d); err != nil {
 			return err
 		}
-		return checkSecret(d, *into)
+		return checkSecret(d, option, *into)
 	}
 }
 
 // checkSecret looks whether a placeholder stands for something, so that the error
 // names file and line. What it stands for is forgotten: only the placeholder
 // becomes part of the configuration.
-func checkSecret(d *caddyfile.Dispenser, placeholder string) error {
-	_, err := resolveSecret(d.Val(), placeholder)
+func checkSecret(d *caddyfile.Dispenser, option, placeholder string) error {
+	_, err := resolveSecret(option, placeholder)
 	if err != nil {
 		return d.WrapErr(err)
 	}
