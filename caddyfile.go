@@ -67,7 +67,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"store":      once(a.unmarshalStore),
 		"master_key": once(secret(&a.MasterKey)),
 		"key":        a.unmarshalKey,
-		"keys_file":  once(text(&a.KeysFile)),
+		"keys_file":  once(path(&a.KeysFile)),
 		"upstream":   once(text(&a.Upstream)),
 		"strategy":   once(a.unmarshalStrategy),
 		"retry":      once(a.unmarshalRetry),
@@ -99,6 +99,9 @@ func (b *BadgerStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume backend name
 	if d.NextArg() {
 		b.Dir = d.Val()
+		if err := checkPlaceholders(d, b.Dir); err != nil {
+			return err
+		}
 	}
 	return noMore(d)
 }
@@ -353,6 +356,24 @@ func secret(into *string) func(*caddyfile.Dispenser) error {
 		}
 		return checkSecret(d, option, *into)
 	}
+}
+
+// path reads exactly one argument, in which placeholders may stand.
+func path(into *string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		if err := text(into)(d); err != nil {
+			return err
+		}
+		return checkPlaceholders(d, *into)
+	}
+}
+
+// checkPlaceholders does for other values what checkSecret does for secrets.
+func checkPlaceholders(d *caddyfile.Dispenser, value string) error {
+	if _, err := caddy.NewReplacer().ReplaceOrErr(value, true, true); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
 }
 
 // checkSecret looks whether a placeholder stands for something, so that the error
