@@ -44,6 +44,8 @@ func (f *Fetcher) locate(base *url.URL, raw string) (*url.URL, error) {
 		return refuse("the URL has credentials in it.")
 	case !isHost(u.Hostname()):
 		return refuse("the URL's host is neither a full domain name in ASCII nor a plain IP address.")
+	case len(u.String()) > maxURL: // encoding it made it longer
+		return refuse("the URL is too long.")
 	}
 	return u, nil
 }
