@@ -14,6 +14,7 @@ import (
 type Entry struct {
 	N          int       // from 1, in the order of arrival
 	At, End    time.Time // by the Config's clock; End is zero while it runs
+	Decided    time.Time // when it was counted against its quotas, or refused
 	Key        string    // secret in x-goog-api-key
 	Project    string
 	Model      string // id as it was asked for
@@ -22,14 +23,19 @@ type Entry struct {
 	Path       string
 	Query      string
 	Proto      string
-	Remote     string // client's address and port: one per connection
-	Header     http.Header
+	Remote     string      // client's address and port: one per connection
+	Header     http.Header // nil with Config.Brief, as is Body
 	Body       []byte
-	Status     int    // answered; 0 = the connection was cut before any
-	Bytes      int64  // of the answer's body
-	Note       string // why it was not a plain success, for people
-	Attempt    bool   // a call that costs quota where the key is good
-	Canceled   bool   // the client left before the end
+	Prompt     string    // the first bytes of the last user text
+	Tokens     int64     // of the prompt
+	Cached     int64     // of them, those that the project had seen before
+	Cacheable  int64     // …, those that any project had: what one project for all would have cached
+	Until      time.Time // of a 429 for quota: when there is room again, exactly; for a day that is midnight
+	Status     int       // answered; 0 = the connection was cut before any
+	Bytes      int64     // of the answer's body
+	Note       string    // why it was not a plain success, for people
+	Attempt    bool      // a call that costs quota where the key is good
+	Canceled   bool      // the client left before the end
 	CanceledAt time.Time
 }
 

@@ -29,7 +29,8 @@ type Config struct {
 	Limits   Limits    // of every (project, model) that a Project does not say
 	Aligned  bool      // minute windows follow the clock; otherwise they roll
 	Now      func() time.Time
-	Seed     uint64 // of Rule.Chance and of response ids
+	Seed     uint64 // of Rule.Chance, Latency and response ids
+	Latency  Latency
 
 	// ImplicitCache reports the longest prefix of a conversation that the project
 	// has seen before as cached tokens, from this many tokens on; 0 = never.
@@ -38,6 +39,7 @@ type Config struct {
 	// Entries is how many requests the books hold; older ones are forgotten.
 	// 0 = all.
 	Entries int
+	Brief   bool // the books hold no headers and bodies
 
 	// Lean keeps no books but counters, checks keys only for being known, and
 	// knows only the precomputed answers of the bench-… models. For benchmarks.
@@ -73,6 +75,7 @@ type Key struct {
 	Secret  string
 	Project string // name; "" = a project of its own
 	State   KeyState
+	Slow    float64 // its answers take so many times as long; 0 = 1
 }
 
 // Project owns quota.

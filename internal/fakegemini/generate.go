@@ -36,6 +36,8 @@ func (x *exchange) compose(q *request) reply {
 	r := reply{finish: cmp.Or(st.Finish, "STOP"), block: st.Block, cached: st.Cached}
 	if r.cached == 0 {
 		r.cached = x.s.seenPrefix(x.e.Project, m.base(), q)
+		cacheable := x.s.seenPrefix("", m.base(), q)
+		x.s.books.update(func() { x.e.Cached, x.e.Cacheable = r.cached, cacheable })
 	}
 	if m.Thinking && st.Thoughts >= 0 {
 		r.thoughts = cmp.Or(st.Thoughts, x.thinks(q))

@@ -5,6 +5,7 @@ package fakegemini
 import (
 	"context"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,6 +25,8 @@ type exchange struct {
 	sse     bool
 	steer   Steer
 	wrote   bool // headers are out
+	slow    float64
+	rand    *rand.Rand // see random
 }
 
 // ServeHTTP answers like Google.
@@ -51,6 +54,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				left()
 			}
 			x.e.End = s.cfg.Now()
+			if s.cfg.Brief {
+				x.e.Header, x.e.Body = nil, nil
+			}
 		})
 		if p := recover(); p != nil {
 			panic(p) // http.ErrAbortHandler is how HTTP/2 streams are reset
@@ -88,13 +94,17 @@ func (x *exchange) serve() {
 	s, e := x.s, x.e
 	x.stream = e.Method == "streamGenerateContent"
 	x.sse = x.r.URL.Query().Get("alt") == "sse"
+	if s.cfg.Latency.Uplink > 0 && !x.pause(s.cfg.Latency.uplink(x.random())) {
+		return
+	}
+	s.books.update(func() { e.Decided = s.cfg.Now() })
 	if a := x.authenticate(); a.status != 0 {
 		x.error(a)
 		return
 	}
 	switch e.Method {
 	case "models.list", "models.get":
-		x.steer, _ = s.steer(e)
+		x.steer, _ = x.steering()
 		switch {
 		case x.faultBeforeQuota():
 		case e.Method == "models.list":
@@ -114,10 +124,11 @@ func (x *exchange) serve() {
 		return
 	}
 	req, bad := x.decode()
-	x.steer, _ = s.steer(e)
+	x.steer, _ = x.steering()
 	x.steer.readModel(e.Model)
 	if req != nil {
 		x.steer.read(req.lastText)
+		s.books.update(func() { e.Prompt, e.Tokens = strings.Clone(req.lastText[:min(len(req.lastText), 32)]), req.tokens })
 	}
 	if x.faultBeforeQuota() {
 		return
@@ -163,7 +174,7 @@ func (x *exchange) authenticate() answer {
 	state, project, told := keyUnknown, "", time.Time{}
 	number := ""
 	if k != nil {
-		state, project, told = k.state, k.project, k.told
+		state, project, told, x.slow = k.state, k.project, k.told, k.slow
 		number = s.projects[project].number()
 		if state != KeyOK && k.told.IsZero() {
 			k.told = s.cfg.Now()
@@ -241,8 +252,9 @@ func (x *exchange) charge(tokens int64) answer {
 		m.told, m.ignored = time.Time{}, 0
 		return answer{}
 	}
-	s.books.update(func() { e.Note = "quota: " + over[0].id })
-	return quotaAnswer(over, m.announce(now, over))
+	wait := m.announce(now, over)
+	s.books.update(func() { e.Note, e.Until = "quota: "+over[0].id, m.until })
+	return quotaAnswer(over, wait)
 }
 
 func (x *exchange) note(text string) { x.s.books.update(func() { x.e.Note = text }) }
@@ -268,6 +280,9 @@ func (x *exchange) header(status int, contentType string) {
 const jsonType = "application/json; charset=UTF-8"
 
 func (x *exchange) error(a answer) {
+	if a.status >= 400 && !x.pause(x.s.cfg.Latency.Refusal) {
+		return
+	}
 	body := a.body
 	if a.kind == "" {
 		a.kind = jsonType

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/big"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
@@ -35,6 +34,7 @@ type Server struct {
 	served atomic.Int64
 	quit   chan struct{} // closed by Close; ends hangs and silences
 	once   sync.Once
+	draws  draws
 	http   *http.Server
 
 	mu       sync.Mutex // guards what follows
@@ -43,11 +43,11 @@ type Server struct {
 	meters   map[meterKey]*meter
 	prefixes map[uint64]bool // of conversations, by project
 	scripts  []*script
-	rand     *mathrand.Rand
 }
 
 type keyInfo struct {
 	state   KeyState
+	slow    float64
 	project string
 	told    time.Time // when the client was first told that the key is dead
 }
@@ -65,7 +65,7 @@ func New(c Config) *Server {
 	s := &Server{
 		cfg: c, models: map[string]*Model{}, quit: make(chan struct{}),
 		keys: map[string]*keyInfo{}, projects: map[string]*Project{}, meters: map[meterKey]*meter{},
-		prefixes: map[uint64]bool{}, rand: mathrand.New(mathrand.NewPCG(c.Seed, 0)),
+		prefixes: map[uint64]bool{},
 	}
 	s.books.max = c.Entries
 	for i := range c.Models {
@@ -93,7 +93,7 @@ func (s *Server) AddKey(k Key) {
 	if s.projects[k.Project] == nil {
 		s.projects[k.Project] = &Project{Name: k.Project}
 	}
-	s.keys[k.Secret] = &keyInfo{state: k.State, project: k.Project}
+	s.keys[k.Secret] = &keyInfo{state: k.State, slow: k.Slow, project: k.Project}
 }
 
 // SetKeyState changes how a known key is answered from now on.
@@ -102,6 +102,15 @@ func (s *Server) SetKeyState(secret string, state KeyState) {
 	defer s.mu.Unlock()
 	if k := s.keys[secret]; k != nil {
 		k.state, k.told = state, time.Time{}
+	}
+}
+
+// SetKeySlow changes how many times as long a known key's answers take.
+func (s *Server) SetKeySlow(secret string, factor float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.keys[secret]; k != nil {
+		k.slow = factor
 	}
 }
 

@@ -131,10 +131,11 @@ func (s *Steer) readModel(id string) {
 
 // Rule steers the answers to the requests that match it.
 type Rule struct {
-	Key, Project, Model, Method string  // "" = any; Method as in [Entry], "" = those that cost quota
-	Skip                        int     // leaves the first so many alone
-	Times                       int     // then applies so often; 0 = from then on
-	Chance                      float64 // of applying, by Config.Seed; 0 = always
+	Key, Project, Model, Method string    // "" = any; Method as in [Entry], "" = those that cost quota
+	Skip                        int       // leaves the first so many alone
+	Times                       int       // then applies so often; 0 = from then on
+	Chance                      float64   // of applying, by Config.Seed; 0 = always
+	From, Until                 time.Time // by Config.Now; zero = always
 	Steer                       Steer
 }
 
@@ -168,8 +169,9 @@ func (s *Server) Script(rules ...Rule) (remove func()) {
 	}
 }
 
-// steer finds the rule for a request, if any.
-func (s *Server) steer(e *Entry) (Steer, bool) {
+// steering finds the rule for a request, if any.
+func (x *exchange) steering() (Steer, bool) {
+	s, e := x.s, x.e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range slices.Backward(s.scripts) {
@@ -177,10 +179,13 @@ func (s *Server) steer(e *Entry) (Steer, bool) {
 			r.Model != "" && r.Model != e.Model || r.Method != e.Method && (r.Method != "" || !costs[e.Method]) {
 			continue
 		}
+		if e.At.Before(r.From) || !r.Until.IsZero() && !e.At.Before(r.Until) {
+			continue
+		}
 		if r.seen++; r.seen <= r.Skip || r.Times > 0 && r.applied >= r.Times {
 			continue
 		}
-		if r.Chance > 0 && s.rand.Float64() >= r.Chance {
+		if r.Chance > 0 && x.random().Float64() >= r.Chance {
 			continue
 		}
 		r.applied++

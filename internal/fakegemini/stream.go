@@ -16,6 +16,9 @@ func (x *exchange) generate(q *request) {
 		x.bench(kind)
 		return
 	}
+	if l := x.s.cfg.Latency; l.Output > 0 && !x.pause(l.output(x.random(), x.slow)) {
+		return
+	}
 	r := x.compose(q)
 	if x.stream {
 		x.streamReply(q, r)
