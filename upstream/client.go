@@ -33,6 +33,9 @@ type Config struct {
 	MaxIdle   int           // idle connections kept; 0 = 256
 	TLS       *tls.Config   // nil = the system's roots; for tests
 	UserAgent string
+
+	// Dial makes the connections; nil = the network's. For networks in memory.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client makes attempts. It is safe for concurrent use.
@@ -58,13 +61,15 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: c.Connect, KeepAlive: 30 * time.Second}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: c.Connect, KeepAlive: 30 * time.Second}).DialContext
+	}
 	return &Client{
 		base:  base,
 		agent: c.UserAgent,
 		direct: &http.Transport{
 			Proxy:                 nil, // egress is configured, never taken from the environment
-			DialContext:           dialer.DialContext,
+			DialContext:           c.Dial,
 			TLSHandshakeTimeout:   c.Connect,
 			TLSClientConfig:       c.TLS,
 			ForceAttemptHTTP2:     true,
