@@ -196,7 +196,7 @@ func (p *Pool) Declare(keys []NewKey) {
 			p.publish(e, now)
 			continue
 		}
-		p.orphans[id] = recordOf(e.live.Load())
+		p.orphans[id] = e.record(e.live.Load())
 		if e.rest.holds() {
 			p.orphanRests[id] = e.rest.record()
 		}
@@ -214,21 +214,34 @@ func (k NewKey) Check() error { return clean(k).validate() }
 func (p *Pool) enlist(id, secret string, since time.Time) *entry {
 	e := &entry{id: id, secret: &secret}
 	l := &live{state: StateUntested, since: since}
-	if o := p.orphans[id]; o != nil {
+	o := p.orphans[id]
+	if o != nil {
 		l = o.live()
 		delete(p.orphans, id)
 	}
 	e.live.Store(l)
 	p.counts[l.state]++
 	p.byID[id] = e
-	if n := len(p.free); n > 0 {
-		e.slot, p.free = p.free[n-1], p.free[:n-1]
-		return e
+	e.slot = p.takeSlot()
+	if o != nil && p.listings[o.Listing] != nil {
+		p.lists(e, p.listings[o.Listing], o.Listed)
 	}
-	e.slot = p.used
+	e.probing.known = l.state != StateUntested
+	p.reprobe(e, l.state, since)
+	return e
+}
+
+// takeSlot returns a slot that nobody has. Under p.mu.
+func (p *Pool) takeSlot() int {
+	if n := len(p.free); n > 0 {
+		slot := p.free[n-1]
+		p.free = p.free[:n-1]
+		return slot
+	}
+	slot := p.used
 	p.used++
 	slots := *p.slots.Load()
-	if e.slot >= len(slots) {
+	if slot >= len(slots) {
 		// Whole words of 64, so that no bit of a word is behind the slots.
 		grown := make([]atomic.Pointer[entry], max(64, len(slots)*2))
 		for i := range slots {
@@ -236,7 +249,7 @@ func (p *Pool) enlist(id, secret string, since time.Time) *entry {
 		}
 		p.slots.Store(&grown)
 	}
-	return e
+	return slot
 }
 
 // publish makes what is said of e valid. Under p.mu.
@@ -264,6 +277,7 @@ func (p *Pool) publish(e *entry, now time.Time) {
 		delete(p.orphanRests, e.id)
 		p.restore(r, now)
 	}
+	p.awaitProbe(e, now)
 }
 
 // dismiss takes e out of the pool. Under p.mu.
@@ -274,9 +288,7 @@ func (p *Pool) dismiss(e *entry) {
 		p.forget(r)
 	}
 	l := e.live.Load()
-	for _, m := range *p.models.Load() {
-		m.block(e.slot, false)
-	}
+	p.lists(e, nil, time.Time{})
 	for _, t := range e.spec.Load().tags {
 		p.tag(t).set(e.slot, false)
 	}

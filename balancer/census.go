@@ -181,6 +181,8 @@ func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
 
 func noKeys(want *Want) string {
 	switch {
+	case want.Bound != nil:
+		return "No Gemini key is left of the project that made what this request refers to."
 	case len(want.Tags) > 0 && want.PaidOnly:
 		return fmt.Sprintf("The pool has no paid Gemini key with the tag %s.", clip(strings.Join(want.Tags, " or ")))
 	case len(want.Tags) > 0:

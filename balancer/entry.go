@@ -20,6 +20,10 @@ type entry struct {
 	live     atomic.Pointer[live]
 	inFlight atomic.Int32
 
+	probing  probing
+	listing  *listing  // models that the key may use; nil for unknown
+	listedAt time.Time // when Google said so
+
 	declared *spec // from the configuration; goes before stored
 	stored   *spec // from the store
 	rest     *rest // key-wide

@@ -15,6 +15,7 @@ type Want struct {
 	Model    string   // Gemini model id without "models/"; "" where no model is involved
 	Tags     []string // the key must carry at least one of these; nil for any key
 	PaidOnly bool
+	Bound    *Binding      // only keys of the project that made a resource; Tags and PaidOnly do not count then; nil for any
 	Tried    *Tried        // what this request has used; nil for a request that asks once
 	Tokens   int64         // estimate of input + output tokens; for strategies that look ahead
 	Wait     time.Duration // how long to wait for a recovery; 0 not at all
@@ -45,7 +46,15 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 		p.advance(now, restsPerPick)
 		p.unlock()
 	}
-	l := p.lane(w.Model, w.Tags, w.PaidOnly)
+	if grace := time.Duration(p.grace.Load() - now.UnixNano()); grace > 0 {
+		w.Wait = max(w.Wait, grace+time.Millisecond)
+	}
+	var l *lane
+	if w.Bound != nil {
+		l = p.boundLane(&w)
+	} else {
+		l = p.lane(w.Model, w.Tags, w.PaidOnly)
+	}
 	// Whoever can wait stands behind those who do already.
 	if l.waiting.Load() == 0 || w.Wait <= 0 {
 		if e := p.pick(l, w.Tried, now); e != nil {

@@ -30,8 +30,9 @@ type model struct {
 	plain lane        // for requests that take any key
 	lanes atomic.Pointer[[]*lane]
 
-	rests map[*project]*rest // guarded by Pool.mu
-	rest  *rest              // model-wide; guarded by Pool.mu
+	rests  map[*project]*rest // guarded by Pool.mu
+	listed time.Time          // since when a key's list has it; guarded by Pool.mu
+	rest   *rest              // model-wide; guarded by Pool.mu
 }
 
 // lane is one kind of request: a model with a filter. Each has a turn of its
@@ -42,6 +43,8 @@ type lane struct {
 	tags  []string  // sorted; the key must have one of them; nil for any key
 	marks []*bitmap // keys by tag, one for each of tags
 	paid  *bitmap   // nil unless only paid keys will do
+
+	passing bool // of one request only
 
 	// Words of slots without a candidate, valid while skipOf equals Pool.gains.
 	skip   bitmap
@@ -175,6 +178,11 @@ func (p *Pool) modelOf(name string, must bool) *model {
 	m.plain.model = m
 	next[name] = m
 	p.models.Store(&next)
+	if p.relist(m) {
+		for _, e := range p.byID {
+			p.block(m, e)
+		}
+	}
 	return m
 }
 

@@ -16,9 +16,10 @@ import (
 
 // What the pool keeps in the store.
 const (
-	keyPrefix   = "balancer/key/"   // <id> → keyRecord
-	statePrefix = "balancer/state/" // <id> → record
-	restPrefix  = "balancer/rest/"  // <scope>/<project, key or proxy>/<model>, escaped → restRecord, with a TTL
+	keyPrefix     = "balancer/key/"    // <id> → keyRecord
+	statePrefix   = "balancer/state/"  // <id> → record
+	listingPrefix = "balancer/models/" // <id> → listingRecord
+	restPrefix    = "balancer/rest/"   // <scope>/<project, key or proxy>/<model>, escaped → restRecord, with a TTL
 )
 
 const (
@@ -44,6 +45,8 @@ type record struct {
 	Reason   string    `json:"reason,omitempty"`
 	Since    time.Time `json:"since"`
 	Consumer string    `json:"consumer,omitempty"`
+	Listing  string    `json:"models,omitempty"` // id of a listingRecord
+	Listed   time.Time `json:"models_at,omitzero"`
 }
 
 // restRecord is a rest.
@@ -70,11 +73,18 @@ func (p *Pool) keyOp(id string, k NewKey, created time.Time) store.Op {
 	return store.Op{Key: keyPrefix + id, Value: encode(r)}
 }
 
-func stateOp(id string, l *live) store.Op {
-	return store.Op{Key: statePrefix + id, Value: encode(recordOf(l))}
+func (e *entry) stateOp(l *live) store.Op {
+	return store.Op{Key: statePrefix + e.id, Value: encode(e.record(l))}
 }
 
-func recordOf(l *live) *record { return &record{l.state, l.reason, l.since, l.consumer} }
+// record is what the store keeps of e in the state l. Under Pool.mu.
+func (e *entry) record(l *live) *record {
+	r := &record{State: l.state, Reason: l.reason, Since: l.since, Consumer: l.consumer}
+	if e.listing != nil {
+		r.Listing, r.Listed = e.listing.id, e.listedAt
+	}
+	return r
+}
 
 func (r *record) live() *live {
 	l := &live{state: r.State, reason: r.Reason, since: r.Since, consumer: r.Consumer}
@@ -185,7 +195,7 @@ func (p *Pool) takeDirty() (ops []store.Op, keys []*entry, rests []*rest) {
 		e.dirty = false
 		// A key that left the configuration keeps its state, a deleted one does not.
 		if !e.gone || p.orphans[e.id] != nil {
-			ops = append(ops, stateOp(e.id, e.live.Load()))
+			ops = append(append(ops, p.takeListing(e)...), e.stateOp(e.live.Load()))
 		}
 	}
 	n = min(len(p.dirtyRests), batchOps/2)
@@ -202,6 +212,9 @@ func (p *Pool) putBack(keys []*entry, rests []*rest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range keys {
+		if e.listing != nil {
+			e.listing.saved = false
+		}
 		p.markKey(e)
 	}
 	later := p.dirtyRests
@@ -225,7 +238,19 @@ func (p *Pool) load() error {
 		failed = fmt.Errorf("%s: %w", key, err)
 		return false
 	}
-	err := p.store.Scan(statePrefix, "", func(key string, value []byte) bool {
+	err := p.store.Scan(listingPrefix, "", func(key string, value []byte) bool {
+		var r listingRecord
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fail(key, err)
+		}
+		id := strings.TrimPrefix(key, listingPrefix)
+		p.listings[id] = &listing{id: id, names: r.Models, since: r.Since, saved: true}
+		return true
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	err = p.store.Scan(statePrefix, "", func(key string, value []byte) bool {
 		var r record
 		if err := json.Unmarshal(value, &r); err != nil {
 			return fail(key, err)

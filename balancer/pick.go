@@ -68,7 +68,8 @@ type candidates struct {
 	skip    []atomic.Uint64 // words that hold no candidate; nil for unknown
 	tried   *Tried          // keys to leave out; nil for none
 	wide    bool            // leave out all keys of tried projects
-	proven  bool            // leave out untested keys that are being tried
+	proven  []atomic.Uint64 // keys that are known enough; nil for any
+	fresh   bool            // leave out untested keys that are being tried
 }
 
 // next returns the first candidate at or after a slot, cyclically; nil if there
@@ -122,7 +123,7 @@ const manyEmpty = 16
 // found ends a search. One that was long notes where nothing is, so that the
 // next is short; if somebody holds the lock, it leaves that to the next.
 func (c candidates) found(e *entry, empty int) *entry {
-	if empty > manyEmpty && c.pool.mu.TryLock() {
+	if empty > manyEmpty && !c.lane.passing && c.pool.mu.TryLock() {
 		c.pool.note(c)
 		c.pool.unlock()
 	}
@@ -132,6 +133,7 @@ func (c candidates) found(e *entry, empty int) *entry {
 // note writes down which words hold no candidate of a lane. It stays true until
 // [Pool.gains] changes, but for what [model.block] takes back. Under p.mu.
 func (p *Pool) note(c candidates) {
+	c.proven = nil // proven or not, a key is a candidate
 	for i := range c.open {
 		c.lane.skip.set(i, c.word(i) == 0)
 	}
@@ -140,6 +142,9 @@ func (p *Pool) note(c candidates) {
 
 func (c candidates) word(i int) uint64 {
 	w := c.open[i].Load() &^ word(c.blocked, i)
+	if c.proven != nil {
+		w &= word(c.proven, i)
+	}
 	if w != 0 && (c.lane.paid != nil || c.lane.marks != nil) {
 		w &= c.lane.filter(i)
 	}
@@ -156,7 +161,7 @@ func (c candidates) count() int {
 }
 
 func (c candidates) leaves(e *entry) bool {
-	if c.proven && e.unproven() {
+	if c.fresh && e.unproven() {
 		return true
 	}
 	if c.tried == nil {
@@ -181,7 +186,8 @@ func (p *Pool) candidates(l *lane, tried *Tried) candidates {
 }
 
 // pick returns a key for the lane, or nil if none is ready: one of a project
-// that the request has not met yet, else one of the keys it has not met yet. An
+// that the request has not met yet, else one of the keys it has not met yet. Keys
+// whose first probe is over go before those that nothing is known of, and an
 // untested key is tried by one request at a time as long as others are there, so
 // that a burst on a new pool does not meet each of its dead keys several times.
 func (p *Pool) pick(l *lane, tried *Tried, now time.Time) *entry {
@@ -190,10 +196,20 @@ func (p *Pool) pick(l *lane, tried *Tried, now time.Time) *entry {
 	}
 	c := p.candidates(l, tried)
 	s := *p.strategy.Load()
-	c.proven = true
+	c.fresh = true
+	if p.probed {
+		c.proven = p.provenWords()
+	}
 	e := s.pick(c)
+	if e == nil && c.proven != nil {
+		if p.grace.Load() > now.UnixNano() {
+			return nil // who asks Google of the keys will know in a moment
+		}
+		c.proven = nil
+		e = s.pick(c)
+	}
 	if e == nil {
-		c.proven = false
+		c.fresh = false
 		e = s.pick(c)
 	}
 	if e == nil && c.wide {
@@ -201,6 +217,14 @@ func (p *Pool) pick(l *lane, tried *Tried, now time.Time) *entry {
 		e = s.pick(c)
 	}
 	return e
+}
+
+// provenWords returns the set of keys whose first probe is over; never nil.
+func (p *Pool) provenWords() []atomic.Uint64 {
+	if words := p.proven.view(); words != nil {
+		return words
+	}
+	return []atomic.Uint64{}
 }
 
 // Tried is what one request has used: keys, projects and the last outcome. Its

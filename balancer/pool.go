@@ -40,6 +40,7 @@ type Options struct {
 	Observer Observer         // nil for none
 	Strategy string           // "" means round_robin
 	MaxQueue int              // requests that may wait at once; 0 means 1,000
+	Probed   bool             // somebody serves [Pool.Probes]: keys are asked before requests try them
 }
 
 // Pool is the pool of Gemini keys. All methods are safe for concurrent use. No
@@ -50,21 +51,26 @@ type Pool struct {
 	now      func() time.Time
 	observer Observer
 	maxQueue int
+	probed   bool
 
 	// Read by picks without a lock.
 	slots    atomic.Pointer[[]atomic.Pointer[entry]]
 	open     bitmap // keys that may be used, as far as no model is involved
+	proven   bitmap // keys whose first probe is over
 	models   atomic.Pointer[map[string]*model]
 	strategy atomic.Pointer[strategy]
 	nextRest atomic.Int64  // deadline at the top of restHeap in Unix ns; never for none
 	gains    atomic.Uint64 // changes by which a key may have become a candidate of any lane
 	inFlight atomic.Int64
+	grace    atomic.Int64 // until when requests wait for the first probes, in Unix ns
 
 	// writeMu orders writes to the store as the changes in memory. It is taken
 	// before mu and held across I/O.
 	writeMu sync.Mutex
 	urgent  chan struct{} // wakes Run; capacity 1
 	durable atomic.Bool   // the next flush must reach the disk
+
+	probeWanted chan struct{} // wakes who serves Probes; capacity 1
 
 	mu          sync.Mutex
 	version     uint64 // of all below, as far as a census depends on it
@@ -85,6 +91,9 @@ type Pool struct {
 	changes     []StateChange // to be told after mu is released
 	queue       []*waiter
 	tickets     uint64
+	unprobed    []*entry // keys that wait for their first probe
+	nextProbe   time.Time
+	listings    map[string]*listing
 	swept       time.Time   // when models were last swept
 	timer       *time.Timer // serves the queue; nil before the first waiter
 }
@@ -96,8 +105,10 @@ func Open(o Options) (*Pool, error) {
 		return nil, errors.New("balancer: Options.Store and Options.Sealer must be given")
 	}
 	p := &Pool{
-		store: o.Store, sealer: o.Sealer, now: o.Now, observer: o.Observer, maxQueue: o.MaxQueue,
+		store: o.Store, sealer: o.Sealer, now: o.Now, observer: o.Observer, maxQueue: o.MaxQueue, probed: o.Probed,
 		urgent:      make(chan struct{}, 1),
+		probeWanted: make(chan struct{}, 1),
+		listings:    map[string]*listing{},
 		byID:        map[string]*entry{},
 		orphans:     map[string]*record{},
 		orphanRests: map[string]*restRecord{},

@@ -266,7 +266,7 @@ func (p *Pool) show(r *rest) {
 	switch r.scope {
 	case ScopeProjectModel:
 		for _, e := range r.project.keys {
-			r.model.block(e.slot, r.inForce)
+			p.block(r.model, e)
 		}
 	case ScopeProject:
 		for _, e := range r.project.keys {
@@ -295,6 +295,7 @@ func (p *Pool) refresh(e *entry) {
 	if may && len(p.routes) > 0 {
 		may = !p.routes[e.spec.Load().proxy].holds()
 	}
+	p.proven.set(e.slot, may && !p.awaited(e))
 	if p.open.set(e.slot, may) {
 		p.version++
 		if may {

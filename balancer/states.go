@@ -33,6 +33,7 @@ func (p *Pool) enter(e *entry, to State, reason string, now time.Time) {
 	p.counts[from]--
 	p.counts[to]++
 	p.version++
+	p.reprobe(e, to, now)
 	p.refresh(e)
 	p.markKey(e)
 	if from != to {
@@ -85,7 +86,10 @@ func (p *Pool) decide(ctx context.Context, id string, s State, reason string, re
 	}
 	next := *e.live.Load()
 	next.state, next.reason, next.since = s, reason, p.now()
-	for part := range slices.Chunk(append(ops, stateOp(id, &next)), batchOps) {
+	p.mu.Lock()
+	op := e.stateOp(&next)
+	p.mu.Unlock()
+	for part := range slices.Chunk(append(ops, op), batchOps) {
 		if err := p.store.Write(store.Batch{Sync: true, Ops: part}); err != nil {
 			return fmt.Errorf("%s: keeping the state: %w", id, err)
 		}
@@ -165,7 +169,7 @@ func (p *Pool) regroup(e *entry, now time.Time) {
 	}
 	if (from != nil && from.models > 0) || to.models > 0 {
 		for _, m := range *p.models.Load() {
-			m.block(e.slot, m.rests[to].holds())
+			p.block(m, e)
 		}
 	}
 	if from != nil {

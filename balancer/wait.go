@@ -209,7 +209,11 @@ func (p *Pool) turn(l *lane, now time.Time) *turn {
 	}
 	ready := 0
 	if l.model.until.Load() <= now.UnixNano() {
-		ready = p.candidates(l, nil).count()
+		c := p.candidates(l, nil)
+		if p.grace.Load() > now.UnixNano() {
+			c.proven = p.provenWords()
+		}
+		ready = c.count()
 	}
 	if ready == 0 {
 		*r = ramp{}
@@ -242,6 +246,9 @@ func (p *Pool) arm(now time.Time) {
 	next := time.Duration(p.nextRest.Load() - now.UnixNano())
 	if p.nextRest.Load() == never {
 		next = time.Hour
+	}
+	if grace := time.Duration(p.grace.Load() - now.UnixNano()); grace > 0 {
+		next = min(next, grace)
 	}
 	for _, w := range p.queue {
 		if r := w.lane.ramp; r.share > 0 {

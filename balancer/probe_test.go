@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store"
+	"github.com/gemini-balance/caddy-gemini-balance/store/memory"
+)
+
+func openProbed(t *testing.T, s store.Store, n int) *Pool {
+	t.Helper()
+	if s == nil {
+		s = memory.New()
+	}
+	p, err := Open(Options{Store: s, Sealer: sealer(t), Probed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n > 0 {
+		add(t, p, newKeys(n)...)
+	}
+	return p
+}
+
+// serveProbes ends all probes that are due.
+func serveProbes(p *Pool, found func(id string) (Outcome, []string)) (ids []string) {
+	for {
+		due, _ := p.Probes(10)
+		if len(due) == 0 {
+			return ids
+		}
+		for _, pr := range due {
+			ids = append(ids, pr.KeyID())
+			pr.Done(found(pr.KeyID()))
+		}
+	}
+}
+
+// Requests on a pool of which nothing is known wait for the word of the probes,
+// and no request meets a dead key.
+func TestProbe_ColdBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := openProbed(t, nil, 10)
+		dead := map[string]bool{KeyID(secretOf(2)): true, KeyID(secretOf(5)): true, KeyID(secretOf(7)): true}
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				l, err := p.Lease(context.Background(), Want{Model: flash})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if dead[l.KeyID()] {
+					t.Errorf("a request got the dead key %s", l.KeyID())
+				}
+				l.Done(ok)
+			})
+		}
+		time.Sleep(300 * time.Millisecond)
+		serveProbes(p, func(id string) (Outcome, []string) {
+			if dead[id] {
+				return invalid, nil
+			}
+			return ok, nil
+		})
+		wg.Wait()
+		if s := p.Stats().States; s[StateActive] != 7 || s[StateInvalid] != 3 {
+			t.Errorf("states: %v", s)
+		}
+	})
+}
+
+// A probe that does not end, or ends without a verdict, must not hold up the
+// requests.
+func TestProbe_NoVerdict(t *testing.T) {
+	for name, probe := range map[string]func(*Pool){
+		"nobody probes": func(*Pool) {},
+		"probes hang":   func(p *Pool) { p.Probes(10) },
+		"no verdict": func(p *Pool) {
+			serveProbes(p, func(string) (Outcome, []string) {
+				return Outcome{Verdict: Network, Retry: RetryOnce}, nil
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := openProbed(t, nil, 3)
+				probe(p)
+				began := time.Now()
+				lease(t, p, Want{}).Done(ok)
+				if waited := time.Since(began); waited > probeGrace+10*time.Millisecond {
+					t.Errorf("waited %s", waited)
+				}
+			})
+		})
+	}
+}
+
+func TestProbe_Schedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := openProbed(t, nil, 3)
+		live, flaps, gone := KeyID(secretOf(0)), KeyID(secretOf(1)), KeyID(secretOf(2))
+		bad := map[string]bool{flaps: true, gone: true}
+		found := func(id string) (Outcome, []string) {
+			if bad[id] {
+				return invalid, nil
+			}
+			return ok, nil
+		}
+		want := func(ids ...string) {
+			t.Helper()
+			got := serveProbes(p, found)
+			slices.Sort(got)
+			slices.Sort(ids)
+			if !slices.Equal(got, ids) {
+				t.Fatalf("%s: probed %v; want %v", time.Now(), got, ids)
+			}
+		}
+		want(live, flaps, gone)
+		time.Sleep(probeAgain - time.Second)
+		want()
+		time.Sleep(time.Second)
+		delete(bad, flaps)
+		want(flaps, gone)
+		if k, _ := p.Get(flaps); k.State != StateActive {
+			t.Errorf("the key that came back is %s", k.State)
+		}
+		time.Sleep(probeAgain)
+		want()
+		time.Sleep(probeDaily - probeAgain)
+		want(gone)
+		if err := p.ProbeNow(live); err != nil {
+			t.Fatal(err)
+		}
+		want(live)
+		if err := p.SetState(context.Background(), gone, StateDisabled, "by hand"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * probeDaily)
+		want()
+	})
+}
+
+// A key whose list lacks a model that others have is not asked for it, also
+// after a restart; a model that nobody lists may be asked of all.
+func TestProbe_Models(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		p := openProbed(t, s, 4)
+		has := KeyID(secretOf(3))
+		serveProbes(p, func(id string) (Outcome, []string) {
+			if id == has {
+				return ok, []string{"gemini-rare", flash}
+			}
+			return ok, []string{flash}
+		})
+		check := func(p *Pool) {
+			t.Helper()
+			for range 8 {
+				l := lease(t, p, Want{Model: "gemini-rare"})
+				if l.KeyID() != has {
+					t.Fatalf("leased %s for a model that it lacks", l.KeyID())
+				}
+				l.Done(ok)
+			}
+			seen := map[string]bool{}
+			for range 8 {
+				l := lease(t, p, Want{Model: "tuned-by-somebody"})
+				seen[l.KeyID()] = true
+				l.Done(ok)
+			}
+			if len(seen) != 4 {
+				t.Errorf("%d keys served a model that nobody lists; want 4", len(seen))
+			}
+			if got := p.Models(); !slices.Equal(got, []string{"gemini-rare", flash}) {
+				t.Errorf("Models = %v", got)
+			}
+		}
+		check(p)
+		if err := p.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		again := openProbed(t, s, 0)
+		check(again)
+		if due, _ := again.Probes(10); len(due) != 0 {
+			t.Errorf("%d keys are probed again after a restart", len(due))
+		}
+		// Without the key that has it, the others' word is not heard.
+		if err := again.Delete(context.Background(), has); err != nil {
+			t.Fatal(err)
+		}
+		lease(t, again, Want{Model: "gemini-rare"}).Done(ok)
+	})
+}
