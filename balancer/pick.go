@@ -197,7 +197,7 @@ func (p *Pool) pick(l *lane, tried *Tried, now time.Time) *entry {
 	c := p.candidates(l, tried)
 	s := *p.strategy.Load()
 	c.fresh = true
-	if p.probed {
+	if p.probed.Load() {
 		c.proven = p.provenWords()
 	}
 	e := s.pick(c)

@@ -40,7 +40,7 @@ type Options struct {
 	Observer Observer         // nil for none
 	Strategy string           // "" means round_robin
 	MaxQueue int              // requests that may wait at once; 0 means 1,000
-	Probed   bool             // somebody serves [Pool.Probes]: keys are asked before requests try them
+	Probed   bool             // see [Pool.SetProbed]
 }
 
 // Pool is the pool of Gemini keys. All methods are safe for concurrent use. No
@@ -51,12 +51,12 @@ type Pool struct {
 	now      func() time.Time
 	observer Observer
 	maxQueue int
-	probed   bool
 
 	// Read by picks without a lock.
 	slots    atomic.Pointer[[]atomic.Pointer[entry]]
 	open     bitmap // keys that may be used, as far as no model is involved
 	proven   bitmap // keys whose first probe is over
+	probed   atomic.Bool
 	models   atomic.Pointer[map[string]*model]
 	strategy atomic.Pointer[strategy]
 	nextRest atomic.Int64  // deadline at the top of restHeap in Unix ns; never for none
@@ -105,7 +105,7 @@ func Open(o Options) (*Pool, error) {
 		return nil, errors.New("balancer: Options.Store and Options.Sealer must be given")
 	}
 	p := &Pool{
-		store: o.Store, sealer: o.Sealer, now: o.Now, observer: o.Observer, maxQueue: o.MaxQueue, probed: o.Probed,
+		store: o.Store, sealer: o.Sealer, now: o.Now, observer: o.Observer, maxQueue: o.MaxQueue,
 		urgent:      make(chan struct{}, 1),
 		probeWanted: make(chan struct{}, 1),
 		listings:    map[string]*listing{},
@@ -126,6 +126,7 @@ func Open(o Options) (*Pool, error) {
 	p.slots.Store(&[]atomic.Pointer[entry]{})
 	p.models.Store(&map[string]*model{})
 	p.nextRest.Store(never)
+	p.probed.Store(o.Probed)
 	p.gains.Store(1) // no lane has noted anything
 	if err := p.SetStrategy(o.Strategy); err != nil {
 		return nil, err

@@ -47,12 +47,12 @@ type probing struct {
 
 // Probes takes up to limit probes that are due, those of new keys first, and
 // returns when the next one will be; zero for never. Every probe must be Done.
-// Only pools with Options.Probed have any.
+// Only pools that are probed have any.
 func (p *Pool) Probes(limit int) (due []*Probe, next time.Time) {
 	now := p.now()
 	p.lock()
 	defer p.unlock()
-	if !p.probed {
+	if !p.probed.Load() {
 		return nil, time.Time{}
 	}
 	for len(due) < limit && len(p.unprobed) > 0 {
@@ -84,6 +84,30 @@ func (p *Pool) Probes(limit int) (due []*Probe, next time.Time) {
 	return due, p.nextProbe
 }
 
+// SetProbed says whether somebody serves [Pool.Probes] from now on. Then requests
+// leave new keys to the probes; otherwise they find out about them themselves.
+func (p *Pool) SetProbed(on bool) {
+	p.lock()
+	defer p.unlock()
+	if p.probed.Swap(on) == on {
+		return
+	}
+	now := p.now()
+	p.unprobed, p.nextProbe = nil, time.Time{}
+	p.grace.Store(0)
+	slots := *p.slots.Load()
+	for i := range slots {
+		e := slots[i].Load()
+		if e == nil {
+			continue
+		}
+		p.awaitProbe(e, now)
+		p.probeAt(e, e.probing.at)
+		p.refresh(e)
+	}
+	p.serve(now)
+}
+
 // ProbeWanted returns a channel that is signalled when keys became due.
 func (p *Pool) ProbeWanted() <-chan struct{} { return p.probeWanted }
 
@@ -103,7 +127,7 @@ func (p *Pool) ProbeNow(id string) error {
 // probeAt schedules e's next probe; zero for none. Under p.mu.
 func (p *Pool) probeAt(e *entry, at time.Time) {
 	e.probing.at = at
-	if p.probed && !at.IsZero() {
+	if p.probed.Load() && !at.IsZero() {
 		p.probeBy(at)
 		p.wantProbe()
 	}
@@ -126,7 +150,7 @@ func (p *Pool) wantProbe() {
 // awaitProbe puts a key that nothing is known of in line for its first probe.
 // Under p.mu.
 func (p *Pool) awaitProbe(e *entry, now time.Time) {
-	if !p.probed || e.probing.known || e.live.Load().state != StateUntested {
+	if !p.probed.Load() || e.probing.known || e.live.Load().state != StateUntested {
 		return
 	}
 	if len(p.unprobed) == 0 {
@@ -220,5 +244,5 @@ func (p *Pool) reprobe(e *entry, state State, now time.Time) {
 
 // awaited reports whether e is a key whose first probe has not ended. Under p.mu.
 func (p *Pool) awaited(e *entry) bool {
-	return p.probed && !e.probing.known && e.live.Load().state == StateUntested
+	return p.probed.Load() && !e.probing.known && e.live.Load().state == StateUntested
 }

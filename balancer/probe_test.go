@@ -199,3 +199,30 @@ func TestProbe_Models(t *testing.T) {
 		lease(t, again, Want{Model: "gemini-rare"}).Done(ok)
 	})
 }
+
+// A reload may switch the probes off and on.
+func TestProbe_Switched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := openProbed(t, nil, 3)
+		held, _ := p.Probes(1)
+		time.AfterFunc(100*time.Millisecond, func() { p.SetProbed(false) })
+		began := time.Now()
+		lease(t, p, Want{Wait: time.Minute}).Done(ok)
+		if waited := time.Since(began); waited != 100*time.Millisecond {
+			t.Errorf("a request waited %s for probes that were switched off after 100ms", waited)
+		}
+		if due, _ := p.Probes(10); len(due) != 0 {
+			t.Errorf("%d probes of a pool without", len(due))
+		}
+		held[0].Done(ok, nil)
+		p.SetProbed(true)
+		select {
+		case <-p.ProbeWanted():
+		default:
+			t.Error("nobody is told of the new keys")
+		}
+		if due := serveProbes(p, func(string) (Outcome, []string) { return ok, nil }); len(due) != 2 {
+			t.Errorf("%d keys are probed; want the 2 that nothing is known of", len(due))
+		}
+	})
+}
