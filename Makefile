@@ -82,6 +82,11 @@ bench: ## the gateway against reverse_proxy in one run; ARGS="-rounds 5 -only st
 	@mkdir -p $(BUILD) && CGO_ENABLED=0 go build $(TAGS) -ldflags '-s -w' -o $(BUILD)/caddy ./cmd/caddy
 	@go run ./bench -caddy $(BUILD)/caddy $(ARGS)
 
+.PHONY: bench-quota
+bench-quota: ## the pool against a simulated Google's quotas; ARGS="-scenario load-95,burst -strategy round_robin -seeds 5"
+	@mkdir -p $(BUILD) && go test $(TAGS) -c -o $(BUILD)/quota.test ./bench/quota
+	@$(BUILD)/quota.test -test.run '^TestYield$$' -test.timeout 2h -scenario all -json $(BUILD)/quota.json $(ARGS)
+
 .PHONY: bench-packages
 bench-packages: ## benchmarks of the packages, six runs each, for benchstat
 	@go test $(TAGS) -run '^$$' -bench . -benchmem -count=6 $(UNIT)

@@ -34,6 +34,7 @@ type Entry struct {
 	Status     int       // answered; 0 = the connection was cut before any
 	Bytes      int64     // of the answer's body
 	Note       string    // why it was not a plain success, for people
+	Charged    bool      // it counted against the quotas
 	Attempt    bool      // a call that costs quota where the key is good
 	Canceled   bool      // the client left before the end
 	CanceledAt time.Time

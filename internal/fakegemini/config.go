@@ -175,7 +175,7 @@ func Demo() Config {
 		case 7:
 			p.Limits = map[string]Limits{}
 			for _, m := range DefaultModels() {
-				p.Limits[m.base()] = Limits{RPM: 10, TPM: 250_000, RPD: spentDay}
+				p.Limits[m.base()] = Limits{RPM: 10, TPM: 250_000, RPD: SpentDay}
 			}
 		}
 		c.Keys = append(c.Keys, k)
@@ -184,5 +184,5 @@ func Demo() Config {
 	return c
 }
 
-// spentDay as Limits.RPD is a day's quota of 20 that others have used up.
-const spentDay = -20
+// SpentDay as Limits.RPD is a day's quota of 20 that others have used up.
+const SpentDay = -20

@@ -250,6 +250,7 @@ func (x *exchange) charge(tokens int64) answer {
 	over := m.admit(now, limits, tokens, s.cfg.Aligned, base, p.Paid)
 	if len(over) == 0 {
 		m.told, m.ignored = time.Time{}, 0
+		s.books.update(func() { e.Charged = true })
 		return answer{}
 	}
 	wait := m.announce(now, over)

@@ -66,8 +66,8 @@ func (m *meter) admit(now time.Time, l Limits, tokens int64, aligned bool, model
 		over = append(over, overrun{id: id + tier, metric: metric, model: model, limit: max(limit, 0), wait: wait, day: day})
 	}
 	switch {
-	case l.RPD == spentDay:
-		add("GenerateRequestsPerDayPerProjectPerModel", requests, -spentDay, m.untilRequests(now, 1, aligned), true)
+	case l.RPD == SpentDay:
+		add("GenerateRequestsPerDayPerProjectPerModel", requests, -SpentDay, m.untilRequests(now, 1, aligned), true)
 	case l.RPD < 0 || l.RPD > 0 && m.day >= l.RPD:
 		// The wait that Google announces beside a day quota is that of a minute.
 		add("GenerateRequestsPerDayPerProjectPerModel", requests, l.RPD, m.untilRequests(now, 1, aligned), true)
