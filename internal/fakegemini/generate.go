@@ -258,7 +258,8 @@ func (x *exchange) id(n int) string {
 }
 
 // seenPrefix is how many tokens of the conversation the project has seen before
-// with this model, in whole contents; the conversation counts as seen from now on.
+// with this model, in whole contents, with the system instruction and the tools
+// before them; the conversation counts as seen from now on.
 func (s *Server) seenPrefix(project, model string, q *request) (cached int64) {
 	if s.cfg.ImplicitCache <= 0 {
 		return 0
@@ -270,7 +271,7 @@ func (s *Server) seenPrefix(project, model string, q *request) (cached int64) {
 	if len(s.prefixes) > 1<<20 {
 		s.prefixes = map[uint64]bool{}
 	}
-	before := request{}
+	before := request{textTokens: q.headTokens}
 	for _, c := range q.contents {
 		_, _ = h.Write(c.raw) // a hash takes everything
 		before.count(c.parts)

@@ -25,6 +25,7 @@ type request struct {
 	config   rawjson.Value
 
 	tokens, textTokens, imageTokens, audioTokens int64
+	headTokens                                   int64 // of the system instruction and the tools
 }
 
 type content struct {
@@ -89,6 +90,7 @@ func (q *request) read(v rawjson.Value) {
 	for _, r := range get(v, "requests").Elems() { // batchEmbedContents
 		q.addContent(r.Get("content"))
 	}
+	contents := q.textTokens
 	if s := get(v, "systemInstruction"); !s.IsNull() {
 		q.system = true
 		q.count(partsOf(s))
@@ -108,6 +110,7 @@ func (q *request) read(v rawjson.Value) {
 			q.textTokens += tokensOf(len(f))
 		}
 	}
+	q.headTokens = q.textTokens - contents
 	calling := get(get(v, "toolConfig"), "functionCallingConfig")
 	q.mode = strings.ToUpper(calling.Get("mode").Text())
 	for _, n := range get(calling, "allowedFunctionNames").Elems() {
