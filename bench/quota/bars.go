@@ -75,3 +75,33 @@ func check(bars []Bar, f *Figures) (missed []string) {
 	}
 	return missed
 }
+
+// changed tells what a restart changed by more than 1 %. Numbers of single events
+// may differ by one: they are not shares of anything.
+func changed(before, after *Figures) (out []string) {
+	for _, c := range []struct {
+		name   string
+		value  func(*Figures) figure
+		events bool
+	}{
+		{"yield0", func(f *Figures) figure { return f.Yield0 }, false},
+		{"yieldW", func(f *Figures) figure { return f.YieldW }, false},
+		{"attempts", func(f *Figures) figure { return f.Attempts }, false},
+		{"cached", func(f *Figures) figure { return f.Cached }, false},
+		{"errors", func(f *Figures) figure { return ratio(float64(f.Errors+f.Limited), float64(f.Requests)) }, false},
+		{"early", func(f *Figures) figure { return f.Early }, true},
+		{"on a used-up day", func(f *Figures) figure { return f.DayMost }, true},
+		{"on a bad key", func(f *Figures) figure { return f.BadMost }, true},
+		{"on a missing model", func(f *Figures) figure { return f.MissingMost }, true},
+	} {
+		x, y := float64(c.value(before)), float64(c.value(after))
+		tolerance := .01
+		if c.events {
+			tolerance = 1
+		}
+		if math.Abs(x-y) > tolerance {
+			out = append(out, fmt.Sprintf("%s %.4g → %.4g by the restart", c.name, x, y))
+		}
+	}
+	return out
+}

@@ -7,6 +7,8 @@ import (
 	"container/heap"
 	"slices"
 	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 )
 
 const minute = time.Minute
@@ -22,7 +24,8 @@ func (s *Scenario) bound(arrivals []Arrival, hold time.Duration, start time.Time
 		byModel[a.Model] = append(byModel[a.Model], a)
 	}
 	for model, list := range byModel {
-		slots, pooled, unlimited, capped := 0, int64(0), false, true
+		slots, pooled, daily := 0, int64(0), int64(0)
+		unlimited, capped, dayless := false, true, false
 		for i := range s.Projects {
 			l, ok := s.Projects[i].limits(model)
 			if !ok {
@@ -30,6 +33,8 @@ func (s *Scenario) bound(arrivals []Arrival, hold time.Duration, start time.Time
 			}
 			slots += int(l.RPM)
 			pooled += l.TPM
+			daily += l.RPD
+			dayless = dayless || l.RPD == 0
 			unlimited = unlimited || l.RPM == 0
 			capped = capped && l.TPM > 0
 		}
@@ -43,6 +48,9 @@ func (s *Scenario) bound(arrivals []Arrival, hold time.Duration, start time.Time
 		}
 		if capped {
 			n = min(n, tokenBound(list, pooled, hold))
+		}
+		if !dayless {
+			n = min(n, dayBound(list, int(daily), hold, start))
 		}
 		total += n
 	}
@@ -108,6 +116,24 @@ func alignedBound(list []Arrival, slots int, hold time.Duration, start time.Time
 		}
 	}
 	return served
+}
+
+// dayBound is an upper bound where every project has a limit by the day: a day
+// serves no more than that, of the requests that can be in it.
+func dayBound(list []Arrival, daily int, hold time.Duration, start time.Time) int {
+	inDay := map[time.Time]int{}
+	for _, a := range list {
+		from := fakegemini.NextMidnight(start.Add(a.At))
+		inDay[from]++
+		if until := fakegemini.NextMidnight(start.Add(a.At + hold)); !until.Equal(from) {
+			inDay[until]++
+		}
+	}
+	sum := 0
+	for _, n := range inDay {
+		sum += min(n, daily)
+	}
+	return min(sum, len(list))
 }
 
 // tokenBound is an upper bound where tokens are the limit. It relaxes the

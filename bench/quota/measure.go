@@ -173,7 +173,11 @@ type refusal struct {
 func (s *Scenario) attempts(b *Books, f *Figures) {
 	told := map[projectModel][]refusal{}
 	sent := 0
-	days := map[projectModel]int{}
+	type day struct {
+		projectModel
+		ends time.Time
+	}
+	days := map[day]int{}
 	for i := range b.Entries {
 		e := &b.Entries[i]
 		if !e.Attempt {
@@ -185,7 +189,7 @@ func (s *Scenario) attempts(b *Books, f *Figures) {
 			continue
 		}
 		if strings.Contains(e.Note, "PerDay") {
-			days[pm]++
+			days[day{pm, e.Until}]++
 		}
 		early, sibling := false, true
 		for _, r := range told[pm] {
@@ -220,24 +224,31 @@ func most(a, b figure) figure {
 // does not have.
 func (s *Scenario) bad(b *Books, f *Figures) {
 	f.BadMost, f.BadLast, f.MissingMost = missing, missing, missing
-	dead := map[string]int{}
+	since := map[string]time.Time{} // keys that were bad at some time
 	for _, k := range b.Google.Keys {
 		if k.State != fakegemini.KeyOK {
-			dead[k.Secret] = 0
-			f.BadMost, f.BadLast = 0, 0
+			since[k.Secret] = b.Start
 		}
 	}
-	lacks := map[projectModel]int{} // by key
+	for _, e := range s.Events {
+		since[fakegemini.DemoKey(e.Key)] = b.Start.Add(e.At)
+	}
+	if len(since) > 0 {
+		f.BadMost, f.BadLast = 0, 0
+	}
 	for _, p := range b.Google.Projects {
 		if p.Models != nil {
 			f.MissingMost = 0
 		}
 	}
+	dead := map[string]int{}
+	lacks := map[projectModel]int{} // by key
 	for i := range b.Entries {
 		e := &b.Entries[i]
-		if n, ok := dead[e.Key]; ok && e.Attempt {
-			dead[e.Key] = n + 1
-			f.BadMost, f.BadLast = most(f.BadMost, figure(n+1)), most(f.BadLast, figure(e.At.Sub(b.Start).Seconds()))
+		if strings.HasPrefix(e.Note, "key: ") {
+			dead[e.Key]++
+			f.BadMost = most(f.BadMost, figure(dead[e.Key]))
+			f.BadLast = most(f.BadLast, figure(e.At.Sub(since[e.Key]).Seconds()))
 		}
 		if e.Status == http.StatusNotFound {
 			km := projectModel{e.Key, e.Model}

@@ -3,6 +3,7 @@
 package quota
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -46,9 +47,9 @@ func (b *books) add(s Sample) {
 // Run runs a scenario once. Unless o.Real is set it must be called in a bubble of
 // testing/synctest.
 func Run(s *Scenario, o Options) (*Books, error) {
-	r := rand.New(rand.NewPCG(o.Seed, 2))
 	if !o.Real {
-		time.Sleep(time.Duration(r.Int64N(int64(time.Minute)))) // no run begins with a minute of the clock
+		r := rand.New(rand.NewPCG(o.Seed, 2))
+		time.Sleep(s.Begin + time.Duration(r.Int64N(int64(time.Minute)))) // no run begins with a minute of the clock
 	}
 	config := s.google(o.Seed)
 	w, err := build(config, s.Wait, o.Strategy, o.Real)
@@ -63,6 +64,10 @@ func Run(s *Scenario, o Options) (*Books, error) {
 	ended := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() { b.watch(w, ended) })
+	for _, e := range s.Events {
+		stop := time.AfterFunc(e.At, func() { w.google.SetKeyState(fakegemini.DemoKey(e.Key), e.State) })
+		defer stop.Stop()
+	}
 	if s.Lanes > 0 {
 		err = s.converse(w, b, o)
 	} else {
@@ -116,8 +121,16 @@ const turns = 12
 
 // converse keeps lanes of conversations going, each of which grows by every
 // answer: a pause for thought, a question, an answer.
-func (s *Scenario) converse(w *world, b *books, o Options) error {
+func (s *Scenario) converse(w *world, b *books, o Options) (err error) {
 	var lanes sync.WaitGroup
+	if o.Restart {
+		var failed error
+		lanes.Go(func() {
+			time.Sleep(time.Until(b.Start.Add(s.Length/2 + pause)))
+			failed = w.restart()
+		})
+		defer func() { err = errors.Join(err, failed) }()
+	}
 	defer lanes.Wait()
 	for lane := range s.Lanes {
 		lanes.Go(func() {
@@ -125,6 +138,9 @@ func (s *Scenario) converse(w *world, b *books, o Options) error {
 			var history []message
 			for turn := 0; ; turn++ {
 				time.Sleep(time.Duration(r.ExpFloat64() * float64(s.Loads[0].gap(s.Lanes))))
+				if at := time.Since(b.Start); o.Pause && at > s.Length/2 && at < s.Length/2+pause {
+					time.Sleep(s.Length/2 + pause - at + time.Duration(r.Int64N(int64(10*time.Second))))
+				}
 				if time.Since(b.Start) > s.Length {
 					return
 				}

@@ -10,6 +10,7 @@ package quota
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,8 @@ type Scenario struct {
 	Size     Size          // of prompts
 	Lanes    int           // conversations at a time, instead of Loads
 	Rules    func(start time.Time) []fakegemini.Rule
+	Events   []Event
+	Begin    time.Duration   // after midnight UTC, which the virtual clock begins at; 0 = at some second of the first minute
 	Phases   []time.Duration // ends of the phases whose yields are told apart
 	Bars     []Bar
 }
@@ -48,6 +51,13 @@ type Project struct {
 	ByModel map[string]fakegemini.Limits
 	Models  []string // nil = all
 	Paid    bool
+}
+
+// Event is what happens to a key in the middle, by its number from 1.
+type Event struct {
+	At    time.Duration
+	Key   int
+	State fakegemini.KeyState
 }
 
 // Load is a Poisson stream of requests to one model.
@@ -143,7 +153,7 @@ func (p *Project) limits(model string) (l fakegemini.Limits, ok bool) {
 	if !named {
 		l = p.Limits
 	}
-	if l.RPD < 0 || p.Models != nil && !contains(p.Models, model) {
+	if l.RPD < 0 || p.Models != nil && !slices.Contains(p.Models, model) {
 		return l, false
 	}
 	for _, k := range p.Keys {
@@ -152,15 +162,6 @@ func (p *Project) limits(model string) (l fakegemini.Limits, ok bool) {
 		}
 	}
 	return l, false
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 // capacity is the sum of what the projects serve of a model in a minute.

@@ -14,7 +14,7 @@ func Scenarios() []Scenario {
 	var out []Scenario
 	out = append(out, loads()...)
 	out = append(out, badKeys(), overload(), usedUpDay(), sharedProjects(), manyKeys(), burst(), brokenStreams(), conversations())
-	out = append(out, tiers(), tokenBound80(), aligned())
+	out = append(out, tiers(), tokenBound80(), aligned(), midnight())
 	for i := range out {
 		if out[i].Length == 0 {
 			out[i].Length = 15 * time.Minute
@@ -42,7 +42,7 @@ func loads() []Scenario {
 
 func badKeys() Scenario {
 	s := Scenario{
-		Name: "bad-keys", About: "20 projects at RPM 10, load 60 %; 3 keys invalid, 1 leaked, 2 suspended, 2 ten times slower",
+		Name: "bad-keys", About: "20 projects at RPM 10, load 60 %; 3 keys invalid, 1 leaked, 2 suspended, one more after 5 min, 2 ten times slower",
 		Projects: fleet(20, rpm(10)), Wait: longHold, Bars: []Bar{noErrors, badOnce, badEarly, slowLess},
 	}
 	states := map[int]fakegemini.KeyState{
@@ -52,6 +52,7 @@ func badKeys() Scenario {
 	for i, state := range states {
 		s.Projects[i].Keys[0].State = state
 	}
+	s.Events = []Event{{5 * time.Minute, 19, fakegemini.KeySuspended}}
 	s.Projects[3].Keys[0].Slow, s.Projects[16].Keys[0].Slow = 10, 10
 	return s.loaded(modelA, .6)
 }
@@ -179,6 +180,17 @@ func aligned() Scenario {
 		Name: "aligned", About: "20 projects at RPM 10 whose minutes follow the clock; load 80 %",
 		Projects: fleet(20, rpm(10)), Wait: longHold, Aligned: true,
 		Bars: []Bar{yield0(.99), attempts(1.20), only429},
+	}
+	return s.loaded(modelA, .8)
+}
+
+// midnight is no row of BARS.md; it is what a day in RPD means.
+func midnight() Scenario {
+	s := Scenario{
+		Name: "midnight", About: "20 projects at RPM 10, RPD 100, load 80 %; the day ends after 15 of 25 min",
+		Projects: fleet(20, fakegemini.Limits{RPM: 10, RPD: 100}), Wait: longHold,
+		Begin: 8*time.Hour - 15*time.Minute, Length: 25 * time.Minute, // Pacific midnight in winter is 08:00 UTC
+		Bars: []Bar{yield0(.99), dayTwice, only429, announced, trueAfter},
 	}
 	return s.loaded(modelA, .8)
 }

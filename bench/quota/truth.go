@@ -65,8 +65,8 @@ func (s *Scenario) truth(b *Books, f *Figures) {
 // room is the first time from now on at which a request fits.
 func (c *charges) room(now time.Time, tokens int64, aligned bool) time.Time {
 	end := sort.Search(len(c.at), func(i int) bool { return c.at[i].After(now) })
-	if c.limits.RPD > 0 && int64(end) >= c.limits.RPD { // no run is longer than a day
-		return fakegemini.NextMidnight(now)
+	if day := fakegemini.NextMidnight(now); c.limits.RPD > 0 && c.since(end, day) >= c.limits.RPD {
+		return day
 	}
 	start := end
 	var requests, used int64
@@ -94,4 +94,13 @@ func (c *charges) room(now time.Time, tokens int64, aligned bool) time.Time {
 		}
 	}
 	return free
+}
+
+// since counts the charges before index end on the day that ends at day.
+func (c *charges) since(end int, day time.Time) (n int64) {
+	for end > 0 && fakegemini.NextMidnight(c.at[end-1]).Equal(day) {
+		end--
+		n++
+	}
+	return n
 }

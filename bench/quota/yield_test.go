@@ -6,8 +6,9 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
+	"math"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,9 @@ var (
 	seeds      = flag.Int("seeds", 3, "runs of each; medians are printed")
 	jsonFile   = flag.String("json", "", "write all figures to this file")
 	gate       = flag.Bool("gate", false, "fail where a bar is missed")
+	restart    = flag.Bool("restart", false, "run each with a pause in the middle, and with a restart at its end, and compare")
+	real       = flag.Bool("real", false, "real time and sockets instead of virtual time and pipes")
+	length     = flag.Duration("length", 0, "of the load, instead of the scenario's own")
 	verbose    = flag.Bool("runs", false, "print each run, too")
 )
 
@@ -31,24 +35,30 @@ func TestYield(t *testing.T) {
 		short(t)
 		return
 	}
+	fmt.Printf("%d CPUs, %s; %d seeds, medians\n\n", runtime.NumCPU(), runtime.Version(), *seeds)
 	header(os.Stdout)
 	var rows []Row
 	for _, s := range Scenarios() {
 		if *only != "all" && !slices.Contains(strings.Split(*only, ","), s.Name) {
 			continue
 		}
+		if *length > 0 {
+			s.Length = *length
+		}
 		for strategy := range strings.SplitSeq(*strategies, ",") {
-			r := measure(t, &s, Options{Strategy: strategy})
-			r.print(os.Stdout)
-			if *verbose {
-				for i := range r.Runs {
-					(&Row{Scenario: " seed", Strategy: fmt.Sprint(i + 1), Median: r.Runs[i]}).print(os.Stdout)
-				}
+			o := Options{Strategy: strategy, Real: *real}
+			if !*restart {
+				rows = append(rows, tell(t, measure(t, &s, o)))
+				continue
 			}
-			if *gate && len(r.Missed) > 0 {
-				t.Errorf("%s %s: %s", s.Name, strategy, strings.Join(r.Missed, ", "))
-			}
-			rows = append(rows, r)
+			o.Pause = true
+			before := measure(t, &s, o)
+			before.Restart = "pause"
+			o.Restart = true
+			after := measure(t, &s, o)
+			after.Restart = "restart"
+			after.Missed = append(after.Missed, changed(&before.Median, &after.Median)...)
+			rows = append(rows, tell(t, before), tell(t, after))
 		}
 	}
 	if len(rows) == 0 {
@@ -56,6 +66,21 @@ func TestYield(t *testing.T) {
 	}
 	fmt.Println("\n" + legend)
 	save(t, rows)
+}
+
+// tell prints a row.
+func tell(t *testing.T, r Row) Row {
+	t.Helper()
+	r.print(os.Stdout)
+	for i := range r.Runs {
+		if *verbose {
+			(&Row{Scenario: " seed", Strategy: fmt.Sprint(i + 1), Median: r.Runs[i]}).print(os.Stdout)
+		}
+	}
+	if *gate && len(r.Missed) > 0 {
+		t.Errorf("%s %s: %s", r.Scenario, r.Strategy, strings.Join(r.Missed, ", "))
+	}
+	return r
 }
 
 func save(t *testing.T, rows []Row) {
@@ -87,7 +112,11 @@ func once(t *testing.T, s *Scenario, o Options) Figures {
 	var b *Books
 	var err error
 	began := time.Now()
-	synctest.Test(t, func(*testing.T) { b, err = Run(s, o) })
+	if o.Real {
+		b, err = Run(s, o)
+	} else {
+		synctest.Test(t, func(*testing.T) { b, err = Run(s, o) })
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,18 +127,22 @@ func once(t *testing.T, s *Scenario, o Options) Figures {
 // short runs a little of some scenarios and checks what must hold whatever the
 // strategy does.
 func short(t *testing.T) {
+	some, length := []string{"load-120", "bad-keys", "aligned", "burst"}, 100*time.Second
+	if testing.Short() { // under the race detector, too
+		some, length = some[:3], 20*time.Second
+	}
 	for _, s := range Scenarios() {
-		if !slices.Contains([]string{"load-120", "bad-keys", "aligned", "burst"}, s.Name) {
+		if !slices.Contains(some, s.Name) {
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {
-			s.Length = min(s.Length, 100*time.Second)
-			f := once(t, &s, Options{Strategy: "round_robin", Seed: 1})
-			r := row(&s, "round_robin", []Figures{f})
-			r.print(io.Discard)
-			if f.Requests == 0 || f.Answers == 0 || f.Answers > f.BoundW || f.Errors > 0 || f.Shammed > 0 {
+			s.Length = min(s.Length, length)
+			f := once(t, &s, Options{Seed: 1})
+			if f.Requests == 0 || f.Answers == 0 || f.Answers > f.BoundW || f.Errors > 0 || f.Shammed > 0 || math.IsNaN(float64(f.Attempts)) {
 				t.Errorf("%+v", f)
 			}
+			r := row(&s, "", []Figures{f})
+			r.print(t.Output())
 		})
 	}
 }
