@@ -243,6 +243,13 @@ func (w *writer) parts(parts []Part) {
 	w.b = append(w.b, ']')
 }
 
+// Append appends the JSON encoding of a part to dst.
+func (p *Part) Append(dst []byte) []byte {
+	w := &writer{}
+	w.part(p)
+	return append(dst, w.b...)
+}
+
 func (w *writer) part(p *Part) {
 	w.open()
 	w.raw("text", p.Text)

@@ -111,7 +111,8 @@ func (c *choice) spans() (list []span) {
 	for _, g := range c.citations {
 		for _, name := range []string{"citationSources", "citations"} {
 			for _, source := range g.Get(name).Elems() {
-				if from, to, ok := o.segment(source); ok {
+				from, to, ok := o.segment(source)
+				if ok || source.Get("startIndex") == nil && source.Get("endIndex") == nil { // of no place, but named
 					add(span{from, to, inner(source.Get("uri")), inner(source.Get("title"))})
 				}
 			}

@@ -94,6 +94,25 @@ func appendSignature(dst, inner []byte) []byte {
 	return append(append(dst, inner...), `"}}`...)
 }
 
+// appendExtra appends the member extra_content with what Google wants back and
+// no other member has, and reports false where that is nothing.
+func (c *choice) appendExtra(dst []byte, thought bool) ([]byte, bool) {
+	if !thought && len(c.signature)+len(c.native) == 0 {
+		return dst, false
+	}
+	dst = append(dst, `"extra_content":{"google":{`...)
+	if thought {
+		dst = append(dst, `"thought":true,`...)
+	}
+	if len(c.signature) > 0 {
+		dst = append(append(append(dst, `"thought_signature":"`...), c.signature...), `",`...)
+	}
+	if len(c.native) > 0 {
+		dst = append(append(append(dst, `"parts":[`...), c.native...), `],`...)
+	}
+	return append(dst[:len(dst)-1], `}}`...), true // in place of the last comma
+}
+
 // toolCall takes over a function call. Source: specs/openai.md §10.4.
 func (x *Chat) toolCall(dst []byte, c *choice, p *gemini.Part) []byte {
 	name := x.req.ToolName(p.FunctionCall.Name.Text())
@@ -120,7 +139,7 @@ func (x *Chat) toolCall(dst []byte, c *choice, p *gemini.Part) []byte {
 		if c.callCount > 0 {
 			c.calls = append(c.calls, ',')
 		}
-		c.calls = x.appendCall(append(c.calls, '{'), p, name)
+		c.calls = x.appendCall(append(c.calls, '{'), c, p, name)
 	}
 	c.callCount++
 	return dst
@@ -144,13 +163,16 @@ func (x *Chat) appendCallDelta(dst []byte, c *choice, p *gemini.Part, name strin
 	}
 	dst = append(dst, `{"tool_calls":[{"index":`...)
 	dst = strconv.AppendInt(dst, int64(c.callCount), 10)
-	dst = x.appendCall(append(dst, ','), p, name)
+	dst = x.appendCall(append(dst, ','), c, p, name)
 	return append(dst, ']', '}')
 }
 
 // appendCall appends the members of a tool call and its closing brace.
-func (x *Chat) appendCall(dst []byte, p *gemini.Part, name string) []byte {
+func (x *Chat) appendCall(dst []byte, c *choice, p *gemini.Part, name string) []byte {
 	id := x.ids.take(p.FunctionCall.ID, x.env.NewID)
+	if c.callCount == 0 {
+		c.firstCall = id
+	}
 	dst = append(append(append(dst, `"id":"`...), id...), '"')
 	if x.req.CustomTool(name) {
 		dst = append(dst, `,"type":"custom","custom":{"name":`...)

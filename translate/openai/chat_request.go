@@ -167,6 +167,7 @@ type decoder struct {
 	system        []gemini.Part
 	turns         []turn
 	calls         map[string]callRef // the nearest call so far by id
+	served        bool               // the history has calls of Google's own tools
 
 	functions    []gemini.FunctionDeclaration
 	builtIns     []gemini.Tool

@@ -38,6 +38,7 @@ func (d *decoder) contents() {
 		g.Contents = append(g.Contents, gemini.Content{Role: "user", Parts: []gemini.Part{{Text: rawjson.Value(`"Continue."`)}}})
 	}
 	d.instruct()
+	d.serverSide()
 	if len(g.Contents) == 0 {
 		d.reject(d.words.conversation, "'%s' must contain non-empty content.", d.words.conversation)
 	}

@@ -35,9 +35,9 @@ func (d *decoder) url(p *gemini.Part, v rawjson.Value, key, tail string) bool {
 	s := strings.TrimSpace(string(raw.bytes))
 	switch lower := strings.ToLower(s); {
 	case strings.HasPrefix(s, filesAPI) && isModelID(s[len(filesAPI):]):
-		p.FileData = &gemini.FileData{URI: rawjson.Quote(s)}
+		return d.fileName(p, s[len(filesAPI):], tail)
 	case strings.HasPrefix(s, "files/") && isModelID(s[len("files/"):]):
-		p.FileData = &gemini.FileData{URI: rawjson.Quote(filesAPI + s[len("files/"):])}
+		return d.fileName(p, s[len("files/"):], tail)
 	case strings.HasPrefix(lower, "gs://"):
 		p.FileData = &gemini.FileData{MIMEType: mimeByName(s), URI: rawjson.Quote(s)}
 	case isYouTube(s):
@@ -50,6 +50,16 @@ func (d *decoder) url(p *gemini.Part, v rawjson.Value, key, tail string) bool {
 		d.rejectPart(tail, "'%s' is not a URL. Send inline data as data:<type>;base64,<data>.", d.path(tail))
 	}
 	return d.failure == nil
+}
+
+// fileName refers to a file by Google's name for it, which must be this user's
+// where files are known.
+func (d *decoder) fileName(p *gemini.Part, id, tail string) bool {
+	if d.opts.File != nil {
+		return d.fileID(p, "files/"+id, tail)
+	}
+	p.FileData = &gemini.FileData{URI: rawjson.Quote(filesAPI + id)}
+	return true
 }
 
 func mediaWord(key string) string {

@@ -152,6 +152,10 @@ func (r *ChatRequest) Unsign() bool {
 		kept := c.Parts[:0]
 		for _, p := range c.Parts {
 			var want rawjson.Value
+			if p.ServerToolKey != "" { // worth nothing without its signature
+				changed = true
+				continue
+			}
 			if p.FunctionCall != nil && first {
 				first = false
 				if insists {

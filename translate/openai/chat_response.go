@@ -67,6 +67,7 @@ func (x *Chat) appendChoice(dst []byte, c *choice) []byte {
 	if x.req.JSONMode {
 		c.unfence()
 	}
+	x.rememberNative(c)
 	dst = append(dst, `{"index":`...)
 	dst = strconv.AppendInt(dst, int64(c.index), 10)
 	dst = append(dst, `,"message":{"role":"assistant","content":`...)
@@ -86,7 +87,9 @@ func (x *Chat) appendChoice(dst []byte, c *choice) []byte {
 	dst = appendMember(dst, `,"reasoning_content":"`, c.reasoning, `"`)
 	dst = appendMember(dst, `,"images":[`, c.images, `]`)
 	dst = appendMember(dst, `,"audio":`, c.audio, "")
-	dst = c.appendExtra(dst)
+	if extra, ok := c.appendExtra(append(dst, ','), c.tagged); ok {
+		dst = extra
+	}
 	dst = append(dst, `},"logprobs":`...)
 	if len(c.logprobs) > 0 {
 		dst = append(append(dst, c.logprobs...), ',')
@@ -113,21 +116,6 @@ func (x *Chat) appendContent(dst []byte, c *choice) []byte {
 		return append(dst, "null"...)
 	}
 	return append(append(append(dst, '"'), c.content...), '"')
-}
-
-// appendExtra appends what Google's own endpoint adds to a message.
-func (c *choice) appendExtra(dst []byte) []byte {
-	switch {
-	case c.tagged && len(c.signature) > 0:
-		dst = append(append(dst, `,"extra_content":{"google":{"thought":true,"thought_signature":"`...), c.signature...)
-		return append(dst, `"}}`...)
-	case c.tagged:
-		return append(dst, `,"extra_content":{"google":{"thought":true}}`...)
-	case len(c.signature) > 0:
-		return appendSignature(append(dst, ','), c.signature)
-	default:
-		return dst
-	}
 }
 
 // refusal appends why the prompt was blocked, encoded, without quotes.

@@ -76,7 +76,7 @@ func TestChat_Parts(t *testing.T) {
 		{"code", `{"executableCode":{"language":"PYTHON","code":"print(\"<1>\")"}},{"codeExecutionResult":{"outcome":"OUTCOME_OK","output":"1\n"}},{"text":"ok"}`,
 			[]string{`"content":"\n` + "```" + `python\nprint(\"<1>\")\n` + "```" + `\n\n` + "```" + `\n1\n\n` + "```" + `\nok"`}, "", "stop"},
 		{"§21.43 code result without output", `{"codeExecutionResult":{"outcome":"OUTCOME_OK"}}`, []string{`"content":"\n` + "```" + `\n\n` + "```" + `\n"`}, "", "stop"},
-		{"server tools", `{"toolCall":{"toolType":"GOOGLE_SEARCH"},"thoughtSignature":"S"},{"toolResponse":{}},{"text":"a"}`, []string{`"content":"a"`, `"tool_calls":null`}, "GOOGLE", "stop"},
+		{"server tools", `{"toolCall":{"toolType":"GOOGLE_SEARCH"},"thoughtSignature":"S"},{"toolResponse":{}},{"text":"a"}`, []string{`"content":"a"`, `"tool_calls":null`, `"extra_content":{"google":{"parts":[{"part":{"toolCall":{"toolType":"GOOGLE_SEARCH"},"thoughtSignature":"S"}},{"part":{"toolResponse":{}}}]}}`}, "", "stop"},
 		{"function response and unknown", `{"functionResponse":{"name":"x"}},{"newThing":{"a":1}},{"text":"a"}`, []string{`"content":"a"`}, "newThing", "stop"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

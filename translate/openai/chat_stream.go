@@ -131,10 +131,10 @@ func (x *Chat) endChoice(dst []byte, c *choice) []byte {
 	if c.tagOpen {
 		dst = x.closeTag(dst, c)
 	}
-	if len(c.signature) > 0 {
+	x.rememberNative(c)
+	if len(c.signature)+len(c.native) > 0 {
 		dst = x.open(dst, c, false)
-		dst = append(dst, '{')
-		dst = appendSignature(dst, c.signature)
+		dst, _ = c.appendExtra(append(dst, '{'), false)
 		dst = x.close(append(dst, '}'))
 	}
 	annotations := c.annotations(nil)

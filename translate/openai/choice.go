@@ -4,6 +4,7 @@ package openai
 
 import (
 	"bytes"
+	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
@@ -32,6 +33,8 @@ type choice struct {
 	audioID   string
 	logprobs  []byte // only when not streamed
 	signature []byte // of the text, not told yet
+	native    []byte // elements, see [aside]
+	firstCall string // its id
 
 	finish    []byte // Gemini's finishReason, encoded with its quotes
 	grounding []rawjson.Value
@@ -116,15 +119,8 @@ func (x *Chat) part(dst []byte, c *choice, p *gemini.Part) ([]byte, error) {
 		uri := p.FileData.URI.Inner()
 		x.scratch = join(x.scratch, "[", uri, "](", uri, ")")
 		return x.aside(dst, c), nil
-	case p.ExecutableCode != nil:
-		language := p.ExecutableCode.Get("language").Inner()
-		code := p.ExecutableCode.Get("code").Inner()
-		x.scratch = join(x.scratch, "\\n```", bytes.ToLower(language), "\\n", code, "\\n```\\n")
-		return x.aside(dst, c), nil
-	case p.CodeResult != nil:
-		output := p.CodeResult.Get("output").Inner() // absent when empty
-		x.scratch = join(x.scratch, "\\n```", nil, "\\n", output, "\\n```\\n")
-		return x.aside(dst, c), nil
+	case isNative(p):
+		return x.native(dst, c, p), nil
 	default:
 		return x.text(dst, c, p.Text.Inner(), p.ThoughtSignature.Inner()), nil
 	}
@@ -142,6 +138,57 @@ func (x *Chat) aside(dst []byte, c *choice) []byte {
 	dst = x.text(dst, c, x.scratch, nil)
 	c.addGap(from)
 	return dst
+}
+
+// native takes over a part that has no place in a message: shown or not, it goes
+// to the client as it is, too.
+func (x *Chat) native(dst []byte, c *choice, p *gemini.Part) []byte {
+	offset, length := c.spoken(), 0
+	if p.ServerToolKey == "" {
+		x.scratch = joinCode(x.scratch, p)
+		dst = x.aside(dst, c)
+		length = c.spoken() - offset
+	}
+	c.addNative(p, offset, length)
+	return dst
+}
+
+// spoken is how long the content is as it comes back, in bytes of its text:
+// without the thought before it.
+func (c *choice) spoken() int {
+	text := rawjson.AppendText(nil, quoted(c.content))
+	if !c.tagged {
+		return len(text)
+	}
+	_, answer, _ := bytes.Cut(text, []byte(thoughtEnd))
+	return len(answer)
+}
+
+// addNative notes a native part; see [aside].
+func (c *choice) addNative(p *gemini.Part, offset, length int) {
+	if len(c.native) > maxNative {
+		return
+	}
+	if len(c.native) > 0 {
+		c.native = append(c.native, ',')
+	}
+	c.native = append(c.native, '{')
+	for _, n := range [...]struct {
+		name  string
+		value int
+	}{{`"offset":`, offset}, {`"length":`, length}, {`"calls":`, c.callCount}} {
+		if n.value > 0 {
+			c.native = append(strconv.AppendInt(append(c.native, n.name...), int64(n.value), 10), ',')
+		}
+	}
+	c.native = append(appendNative(append(c.native, `"part":`...), p), '}')
+}
+
+// rememberNative keeps the native parts for clients that drop them.
+func (x *Chat) rememberNative(c *choice) {
+	if len(c.native) > 0 && c.firstCall != "" && x.env.Memo != nil {
+		x.env.Memo.Remember(nativeKey(x.req.Target, c.firstCall), "["+string(c.native)+"]")
+	}
 }
 
 // addGap marks everything after from as not the model's text.

@@ -253,14 +253,17 @@ func (d *decoder) fileData(p *gemini.Part, raw payload, name, tail string) bool 
 
 // fileID finds an uploaded file. Unknown ids and those of others look the same.
 func (d *decoder) fileID(p *gemini.Part, id, tail string) bool {
+	f := NoSuchFile("", id)
 	if d.opts.File != nil {
-		if uri, mime, ok := d.opts.File(id); ok {
+		var uri, mime string
+		if uri, mime, f = d.opts.File(id); f == nil {
 			p.FileData = &gemini.FileData{MIMEType: mime, URI: rawjson.Quote(uri)}
 			return true
 		}
 	}
 	if d.failure == nil {
-		d.failure = notFound(d.path(tail), "No such File object: "+clip(id))
+		d.failure = f
+		f.Param = d.path(tail)
 	}
 	return false
 }

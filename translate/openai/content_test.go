@@ -80,8 +80,11 @@ func TestDecodeChat_Parts(t *testing.T) {
 }
 
 func TestDecodeChat_FileID(t *testing.T) {
-	o := Options{File: func(id string) (string, string, bool) {
-		return "https://generativelanguage.googleapis.com/v1beta/files/a", "application/pdf", id == "file-a"
+	o := Options{File: func(id string) (string, string, *translate.Failure) {
+		if id != "file-a" {
+			return "", "", NoSuchFile("", id)
+		}
+		return "https://generativelanguage.googleapis.com/v1beta/files/a", "application/pdf", nil
 	}}
 	doc := func(id string) string {
 		return `{"model":"` + m3 + `","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"` + id + `"}}]}]}`

@@ -15,6 +15,8 @@ type message struct {
 	role, content, name, refusal, toolCallID rawjson.Value
 	toolCalls, functionCall, audio, images   rawjson.Value
 	extra, reasoningDetails, thinkingBlocks  rawjson.Value
+
+	asides []aside
 }
 
 func readMessage(v rawjson.Value) (m message) {
@@ -163,6 +165,9 @@ func (d *decoder) assistant(m *message) {
 		parts = append(parts, gemini.Part{Text: m.refusal})
 	}
 	parts = signText(parts, googleSignature(m.extra))
+	if m.asides = d.asidesOf(m); len(m.asides) > 0 {
+		parts = weave(parts, m.asides)
+	}
 	if m.images != nil && d.isPart(m.images, rawjson.Array, "images") {
 		d.list = "images"
 		parts = d.parts(parts, m.images, true)
@@ -205,6 +210,11 @@ func (d *decoder) toolCalls(t *turn, at int, m *message) {
 				return
 			}
 			d.toolCall(t, at, v, i, m)
+			for _, a := range m.asides {
+				if a.calls == i+1 {
+					t.parts = append(t.parts, a.part)
+				}
+			}
 		}
 	}
 	if m.functionCall == nil || !d.isPart(m.functionCall, rawjson.Object, "function_call") {

@@ -2,6 +2,8 @@
 
 package openai
 
+import "github.com/gemini-balance/caddy-gemini-balance/translate"
+
 // The styles in which thoughts are shown to a client, values of
 // [Options.Reasoning]. Source: specs/openai.md §8.3.
 const (
@@ -21,8 +23,10 @@ type Options struct {
 	// another name with the conventions of clients (a "models/" prefix, a
 	// ":search" suffix). nil resolves each to itself.
 	Resolve func(model string) string
-	// File finds an uploaded file of this user by its id. nil knows none.
-	File func(id string) (uri, mimeType string, ok bool)
+	// File finds an uploaded file of this user by its id, or by Google's name for it
+	// ("files/…"). The failure it may return gets the field's name as its Param; see
+	// [NoSuchFile]. nil knows no id and passes Google's names on unseen.
+	File func(id string) (uri, mimeType string, f *translate.Failure)
 	// Fetch takes http and https URLs of media, which have to be fetched and given
 	// to Provide; see [translate.Linked]. Otherwise they are refused.
 	Fetch bool

@@ -20,6 +20,9 @@ func (x *Responses) functionCall(dst []byte, p *gemini.Part) []byte {
 	x.all.sawCall = true
 	dst = x.begin(dst)
 	callID := x.ids.take(p.FunctionCall.ID, x.env.NewID)
+	if x.firstCall == "" {
+		x.firstCall = callID
+	}
 	if s := p.ThoughtSignature; len(s.Inner()) > 0 {
 		if x.env.Memo != nil {
 			x.env.Memo.Remember(memoKey(x.req.Target, callID), s.Text())
@@ -182,6 +185,11 @@ func (x *Responses) search(dst []byte) []byte {
 		return dst
 	}
 	x.searched = true
+	return x.searchItem(dst, queries)
+}
+
+// searchItem tells of a web search.
+func (x *Responses) searchItem(dst []byte, queries rawjson.Value) []byte {
 	dst = x.begin(dst)
 	id, place := x.newItem("ws_")
 	from := len(x.items.buf)

@@ -18,14 +18,18 @@ type Responses struct {
 	call   translate.Call
 	answer gemini.Response
 
-	id       string // of the response; "" before it began
-	sent     int    // events so far, and so the next sequence number
-	begun    bool   // there is output, or the end
-	ended    bool   // the answer is whole
-	all      choice // the text of all messages, its sources, the end of the answer
-	items    itemList
-	open     openItem
-	ids      callIDs
+	id    string // of the response; "" before it began
+	sent  int    // events so far, and so the next sequence number
+	begun bool   // there is output, or the end
+	ended bool   // the answer is whole
+	all   choice // the text of all messages, its sources, the end of the answer
+	items itemList
+	open  openItem
+	ids   callIDs
+
+	firstCall   string // its id
+	nativeParts []byte // elements before it, see [aside]
+
 	refusal  []byte // why the prompt was blocked, encoded; nil when it was not
 	searched bool   // the search is told
 	logprobs rawjson.Value

@@ -28,6 +28,7 @@ func FuzzDecodeResponses(f *testing.F) {
 		f.Add(doc, []byte(`[{"role":"user","content":"q"}]`))
 	}
 	f.Add([]byte(`{"model":"m","previous_response_id":"x","input":[`+reasoned(signedTail, "", "U2ln")+`,`+reasoned(signedCall, "\u0000", "U2ln")+`,{"type":"function_call","call_id":"\u0000","name":"a/b","namespace":"\ud800","arguments":"["}]}`), []byte(`[{"type":"function_call","name":"w"}]`))
+	f.Add([]byte(`{"model":"m","tools":[{"type":"web_search"},{"type":"function","name":"f"}],"input":[`+reasoned(nativeWhole, "", searchCall)+`,{"type":"reasoning","encrypted_content":"`+envelope(nativeWhole, "", `{"toolResponse":{"\"":[1]}}`)+`"},{"type":"function_call","call_id":"c","name":"f"}]}`), []byte(`[]`))
 	f.Add([]byte(`{"model":"gemma-3-1b","input":[{"type":"function_call_output","call_id":"c","output":"[{\"type\":\"input_file\",\"file_data\":\"data:,%41\"}]"},{"type":"image_generation_call","result":"AAAA"}]}`), []byte(`[]`))
 	f.Add([]byte(`{"model":"m","input":"","tools":[{"type":"namespace","name":"","tools":[{"name":"google_search"},{"name":"\""}]}],"tool_choice":{"type":"function","name":"\"","namespace":""}}`), []byte(`{`))
 	f.Fuzz(func(t *testing.T, doc, previous []byte) {
@@ -72,6 +73,7 @@ func FuzzResponses(f *testing.F) {
 	for i, doc := range []string{sayHi, callF, stop, inband, finished(`{"text":"<\ud800\u2028>"},{"functionCall":{"name":"\"","args":["\\"]}},{"inlineData":{"mimeType":"image/\"","data":"\\\""}},{"executableCode":{"code":"\""}},{"text":"x","thoughtSignature":"\""}`, `\"`)} {
 		f.Add([]byte("data: "+doc+"\n\ndata: "+stop+"\n\n"), byte(i))
 	}
+	f.Add([]byte("data: "+finished(searchCall+","+searchResult+`,{"text":"a"},{"toolCall":{"toolType":"GOOGLE_SEARCH_WEB","args":{"queries":[1,"\""]}}},`+signedF, "STOP")+"\n\n"), byte(5))
 	f.Add([]byte(`data: {"responseId":"\"\u0000","candidates":[{"content":{"parts":[{"text":"né"},{"functionCall":{"name":"patch"}},{"text":"é"}]},"groundingMetadata": {"webSearchQueries":[1,"\""],"groundingChunks":[{"web":{"uri":"\""}}], "groundingSupports":[{"segment":{"endIndex":3},"groundingChunkIndices":[0]}]},"finishReason":"STOP"},{"index":200}]}`+"\r\r"), byte(3))
 	f.Fuzz(func(t *testing.T, body []byte, flags byte) {
 		members := declared

@@ -4,6 +4,7 @@ package openai
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -190,6 +191,13 @@ func (d *responsesDecoder) callItem(v rawjson.Value, custom bool) {
 		delete(d.byCallID, id.Text()) // an id used again is another call
 		signature = s
 	}
+	if len(t.calls) == 0 && !slices.ContainsFunc(t.parts, served) {
+		var lead []gemini.Part
+		for _, a := range d.recallAsides(id) {
+			lead = append(lead, a.part)
+		}
+		t.parts = append(lead, t.parts...)
+	}
 	key := d.remember(len(d.turns)-1, len(t.calls), id)
 	d.add(t, key, id, fullName(v, name), args, d.recall(signature, id))
 }
@@ -267,6 +275,11 @@ func (d *responsesDecoder) reasoningItem(v rawjson.Value) {
 	case signedTail:
 		t := d.answer()
 		t.parts = append(t.parts, gemini.Part{Text: rawjson.Value(`""`), ThoughtSignature: signature})
+	case nativeWhole:
+		if p, _ := nativePart(signature); d.takesNative(&p) {
+			t := d.answer()
+			t.parts = append(t.parts, p)
+		}
 	}
 }
 

@@ -262,7 +262,7 @@ func (x *Responses) mark(dst []byte, part signedPart, callID string, signature [
 	o := openItem{part: part, callID: callID, signature: signature}
 	from := len(x.items.buf)
 	if !x.req.encrypted {
-		o.id = "rs_" + x.env.NewID(32)
+		o.id, _ = x.newItem("rs_")
 		n := len(x.items.hidden)
 		x.appendReasoning(&o, statusCompleted)
 		x.items.hidden = append(x.items.hidden[:n], gap{from, len(x.items.buf)})

@@ -62,13 +62,47 @@ func (x *Responses) part(dst []byte, p *gemini.Part) []byte {
 		dst = x.text(dst, x.scratch, nil)
 		x.all.addGap(from)
 		return dst
-	case p.ExecutableCode != nil:
-		return x.code(dst, p.ExecutableCode.Get("code").Inner())
-	case p.CodeResult != nil:
-		return x.codeResult(dst, p.CodeResult.Get("output").Inner()) // absent when empty
+	case isNative(p):
+		return x.native(dst, p)
 	default:
 		return x.text(dst, p.Text.Inner(), x.signature(p))
 	}
+}
+
+// native takes over a part that goes to the client as it is, beside the item that
+// shows it, if there is one. Those before the first call are remembered, too.
+func (x *Responses) native(dst []byte, p *gemini.Part) []byte {
+	switch {
+	case p.ExecutableCode != nil:
+		dst = x.markNative(dst, p)
+		return x.code(dst, p.ExecutableCode.Get("code").Inner())
+	case p.CodeResult != nil:
+		dst = x.codeResult(dst, p.CodeResult.Get("output").Inner()) // absent when empty
+		return x.markNative(dst, p)
+	}
+	if x.firstCall == "" && len(x.nativeParts) < maxNative && x.env.Memo != nil {
+		if len(x.nativeParts) > 0 {
+			x.nativeParts = append(x.nativeParts, ',')
+		}
+		x.nativeParts = append(appendNative(append(x.nativeParts, `{"part":`...), p), '}')
+	}
+	if p.ServerToolKey == "toolCall" && p.ServerTool.Get("toolType").Is("GOOGLE_SEARCH_WEB") {
+		x.searched = true
+		dst = x.closeItem(dst, statusCompleted)
+		dst = x.searchItem(dst, texts(p.ServerTool.Get("args").Get("queries")))
+	}
+	return x.markNative(dst, p)
+}
+
+// markNative tells of a native part.
+func (x *Responses) markNative(dst []byte, p *gemini.Part) []byte {
+	if !x.req.encrypted && !x.req.store {
+		return dst
+	}
+	if part := appendNative(nil, p); len(part) <= maxNative {
+		dst = x.mark(dst, nativeWhole, "", part)
+	}
+	return dst
 }
 
 // signature is the signature of a part, encoded, where it will be told to
@@ -200,6 +234,9 @@ func (x *Responses) conclude(dst []byte) ([]byte, ending, error) {
 	dst = x.begin(dst)
 	dst = x.closeItem(dst, end.status)
 	dst = x.search(dst)
+	if len(x.nativeParts) > 0 && x.firstCall != "" {
+		x.env.Memo.Remember(nativeKey(x.req.Target, x.firstCall), "["+string(x.nativeParts)+"]")
+	}
 	switch {
 	case x.refusal != nil && !x.all.output:
 		dst = x.refuse(dst)

@@ -16,6 +16,7 @@ import (
 	"testing/iotest"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/sse"
 )
 
@@ -167,6 +168,9 @@ func checkEnvelopes(t *testing.T, got *wireResponse, body []byte) {
 			if !ok {
 				t.Errorf("%s does not open", item.Encrypted)
 			}
+			if s.Kind() == rawjson.Object {
+				s = s.Get("thoughtSignature")
+			}
 			told = append(told, s.Text())
 		}
 	}
@@ -178,7 +182,7 @@ func checkEnvelopes(t *testing.T, got *wireResponse, body []byte) {
 }
 
 // signaturesOf are the signatures of what a client can send back: not of
-// thoughts without text, code and sound.
+// thoughts without text and sound.
 func signaturesOf(t *testing.T, body []byte) (all []string) {
 	t.Helper()
 	docs := [][]byte{body}
@@ -197,6 +201,9 @@ func signaturesOf(t *testing.T, body []byte) (all []string) {
 					Parts []struct {
 						Text             *string
 						FunctionCall     any
+						ExecutableCode   any
+						ToolCall         any
+						ToolResponse     any
 						InlineData       *struct{ MIMEType string }
 						ThoughtSignature string
 					}
@@ -209,7 +216,8 @@ func signaturesOf(t *testing.T, body []byte) (all []string) {
 		for _, c := range answer.Candidates {
 			for _, p := range c.Content.Parts {
 				image := p.InlineData != nil && strings.HasPrefix(p.InlineData.MIMEType, "image/")
-				if p.ThoughtSignature != "" && (p.Text != nil || p.FunctionCall != nil || image) {
+				native := p.ExecutableCode != nil || p.ToolCall != nil || p.ToolResponse != nil
+				if p.ThoughtSignature != "" && (p.Text != nil || p.FunctionCall != nil || image || native) {
 					all = append(all, p.ThoughtSignature)
 				}
 			}

@@ -136,8 +136,11 @@ func TestResponses_Input(t *testing.T) {
 		{"20.2 trailing assistant text where it is refused", m36, `[` + user + `,{"role":"assistant","content":"Sure, {"}]`, ``, gUser + `,` + model(`{"text":"Sure, {"}`) + `,` + users(`{"text":"Continue."}`)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := Options{File: func(id string) (string, string, bool) {
-				return "https://generativelanguage.googleapis.com/v1beta/files/abc", "image/png", id == "file-1"
+			o := Options{File: func(id string) (string, string, *translate.Failure) {
+				if id != "file-1" && id != "files/abc" {
+					return "", "", NoSuchFile("", id)
+				}
+				return "https://generativelanguage.googleapis.com/v1beta/files/abc", "image/png", nil
 			}}
 			got := responsesUpstream(t, requestEnv(), o, fmt.Sprintf(`{"model":%q,"input":%s}`, c.model, c.input))
 			sameJSON(t, got["contents"], `[`+c.want+`]`)

@@ -12,6 +12,7 @@ import (
 
 // A thought signature travels to the client and back in the encrypted_content of
 // a reasoning item, as "gs1." + base64url of {"t":kind,"c":call id,"s":signature}.
+// Parts that there are no items for travel whole, as {"t":"part","p":part}.
 // Source: specs/openai.md §20.4.
 
 const envelopeMark = "gs1."
@@ -28,15 +29,20 @@ const (
 	signedTail    signedPart = "tail"    // an empty text of its own at this place
 	signedThought signedPart = "thought" // the thought that the item itself summarizes
 	signedImage   signedPart = "image"   // the image that follows
+	nativeWhole   signedPart = "part"    // a native part, which stands at this place; it is carried itself
 )
 
 // maxEnvelope is the longest encrypted_content that is looked at.
-const maxEnvelope = 1 << 20
+const maxEnvelope = 2 * maxNative
 
 // appendEnvelope appends an encrypted_content. signature is encoded JSON text
-// without quotes, as it came from Google.
+// without quotes, as it came from Google, or the JSON of a native part.
 func appendEnvelope(dst []byte, kind signedPart, callID string, signature []byte) []byte {
 	doc := append([]byte(`{"t":"`), kind...)
+	if kind == nativeWhole {
+		doc = append(append(append(doc, `","p":`...), signature...), '}')
+		return base64.RawURLEncoding.AppendEncode(append(dst, envelopeMark...), doc)
+	}
 	doc = append(doc, '"')
 	if callID != "" {
 		doc = append(doc, `,"c":`...)
@@ -48,7 +54,7 @@ func appendEnvelope(dst []byte, kind signedPart, callID string, signature []byte
 
 // openEnvelope reads an encrypted_content. It reports false for what is none of
 // ours, such as the blobs of OpenAI's own models, and for what cannot be a
-// signature.
+// signature. A native part comes as the signature.
 func openEnvelope(v rawjson.Value) (kind signedPart, callID string, signature rawjson.Value, ok bool) {
 	text, ok := bytes.CutPrefix(textBytes(v), []byte(envelopeMark))
 	if !ok || len(text) > maxEnvelope {
@@ -67,6 +73,10 @@ func openEnvelope(v rawjson.Value) (kind signedPart, callID string, signature ra
 	case signedCall:
 		ok = callID != ""
 	case signedText, signedLast, signedTail, signedThought, signedImage:
+	case nativeWhole:
+		part := e.Get("p")
+		_, ok := nativePart(part)
+		return kind, "", part, ok
 	default:
 		ok = false
 	}

@@ -98,9 +98,17 @@ type wireSource struct {
 
 type wireExtra struct {
 	Google struct {
-		ThoughtSignature string `json:"thought_signature"`
-		Thought          bool   `json:"thought"`
+		ThoughtSignature string      `json:"thought_signature,omitempty"`
+		Thought          bool        `json:"thought,omitempty"`
+		Parts            []wireAside `json:"parts,omitempty"`
 	} `json:"google"`
+}
+
+type wireAside struct {
+	Offset int             `json:"offset,omitempty"`
+	Length int             `json:"length,omitempty"`
+	Calls  int             `json:"calls,omitempty"`
+	Part   json.RawMessage `json:"part"`
 }
 
 type wireLogprobs struct {
@@ -268,6 +276,7 @@ func merge(t testing.TB, all *wireCompletion, c *wireChoice, finished map[int]bo
 		}
 		m.Extra.Google.Thought = m.Extra.Google.Thought || d.Extra.Google.Thought
 		m.Extra.Google.ThoughtSignature += d.Extra.Google.ThoughtSignature
+		m.Extra.Google.Parts = append(m.Extra.Google.Parts, d.Extra.Google.Parts...)
 	}
 	if c.Logprobs != nil {
 		to.Logprobs = c.Logprobs
