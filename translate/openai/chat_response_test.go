@@ -331,6 +331,7 @@ func TestChat_Annotations(t *testing.T) {
 		{"escapes count once", `{"text":"\u00e9\n😀x"}`, ground(`{"segment":{"startIndex":3,"endIndex":7},"groundingChunkIndices":[1]}`, web), []string{"2 3 https://b B"}},
 		{"citations", `{"text":"é cited"}`, `,"citationMetadata":{"citationSources":[{"startIndex":3,"endIndex":8,"uri":"https://u","license":"x"},{"endIndex":2,"license":"y"}],"citations":[{"endIndex":2,"uri":"https://v","title":"V"}]}`,
 			[]string{"2 7 https://u ", "0 1 https://v V"}},
+		{"citations of no place", `{"text":"abc"}`, `,"citationMetadata":{"citations":[{},{"uri":"https://u"},{"uri":"https://u"},{"startIndex":1,"uri":"https://w"}]}`, []string{"0 0 https://u "}},
 		{"chunks without supports", `{"text":"abc"}`, ground("", web), nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
