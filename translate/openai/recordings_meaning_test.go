@@ -17,10 +17,10 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/translate/sse"
 )
 
-// documents divides a recorded answer: a stream into its events, an array into
+// divided divides a recorded answer: a stream into its events, an array into
 // its elements, and one document into one per part, as a stream could bring it.
 // whole is false for what is not JSON where it should be.
-func documents(body []byte) (docs [][]byte, whole bool) {
+func divided(body []byte) (docs [][]byte, whole bool) {
 	switch body = bytes.TrimSpace(body); {
 	case bytes.HasPrefix(body, []byte("[")):
 		var list []json.RawMessage
@@ -93,7 +93,7 @@ func TestRecordings_Meaning(t *testing.T) {
 			continue
 		}
 		t.Run(e.Name, func(t *testing.T) {
-			docs, whole := documents(e.body)
+			docs, whole := divided(e.body)
 			var m meant
 			for _, d := range docs {
 				if whole {
