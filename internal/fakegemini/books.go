@@ -18,7 +18,7 @@ type Entry struct {
 	Key        string    // secret in x-goog-api-key
 	Project    string
 	Model      string // id as it was asked for
-	Method     string // generateContent, models.list, …
+	Method     string // generateContent, models.list, files.start, files.upload, …
 	HTTPMethod string
 	Path       string
 	Query      string
@@ -54,6 +54,7 @@ const (
 	DeadKey    = "dead_key"    // an attempt with a key after it was told to be dead
 	Early      = "early"       // an attempt before the time that a 429 announced
 	EarlyAgain = "early_again" // the second and further ones of those
+	Foreign    = "foreign"     // a file named to a project that does not have it, while another one does
 )
 
 // books are safe for concurrent use.

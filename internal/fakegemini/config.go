@@ -36,6 +36,10 @@ type Config struct {
 	// has seen before as cached tokens, from this many tokens on; 0 = never.
 	ImplicitCache int64
 
+	// FileProcessing is how long an uploaded video is PROCESSING. Other files are
+	// ACTIVE at once. A video whose display name has "broken" in it is FAILED then.
+	FileProcessing time.Duration
+
 	// Entries is how many requests the books hold; older ones are forgotten.
 	// 0 = all.
 	Entries int

@@ -74,6 +74,9 @@ func route(r *http.Request) (version string, e *Entry) {
 		Proto: r.Proto, Remote: r.RemoteAddr, Header: r.Header.Clone(),
 	}
 	version, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if e.Method = routeFiles(r, version, rest); e.Method != "" {
+		return version, e
+	}
 	if !slices.Contains([]string{"v1", "v1beta", "v1alpha"}, version) {
 		return version, e
 	}
@@ -98,8 +101,13 @@ func (x *exchange) serve() {
 		return
 	}
 	s.books.update(func() { e.Decided = s.cfg.Now() })
-	if a := x.authenticate(); a.status != 0 {
+	byUpload := e.Method == "files.upload" && e.Key == ""
+	if a := x.authenticate(); a.status != 0 && !byUpload {
 		x.error(a)
+		return
+	}
+	if strings.HasPrefix(e.Method, "files.") {
+		x.serveFiles()
 		return
 	}
 	switch e.Method {
@@ -136,6 +144,10 @@ func (x *exchange) serve() {
 	if bad.status != 0 {
 		x.note("request refused")
 		x.error(bad)
+		return
+	}
+	if a := x.filesUsable(req); a.status != 0 {
+		x.error(a)
 		return
 	}
 	if e.Attempt {

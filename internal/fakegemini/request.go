@@ -23,6 +23,7 @@ type request struct {
 	mode     string // of function calling
 	allowed  []string
 	config   rawjson.Value
+	files    []string // URIs
 
 	tokens, textTokens, imageTokens, audioTokens int64
 	headTokens                                   int64 // of the system instruction and the tools
@@ -166,6 +167,7 @@ func (q *request) count(parts []gemini.Part) {
 		}
 		if p.FileData != nil {
 			q.imageTokens += 258
+			q.files = append(q.files, p.FileData.URI.Text())
 		}
 	}
 }

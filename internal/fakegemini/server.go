@@ -42,6 +42,8 @@ type Server struct {
 	projects map[string]*Project
 	meters   map[meterKey]*meter
 	prefixes map[uint64]bool // of conversations, by project
+	files    map[fileKey]*file
+	uploads  map[string]*upload // by id
 	scripts  []*script
 }
 
@@ -65,7 +67,7 @@ func New(c Config) *Server {
 	s := &Server{
 		cfg: c, models: map[string]*Model{}, quit: make(chan struct{}),
 		keys: map[string]*keyInfo{}, projects: map[string]*Project{}, meters: map[meterKey]*meter{},
-		prefixes: map[uint64]bool{},
+		prefixes: map[uint64]bool{}, files: map[fileKey]*file{}, uploads: map[string]*upload{},
 	}
 	s.books.max = c.Entries
 	for i := range c.Models {

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fakegemini
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// fileLife is how long files are kept. Source: specs/openai.md §4.3.
+const fileLife = 48 * time.Hour
+
+// publicURL begins the URIs of files, wherever the server listens.
+const publicURL = "https://generativelanguage.googleapis.com"
+
+// file is one of a project. Files of other projects do not exist for it.
+type file struct {
+	name, display, mime string
+	project             string
+	size                int64
+	sha256              string
+	created, ready      time.Time
+	broken              bool // its processing fails
+}
+
+func (f *file) state(now time.Time) string {
+	switch {
+	case now.Before(f.ready):
+		return "PROCESSING"
+	case f.broken:
+		return "FAILED"
+	default:
+		return "ACTIVE"
+	}
+}
+
+// shown is the file as Google's JSON.
+func (f *file) shown(now time.Time) object {
+	const format = "2006-01-02T15:04:05.000000Z"
+	o := object{
+		"name": f.name, "mimeType": f.mime, "sizeBytes": strconv.FormatInt(f.size, 10), "sha256Hash": f.sha256,
+		"createTime": f.created.UTC().Format(format), "updateTime": f.created.UTC().Format(format),
+		"expirationTime": f.created.Add(fileLife).UTC().Format(format),
+		"uri":            publicURL + "/v1beta/" + f.name, "state": f.state(now), "source": "UPLOADED",
+	}
+	if f.display != "" {
+		o["displayName"] = f.display
+	}
+	if f.state(now) == "FAILED" {
+		o["error"] = object{"code": 3, "message": "The file could not be processed."}
+	}
+	return o
+}
+
+// noFile is Google's answer for a file of another project and for none alike.
+// Source: specs/openai.md §13.2.
+func noFile(name string) answer {
+	return failure(403, "You do not have permission to access the File "+strings.TrimPrefix(name, "files/")+" or it may not exist.")
+}
+
+// file finds one of the request's project, and books it when another has it.
+func (x *exchange) file(name string) (*file, answer) {
+	s, e := x.s, x.e
+	s.mu.Lock()
+	f, foreign := s.files[fileKey{e.Project, name}], ""
+	if f != nil && !s.cfg.Now().Before(f.created.Add(fileLife)) {
+		f = nil
+	}
+	for k := range s.files {
+		if f == nil && k.name == name && k.project != e.Project {
+			foreign = k.project
+		}
+	}
+	s.mu.Unlock()
+	if f != nil {
+		return f, answer{}
+	}
+	if foreign != "" {
+		s.books.violate(e.N, Foreign, 0, "%s is asked for %s, which is %s's", e.Project, name, foreign)
+	}
+	x.note("no such file")
+	return nil, noFile(name)
+}
+
+type fileKey struct{ project, name string }
+
+// Files are the names of a project's files, in order.
+func (s *Server) Files(project string) (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, f := range s.files {
+		if k.project == project && s.cfg.Now().Before(f.created.Add(fileLife)) {
+			names = append(names, k.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// RemoveFile deletes a file behind its user's back.
+func (s *Server) RemoveFile(project, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.files, fileKey{project, name})
+}
+
+// serveFiles answers the methods of the Files API.
+func (x *exchange) serveFiles() {
+	s, e := x.s, x.e
+	if x.steer, _ = x.steering(); x.faultBeforeQuota() {
+		return
+	}
+	name := strings.TrimPrefix(e.Path[strings.LastIndex(e.Path, "files"):], "/")
+	switch e.Method {
+	case "files.start":
+		x.startUpload()
+	case "files.upload":
+		x.continueUpload()
+	case "files.list":
+		x.listFiles()
+	default:
+		f, a := x.file(name)
+		if f == nil {
+			x.error(a)
+			return
+		}
+		if e.Method == "files.get" {
+			x.json(pretty(f.shown(s.cfg.Now())))
+			return
+		}
+		s.RemoveFile(e.Project, name)
+		x.json([]byte("{}\n"))
+	}
+}
+
+func (x *exchange) listFiles() {
+	s, query := x.s, x.r.URL.Query()
+	size, err := strconv.Atoi(query.Get("pageSize"))
+	if err != nil || size <= 0 {
+		size = 10
+	}
+	now := s.cfg.Now()
+	s.mu.Lock()
+	var all []*file
+	for k, f := range s.files {
+		if k.project == x.e.Project && now.Before(f.created.Add(fileLife)) {
+			all = append(all, f)
+		}
+	}
+	s.mu.Unlock()
+	slices.SortFunc(all, func(a, b *file) int { return cmp.Or(b.created.Compare(a.created), strings.Compare(a.name, b.name)) })
+	start := 0
+	if token := query.Get("pageToken"); token != "" {
+		if start, err = strconv.Atoi(strings.TrimPrefix(token, "page-")); err != nil || start < 0 || start > len(all) {
+			x.error(failure(400, "Invalid page token."))
+			return
+		}
+	}
+	end := min(start+min(size, 100), len(all))
+	page := object{}
+	if start < end {
+		var files []object
+		for _, f := range all[start:end] {
+			files = append(files, f.shown(now))
+		}
+		page["files"] = files
+	}
+	if end < len(all) {
+		page["nextPageToken"] = "page-" + strconv.Itoa(end)
+	}
+	x.json(pretty(page))
+}
+
+// routeFiles knows the paths of the Files API.
+func routeFiles(r *http.Request, version, rest string) (method string) {
+	id, one := strings.CutPrefix(rest, "files/")
+	switch {
+	case version == "upload":
+		if !uploadPath.MatchString(r.URL.Path) || r.Method != http.MethodPost && r.Method != http.MethodPut {
+			return ""
+		}
+		if r.URL.Query().Has("upload_id") {
+			return "files.upload"
+		}
+		return "files.start"
+	case rest == "files" && r.Method == http.MethodGet:
+		return "files.list"
+	case one && fileID.MatchString(id) && r.Method == http.MethodGet:
+		return "files.get"
+	case one && fileID.MatchString(id) && r.Method == http.MethodDelete:
+		return "files.delete"
+	}
+	return ""
+}
+
+var (
+	uploadPath = regexp.MustCompile(`^/upload/v1(?:beta|alpha)?/files$`)
+	fileID     = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$`)
+	fileURI    = regexp.MustCompile(`/v1(?:beta|alpha)?/(files/[a-z0-9-]+)$`)
+)
+
+// filesUsable checks the files that a request names.
+func (x *exchange) filesUsable(q *request) answer {
+	for _, uri := range q.files {
+		m := fileURI.FindStringSubmatch(uri)
+		if m == nil {
+			continue // fetched, or a video's address
+		}
+		f, a := x.file(m[1])
+		if f == nil {
+			return a
+		}
+		if f.state(x.s.cfg.Now()) != "ACTIVE" {
+			x.note("file not ready")
+			return failureAs(400, "FAILED_PRECONDITION", "The File "+strings.TrimPrefix(f.name, "files/")+" is not in an ACTIVE state and usage is not allowed.")
+		}
+	}
+	return answer{}
+}
+
+// addFile keeps what was uploaded. The caller holds s.mu.
+func (s *Server) addFile(u *upload) *file {
+	now := s.cfg.Now()
+	f := &file{
+		name: u.name, display: u.display, mime: u.mime, project: u.project, size: u.received, created: now, ready: now,
+		sha256: base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(u.hash.Sum(nil)))),
+	}
+	if strings.HasPrefix(f.mime, "video/") {
+		f.ready = now.Add(s.cfg.FileProcessing)
+		f.broken = strings.Contains(f.display, "broken")
+	}
+	s.files[fileKey{f.project, f.name}] = f
+	return f
+}
+
+// newName makes up the name of a file or an upload.
+func (s *Server) newName() string {
+	h := fnv.New64a()
+	_, _ = fmt.Fprint(h, s.cfg.Seed, "/", len(s.uploads)) // a hash takes everything
+	return (strconv.FormatUint(h.Sum64(), 36) + "000000000000")[:12]
+}
+
+// startFields reads the metadata of an upload.
+func startFields(body []byte) (name, display, mime string, ok bool) {
+	if len(body) == 0 {
+		return "", "", "", true
+	}
+	v, err := rawjson.Parse(body)
+	if err != nil {
+		return "", "", "", false
+	}
+	f := v.Get("file")
+	return f.Get("name").Text(), get(f, "displayName").Text(), get(f, "mimeType").Text(), true
+}

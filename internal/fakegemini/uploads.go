@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fakegemini
+
+import (
+	"crypto/sha256"
+	"hash"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// upload is one of the resumable protocol. Its id is all the credential that its
+// chunks need. Source: specs/native-anthropic.md A.6.
+type upload struct {
+	project, name, display, mime string
+	declared                     int64 // bytes; -1 where the start did not say
+	received                     int64
+	hash                         hash.Hash
+	canceled                     bool
+	file                         *file // once it is final
+}
+
+// granularity is what the length of each chunk but the last must be a multiple of.
+const granularity = 256 << 10
+
+// startUpload answers the first request of an upload.
+func (x *exchange) startUpload() {
+	s, e, h := x.s, x.e, x.r.Header
+	name, display, mime, ok := startFields(e.Body)
+	switch {
+	case h.Get("X-Goog-Upload-Protocol") != "resumable" || h.Get("X-Goog-Upload-Command") != "start":
+		x.error(failure(400, "Invalid upload protocol or command."))
+		return
+	case !ok:
+		x.error(failure(400, "Invalid JSON payload received."))
+		return
+	case name != "" && !fileID.MatchString(strings.TrimPrefix(name, "files/")):
+		x.error(failure(400, "File name is invalid."))
+		return
+	case len(display) > 512:
+		x.error(failure(400, "* CreateFileRequest.file.display_name: display_name must be at most 512 characters"))
+		return
+	}
+	u := &upload{project: e.Project, display: display, mime: mime, declared: -1, hash: sha256.New()}
+	if n, err := strconv.ParseInt(h.Get("X-Goog-Upload-Header-Content-Length"), 10, 64); err == nil {
+		u.declared = n
+	}
+	if t := h.Get("X-Goog-Upload-Header-Content-Type"); t != "" && u.mime == "" {
+		u.mime = t
+	}
+	s.mu.Lock()
+	id := s.newName()
+	if u.name = "files/" + strings.TrimPrefix(name, "files/"); name == "" {
+		u.name += id
+	}
+	_, taken := s.files[fileKey{u.project, u.name}]
+	if !taken {
+		s.uploads[id] = u
+	}
+	s.mu.Unlock()
+	if taken {
+		x.error(failureAs(409, "ALREADY_EXISTS", "Requested entity already exists"))
+		return
+	}
+	scheme := "http"
+	if x.r.TLS != nil {
+		scheme = "https"
+	}
+	at := url.URL{Scheme: scheme, Host: x.r.Host, Path: x.r.URL.Path, RawQuery: url.Values{"upload_id": {id}, "upload_protocol": {"resumable"}}.Encode()}
+	out := x.w.Header()
+	out.Set("X-Goog-Upload-Url", at.String())
+	out.Set("X-Goog-Upload-Control-Url", at.String())
+	out.Set("X-Goog-Upload-Chunk-Granularity", strconv.Itoa(granularity))
+	out.Set("X-Goog-Upload-Status", "active")
+	x.header(http.StatusOK, jsonType)
+}
+
+// continueUpload answers what is sent to an upload's own URL.
+func (x *exchange) continueUpload() {
+	s, e, h := x.s, x.e, x.r.Header
+	body := e.Body
+	s.books.update(func() { e.Body = nil }) // may be large
+	s.mu.Lock()
+	u := s.uploads[x.r.URL.Query().Get("upload_id")]
+	s.mu.Unlock()
+	if u == nil {
+		x.error(htmlPage(404, "Not Found", "Upload not found."))
+		return
+	}
+	if e.Project != "" && e.Project != u.project {
+		s.books.violate(e.N, Foreign, 0, "%s is sent an upload of %s", e.Project, u.project)
+	}
+	s.books.update(func() { e.Project, e.Note = u.project, h.Get("X-Goog-Upload-Command") })
+	s.mu.Lock()
+	status, problem := s.step(u, h, body)
+	file, received := u.file, u.received
+	s.mu.Unlock()
+	out := x.w.Header()
+	out.Set("X-Goog-Upload-Status", status)
+	out.Set("X-Goog-Upload-Size-Received", strconv.FormatInt(received, 10))
+	switch {
+	case x.steer.Break == ResetEvent:
+		x.reset()
+	case problem != "":
+		x.error(failure(400, problem))
+	case file != nil:
+		x.json(pretty(object{"file": file.shown(s.cfg.Now())}))
+	default:
+		x.header(http.StatusOK, jsonType)
+	}
+}
+
+// step does one command of an upload and returns its status. The caller holds
+// s.mu.
+func (s *Server) step(u *upload, h http.Header, body []byte) (status, problem string) {
+	command := strings.ReplaceAll(h.Get("X-Goog-Upload-Command"), " ", "")
+	switch {
+	case u.canceled:
+		return "cancelled", "Upload is cancelled."
+	case u.file != nil && (command == "query" || command == "upload,finalize"):
+		return "final", ""
+	case u.file != nil:
+		return "final", "Upload has already been terminated."
+	}
+	switch command {
+	case "query":
+		return "active", ""
+	case "cancel":
+		u.canceled = true
+		return "cancelled", ""
+	case "upload", "upload,finalize", "finalize":
+	default:
+		return "active", "Invalid upload command."
+	}
+	if command != "finalize" {
+		if h.Get("X-Goog-Upload-Offset") != strconv.FormatInt(u.received, 10) {
+			return "active", "Upload offset does not match the number of bytes received."
+		}
+		if command == "upload" && len(body)%granularity != 0 {
+			return "active", "The chunk's size is no multiple of the granularity."
+		}
+		u.received += int64(len(body))
+		_, _ = u.hash.Write(body) // a hash takes everything
+	}
+	if command == "upload" {
+		return "active", ""
+	}
+	if u.declared >= 0 && u.declared != u.received {
+		u.canceled = true
+		return "cancelled", "The upload has another size than declared."
+	}
+	u.file = s.addFile(u)
+	return "final", ""
+}
