@@ -4,9 +4,11 @@ package openai
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -18,6 +20,7 @@ import (
 type offsets struct {
 	text   []byte // the model's text, decoded
 	pieces []piece
+	parts  func(i int) (from int, ok bool) // where a part of the answer starts in text
 }
 
 // piece is a stretch of text that stands in content without a gap.
@@ -39,7 +42,54 @@ func (c *choice) offsets() offsets {
 		at = g.to
 	}
 	add(len(c.content))
+	o.parts = c.partStart
 	return o
+}
+
+// What a part is, as far as it decides whether the next event of a stream goes on
+// with it: Google cuts text and thoughts anywhere, but counts parts of the whole.
+const (
+	partNone = iota
+	partText
+	partThought
+	partOther
+)
+
+// startPart notes where a part starts in content; fresh is false for the first
+// one of a further event.
+func (c *choice) startPart(p *gemini.Part, fresh bool) {
+	kind := partOther
+	switch {
+	case p.Text == nil || p.FunctionCall != nil:
+	case p.Thought:
+		kind = partThought
+	default:
+		kind = partText
+	}
+	if !fresh && kind == c.lastPart && kind != partOther {
+		return
+	}
+	c.lastPart = kind
+	c.partAt = append(c.partAt, len(c.content))
+}
+
+// partStart is where part i starts in the model's text, in bytes.
+func (c *choice) partStart(i int) (from int, ok bool) {
+	if i >= len(c.partAt) {
+		return 0, false
+	}
+	end, at := c.partAt[i], 0
+	add := func(to int) {
+		if to = min(to, end); to > at {
+			from += len(rawjson.AppendText(nil, quoted(c.content[at:to])))
+		}
+	}
+	for _, g := range c.gaps {
+		add(g.from)
+		at = g.to
+	}
+	add(len(c.content))
+	return from, true
 }
 
 // quoted makes encoded text a value.
@@ -146,8 +196,9 @@ func (o *offsets) support(support rawjson.Value, chunks []rawjson.Value, add fun
 	}
 }
 
-// segment reads startIndex and endIndex. Where the segment brings its text and
-// the offsets miss it (models count from elsewhere at times), the text decides.
+// segment reads startIndex and endIndex, which count from the start of part
+// partIndex. Where the segment brings its text and the offsets miss it (models
+// count from elsewhere at times), the text decides.
 func (o *offsets) segment(v rawjson.Value) (from, to int, ok bool) {
 	start, _ := v.Get("startIndex").Int()
 	end, ok := v.Get("endIndex").Int()
@@ -155,6 +206,11 @@ func (o *offsets) segment(v rawjson.Value) (from, to int, ok bool) {
 		return 0, 0, false
 	}
 	a, b := int(start), int(end)
+	if i, _ := v.Get("partIndex").Int(); i > 0 && i <= math.MaxInt16 {
+		if base, ok := o.parts(int(i)); ok {
+			a, b = a+base, b+base
+		}
+	}
 	if text := rawjson.AppendText(nil, v.Get("text")); len(text) > 0 {
 		if b > len(o.text) || !bytes.Equal(o.text[a:b], text) {
 			if n := bytes.Index(o.text, text); n >= 0 {

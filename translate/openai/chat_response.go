@@ -86,7 +86,9 @@ func (x *Chat) appendChoice(dst []byte, c *choice) []byte {
 	}
 	dst = appendMember(dst, `,"reasoning_content":"`, c.reasoning, `"`)
 	dst = appendMember(dst, `,"images":[`, c.images, `]`)
-	dst = appendMember(dst, `,"audio":`, c.audio, "")
+	if len(c.sound) > 0 {
+		dst = x.appendAudio(append(dst, `,"audio":`...), c, joined(c.sound), x.req.AudioFormat != "pcm16")
+	}
 	if extra, ok := c.appendExtra(append(dst, ','), c.tagged); ok {
 		dst = extra
 	}

@@ -258,6 +258,15 @@ func TestChat_Audio(t *testing.T) {
 	if string(a.Data) != want || a.ExpiresAt != 1790003600 || !strings.HasPrefix(a.ID, "audio_") {
 		t.Errorf("wav: %+v", a)
 	}
+	two := part + `,{"text":"said"},` + part
+	c, err = respond(t, chat(), finished(two, "STOP"))
+	if err != nil || string(c.Choices[0].Message.Audio.Data) != want[:4]+"\x2c"+want[5:40]+"\x08"+want[41:]+want[44:] || *c.Choices[0].Message.Content != "said" {
+		t.Errorf("two parts are one sound: %s, %v", show(c), err)
+	}
+	c, err = respond(t, chat(), finished(`{"inlineData":{"mimeType":"audio/mp3","data":"AAEC"}},{"inlineData":{"mimeType":"audio/mp3","data":"AwQF"}}`, "STOP"))
+	if err != nil || string(c.Choices[0].Message.Audio.Data) != "\x00\x01\x02" {
+		t.Errorf("of two files, one: %s, %v", show(c), err)
+	}
 	c, err = respond(t, chat(func(r *ChatRequest) { r.AudioFormat = "pcm16" }), finished(part, "STOP"))
 	if err != nil || string(c.Choices[0].Message.Audio.Data) != "\x00\x01\x02\x03" {
 		t.Errorf("pcm16: %s, %v", show(c), err)
@@ -328,6 +337,9 @@ func TestChat_Annotations(t *testing.T) {
 		{"after code", `{"codeExecutionResult":{"output":"é"}},{"text":"abc"}`, ground(`{"segment":{"endIndex":3},"groundingChunkIndices":[1]}`, web), []string{"11 14 https://b B"}},
 		{"around code", `{"text":"ab"},{"codeExecutionResult":{"output":"é"}},{"text":"cd"}`, ground(`{"segment":{"endIndex":2},"groundingChunkIndices":[1]},{"segment":{"startIndex":2,"endIndex":4},"groundingChunkIndices":[1]}`, web), []string{"0 2 https://b B", "13 15 https://b B"}},
 		{"the text decides", `{"text":"abcdef"}`, ground(`{"segment":{"startIndex":1,"endIndex":3,"text":"de"},"groundingChunkIndices":[1]}`, web), []string{"3 5 https://b B"}},
+		{"offsets of a part", `{"text":"hm","thought":true},{"text":"é ab"},{"codeExecutionResult":{"output":"1"}},{"text":"ab"}`,
+			ground(`{"segment":{"partIndex":3,"endIndex":2},"groundingChunkIndices":[1]},{"segment":{"partIndex":1,"startIndex":3,"endIndex":5,"text":"ab"},"groundingChunkIndices":[2]},{"segment":{"partIndex":9,"endIndex":2},"groundingChunkIndices":[3]}`, web),
+			[]string{"15 17 https://b B", "2 4 https://c ", "0 1 https://d d"}},
 		{"escapes count once", `{"text":"\u00e9\n😀x"}`, ground(`{"segment":{"startIndex":3,"endIndex":7},"groundingChunkIndices":[1]}`, web), []string{"2 3 https://b B"}},
 		{"citations", `{"text":"é cited"}`, `,"citationMetadata":{"citationSources":[{"startIndex":3,"endIndex":8,"uri":"https://u","license":"x"},{"endIndex":2,"license":"y"}],"citations":[{"endIndex":2,"uri":"https://v","title":"V"}]}`,
 			[]string{"2 7 https://u ", "0 1 https://v V"}},
@@ -354,5 +366,21 @@ func TestChat_Annotations(t *testing.T) {
 				t.Error("no grounding_metadata")
 			}
 		})
+	}
+}
+
+// TestChat_Annotations_Parts: in a stream a part comes in several events, and
+// Google counts it as one.
+func TestChat_Annotations_Parts(t *testing.T) {
+	x := chat(streamed)
+	out, err := stream(t, x, `{"candidates":[{"content":{"parts":[{"text":"t","thought":true}]}}]}`, `{"candidates":[{"content":{"parts":[{"text":"u","thought":true},{"text":"é a"}]}}]}`,
+		`{"candidates":[{"content":{"parts":[{"text":"b ab"}]}}]}`,
+		`{"candidates":[{"content":{"parts":[{"text":""}]},"finishReason":"STOP","groundingMetadata":{"groundingChunks":[{"web":{"uri":"u"}}],"groundingSupports":[{"segment":{"partIndex":1,"startIndex":6,"endIndex":8,"text":"ab"},"groundingChunkIndices":[0]}]}}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := collect(t, x, []byte(out))
+	if a := c.Choices[0].Message.Annotations; len(a) != 1 || a[0].URLCitation.StartIndex != 5 || a[0].URLCitation.EndIndex != 7 {
+		t.Errorf("%s", show(a))
 	}
 }

@@ -23,13 +23,15 @@ type choice struct {
 
 	content   []byte // message content so far
 	gaps      []gap  // what of it is not the model's text
+	partAt    []int  // where each part of the answer starts in it
+	lastPart  int    // what the last of them is
 	reasoning []byte // only when not streamed
 	calls     []byte // elements of tool_calls, or the one function_call; only when not streamed
 	callCount int
 	sawCall   bool // also when the call is not shown
 	images    []byte
 	imgCount  int
-	audio     []byte // the audio object; only when not streamed
+	sound     []*gemini.Blob // only when not streamed
 	audioID   string
 	logprobs  []byte // only when not streamed
 	signature []byte // of the text, not told yet
@@ -88,6 +90,7 @@ func (x *Chat) candidate(dst []byte, c *choice, candidate *gemini.Candidate) ([]
 	var err error
 	for i := range candidate.Parts {
 		c.seen = true
+		c.startPart(&candidate.Parts[i], i > 0 || !x.req.Stream)
 		if dst, err = x.part(dst, c, &candidate.Parts[i]); err != nil {
 			return dst, err
 		}

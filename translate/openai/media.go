@@ -76,14 +76,11 @@ const audioLife = 3600
 
 // audio takes over sound. Streams carry bare samples, as OpenAI's do.
 func (x *Chat) audio(dst []byte, c *choice, d *gemini.Blob) []byte {
-	if !x.req.Stream && c.audio != nil {
-		return dst // a message has one
-	}
 	if c.audioID == "" {
 		c.audioID = "audio_" + x.env.NewID(24)
 	}
 	if !x.req.Stream {
-		c.audio = x.appendAudio(nil, c, d, x.req.AudioFormat != "pcm16")
+		c.sound = append(c.sound, d)
 		return dst
 	}
 	dst = x.open(dst, c, true)
@@ -103,6 +100,27 @@ func (x *Chat) appendAudio(dst []byte, c *choice, d *gemini.Blob, wave bool) []b
 	dst = append(dst, `","expires_at":`...)
 	dst = strconv.AppendInt(dst, x.env.Now.Unix()+audioLife, 10)
 	return append(dst, `,"transcript":""}`...)
+}
+
+// joined is all sound of a message, which has one place for it: samples of one
+// rate go together, of files only the first can be told.
+func joined(sound []*gemini.Blob) *gemini.Blob {
+	first := sound[0]
+	rate, pcm := sampleRate(first.MIMEType)
+	if len(sound) == 1 || !pcm {
+		return first
+	}
+	var samples []byte
+	for _, d := range sound {
+		if r, ok := sampleRate(d.MIMEType); !ok || r != rate {
+			return first
+		}
+		var err error
+		if samples, err = base64.StdEncoding.AppendDecode(samples, d.Data); err != nil {
+			return first
+		}
+	}
+	return &gemini.Blob{MIMEType: first.MIMEType, Data: base64.StdEncoding.AppendEncode(nil, samples)}
 }
 
 // sampleRate reads "audio/L16;codec=pcm;rate=24000", which Gemini calls its
