@@ -92,20 +92,33 @@ func (a *App) Cleanup() error {
 	}
 	lifetimes.Lock()
 	err := delist(a)
+	probed := a.probed
 	lifetimes.Unlock()
+	if probed != nil {
+		a.await(probed, "probes of Gemini keys are")
+	}
 	a.requests.close()
 	if !caddy.Exiting() {
 		return err
 	}
-	timer := time.NewTimer(exitDrain)
-	defer timer.Stop()
-	select {
-	case <-a.requests.empty:
-	case <-timer.C:
-		a.logger.Warn("closing the store although requests are still running", zap.Duration("waited", exitDrain))
+	if !a.await(a.requests.empty, "requests are") {
 		a.requests.force()
 	}
 	return err
+}
+
+// await waits until what still runs has ended, but not for ever, and reports
+// whether it did.
+func (a *App) await(end <-chan struct{}, what string) bool {
+	timer := time.NewTimer(exitDrain)
+	defer timer.Stop()
+	select {
+	case <-end:
+		return true
+	case <-timer.C:
+		a.logger.Warn("going on although "+what+" still running", zap.Duration("waited", exitDrain))
+		return false
+	}
 }
 
 // release is called once, when nothing uses this App any more.

@@ -42,6 +42,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		keys_file  <path>
 //		upstream   <url>
 //		strategy   round_robin
+//		probe      on | off
 //		retry {
 //			attempts <count>
 //			budget   <share>
@@ -70,6 +71,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"keys_file":  once(path(&a.KeysFile)),
 		"upstream":   once(text(&a.Upstream)),
 		"strategy":   once(a.unmarshalStrategy),
+		"probe":      once(onOff(&a.Probe)),
 		"retry":      once(a.unmarshalRetry),
 		"timeouts":   once(a.unmarshalTimeouts),
 		"limits":     once(a.unmarshalLimits),
@@ -227,7 +229,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"cors":             once(list(&h.CORS)),
 		"heartbeat":        once(h.unmarshalHeartbeat),
 		"reasoning":        once(h.unmarshalReasoning),
-		"fetch_images":     once(h.unmarshalFetchImages),
+		"fetch_images":     once(onOff(&h.FetchImages)),
 		"anonymous":        once(flag(&h.Anonymous)),
 	}.directive(d)
 }
@@ -265,18 +267,6 @@ func (h *Handler) unmarshalReasoning(d *caddyfile.Dispenser) error {
 		return nil
 	}
 	return d.Errf("reasoning '%s' is unknown, want %s", h.Reasoning, strings.Join(reasonings, ", "))
-}
-
-func (h *Handler) unmarshalFetchImages(d *caddyfile.Dispenser) error {
-	word := ""
-	if err := text(&word)(d); err != nil {
-		return err
-	}
-	if word != "on" && word != "off" {
-		return d.Errf("fetch_images '%s' is unknown, want on or off", word)
-	}
-	h.FetchImages = new(word == "on")
-	return nil
 }
 
 // parseAdminHandler reads the directive gemini_balance_admin.
@@ -402,6 +392,21 @@ func flag(into *bool) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		*into = true
 		return noArgs(d)
+	}
+}
+
+// onOff reads on or off.
+func onOff(into **bool) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		option, word := d.Val(), ""
+		if err := text(&word)(d); err != nil {
+			return err
+		}
+		if word != "on" && word != "off" {
+			return d.Errf("%s '%s' is unknown, want on or off", option, word)
+		}
+		*into = new(word == "on")
+		return nil
 	}
 }
 

@@ -115,6 +115,11 @@ type App struct {
 	// admin API.
 	Strategy string `json:"strategy,omitempty"`
 
+	// Whether Google is asked about Gemini keys before requests try them, and again
+	// about those it refused: `GET /v1beta/models`, which costs no quota. Default:
+	// true.
+	Probe *bool `json:"probe,omitempty"`
+
 	// How hard a request is tried before its client sees an error. What is set
 	// here is locked for the admin API.
 	Retry *RetryConfig `json:"retry,omitempty"`
@@ -142,6 +147,7 @@ type App struct {
 	shared        *resource // nil before Start
 	ready         chan struct{}
 	requests      *drain
+	probed        <-chan struct{} // closed when its probes have ended; nil for none. Guarded by lifetimes
 }
 
 // KeyConfig is a Gemini key in the configuration.
@@ -360,6 +366,9 @@ func (a *App) declaredSettings() (p settings.Patch) {
 	}
 	return p
 }
+
+// probes reports whether Google is asked about keys.
+func (a *App) probes() bool { return a.Probe == nil || *a.Probe }
 
 // defaultLimits are those of new user keys.
 func (a *App) defaultLimits() users.Limits {

@@ -17,6 +17,7 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/gateway"
+	"github.com/gemini-balance/caddy-gemini-balance/probe"
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
@@ -54,6 +55,9 @@ type resource struct {
 	models   modelNames
 
 	reporter atomic.Pointer[App] // hears of state changes; nil while none is started
+	prober   *probe.Prober
+	unprobe  context.CancelFunc // ends its Run. Guarded by lifetimes
+	probed   chan struct{}      // closed when that has ended; nil before the first. Guarded by lifetimes
 	stop     context.CancelFunc
 	loops    sync.WaitGroup
 	flushed  [3]error // of the loops' last flushes; to be read when loops are done
@@ -109,6 +113,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
 		return nil, err
 	}
+	r.prober, r.unprobe = probe.New(r.pool), func() {}
 	if r.users, err = users.Open(db, users.Options{StoreFailed: r.storeFailed("the counts of user keys")}); err != nil {
 		return nil, err
 	}
@@ -159,9 +164,36 @@ func (r *resource) declare(a *App) error {
 	if err := r.users.SetDefaults(a.defaultLimits()); err != nil {
 		return err
 	}
+	r.unprobe()
+	r.pool.SetProbed(a.probes())
 	r.pool.Declare(a.keys)
 	r.reporter.Store(a)
+	if a.probes() {
+		r.probe(a)
+	}
 	return nil
+}
+
+// probe lets an App make the probes from now on, as soon as the one before has
+// stopped, which unprobe must have told it to. They count as a request of the App,
+// so that its client outlives them. The caller holds lifetimes.
+func (r *resource) probe(a *App) {
+	if !a.requests.enter() {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	before, done := r.probed, make(chan struct{})
+	r.unprobe, r.probed, a.probed = cancel, done, done
+	// Nobody waits for it with a lock held: it may be telling of a key, and who
+	// hears of that may reload.
+	go func() {
+		if before != nil {
+			<-before
+		}
+		r.prober.Run(ctx, a.upstream)
+		a.requests.leave()
+		close(done)
+	}()
 }
 
 // enlist makes a the configuration in force of its resource.
@@ -201,6 +233,7 @@ func (r *resource) redeclare() error {
 			return r.declare(a)
 		}
 	}
+	r.unprobe()
 	r.reporter.Store(nil)
 	return nil
 }

@@ -38,6 +38,7 @@ var rooms = []room{
 	{room: "translate/native", may: []string{"translate", "translate/gemini", "translate/rawjson", "translate/sse"}},
 	{room: "translate/*", may: []string{"translate/gemini", "translate/rawjson", "translate/schema", "translate/sse"}},
 	{room: "upstream", may: []string{"balancer", "translate", "translate/*"}},
+	{room: "probe", may: []string{"balancer", "upstream"}},
 	{room: "fetch"},
 	{room: "gateway", may: []string{"balancer", "fetch", "settings", "store", "translate", "translate/*", "upstream", "usage", "users"}},
 	{room: "admin", may: []string{"balancer", "settings", "store", "usage", "users"}},
@@ -46,7 +47,7 @@ var rooms = []room{
 	{room: "cmd/caddy", may: []string{"", "internal/fakegemini"}, others: []string{"github.com/caddyserver/caddy/v2/*"}},
 	{
 		room:   "",
-		may:    []string{"admin", "balancer", "fetch", "gateway", "settings", "store", "store/*", "translate/openai", "upstream", "usage", "users"},
+		may:    []string{"admin", "balancer", "fetch", "gateway", "probe", "settings", "store", "store/*", "translate/openai", "upstream", "usage", "users"},
 		others: []string{"github.com/caddyserver/caddy/v2/*", "go.uber.org/zap/*", "github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/otel/*", "github.com/dustin/go-humanize"},
 	},
 }
@@ -133,6 +134,7 @@ func TestPurity(t *testing.T) {
 		"./gateway":       {"github.com/caddyserver/caddy/v2", "go.uber.org/zap", "github.com/prometheus/client_golang/prometheus"},
 		"./admin":         {"github.com/caddyserver/caddy/v2", "go.uber.org/zap", "github.com/prometheus/client_golang/prometheus"},
 		"./upstream":      {"github.com/caddyserver/caddy/v2", "go.uber.org/zap"},
+		"./probe":         {"github.com/caddyserver/caddy/v2", "go.uber.org/zap"},
 	} {
 		for _, p := range list(t, pattern) {
 			for _, dep := range forbidden {
