@@ -14,7 +14,7 @@ func TestStatus(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	scenario{
 		name: "empty pool", method: "GET", path: "/admin/status", status: 200,
-		contains: []string{`"version":"v0.0.0-test"`, `"store":"memory"`, `"strategy":"round_robin"`, `"ready":false`, `"uptime_seconds":3600`, `"total":0`, `"active":0`},
+		contains: []string{`"version":"v0.0.0-test"`, `"store":"memory"`, `"strategy":"adaptive"`, `"ready":false`, `"uptime_seconds":3600`, `"total":0`, `"active":0`},
 	}.run(t, f)
 	id := f.addGeminiKey(1)
 	scenario{
@@ -52,7 +52,7 @@ func TestConfig(t *testing.T) {
 	f := newFixture(t, settings.Patch{Retry: settings.RetryPatch{Budget: &budget}})
 	for _, s := range []scenario{
 		{name: "values and sources", method: "GET", status: 200, contains: []string{
-			`"strategy":{"value":"round_robin","source":"default","locked":false}`,
+			`"strategy":{"value":"adaptive","source":"default","locked":false}`,
 			`"attempts":{"value":3,"source":"default","locked":false}`,
 			`"budget":{"value":0.5,"source":"caddyfile","locked":true}`,
 			`"wait":{"value":"10s","source":"default","locked":false}`,

@@ -38,6 +38,39 @@ func (b *bitmap) set(slot int, v bool) bool {
 	return words[i].And(^bit)&bit != 0
 }
 
+// slots is a growing table by slot, with the same rules as bitmap.
+type slots[T any] struct {
+	table atomic.Pointer[[]atomic.Pointer[T]]
+}
+
+// get returns what is at a slot, nil for nothing.
+func (s *slots[T]) get(slot int) *T {
+	if t := s.table.Load(); t != nil && slot < len(*t) {
+		return (*t)[slot].Load()
+	}
+	return nil
+}
+
+// set puts v at a slot.
+func (s *slots[T]) set(slot int, v *T) {
+	var table []atomic.Pointer[T]
+	if t := s.table.Load(); t != nil {
+		table = *t
+	}
+	if slot >= len(table) {
+		if v == nil {
+			return
+		}
+		grown := make([]atomic.Pointer[T], max(64, slot+1, 2*len(table)))
+		for i := range table {
+			grown[i].Store(table[i].Load())
+		}
+		table = grown
+		s.table.Store(&table)
+	}
+	table[slot].Store(v)
+}
+
 func word(words []atomic.Uint64, i int) uint64 {
 	if i < len(words) {
 		return words[i].Load()

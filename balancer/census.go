@@ -37,9 +37,9 @@ type census struct {
 	why  string
 }
 
-// take counts the keys of a lane, or returns the count taken before if nothing
+// survey counts the keys of a lane, or returns the count taken before if nothing
 // changed since.
-func (p *Pool) take(l *lane, now time.Time) *census {
+func (p *Pool) survey(l *lane, now time.Time) *census {
 	c := &l.census
 	if !c.taken.IsZero() && (c.version == p.version || c.ready == 0 && now.Before(c.good)) && (c.back.IsZero() || c.back.After(now)) {
 		return c
@@ -57,6 +57,11 @@ func (p *Pool) take(l *lane, now time.Time) *census {
 			continue
 		}
 		c.keys++
+		if p.lacks(e, l.model) && e.live.Load().state.leasable() {
+			c.unavailable++
+			c.why = why[ModelMissing]
+			continue
+		}
 		if s := e.live.Load().state; !s.leasable() {
 			c.dead[s]++
 			c.deads++
@@ -98,7 +103,11 @@ func (p *Pool) take(l *lane, now time.Time) *census {
 func (p *Pool) longest(e *entry, m *model) *rest {
 	var longest *rest
 	project := e.live.Load().project
-	for _, r := range [...]*rest{e.rest, project.rest, m.rests[project], m.rest, p.routeRest(e)} {
+	var books *rest
+	if q := m.quota(e.slot); q != nil && !q.soft {
+		books = q.fill
+	}
+	for _, r := range [...]*rest{e.rest, project.rest, m.rests[project], m.rest, p.routeRest(e), books} {
 		if r.holds() && (longest == nil || r.until.After(longest.until)) {
 			longest = r
 		}
@@ -115,7 +124,7 @@ func (p *Pool) routeRest(e *entry) *rest {
 
 // hopeless returns why w need not wait, or nil if a key will be there in time.
 func (p *Pool) hopeless(w *waiter, now time.Time) *Unavailable {
-	c := p.take(w.lane, now)
+	c := p.survey(w.lane, now)
 	switch {
 	case c.ready > 0 && (!w.want.Tried.used() || p.untried(w)):
 		if w.deadline.After(now) {
@@ -136,7 +145,7 @@ func (p *Pool) untried(w *waiter) bool {
 
 // unavailable words why no key of the lane can be leased.
 func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
-	c := p.take(l, now)
+	c := p.survey(l, now)
 	u := &Unavailable{LastOutcome: want.Tried.lastOutcome()}
 	alive := c.keys - c.deads
 	switch {

@@ -46,6 +46,7 @@ type live struct {
 	reason   string
 	since    time.Time
 	consumer string // project number that Google revealed, "" for unknown
+	kin      string // id of the project that the key seems to share, "" for none
 	project  *project
 }
 
@@ -55,7 +56,9 @@ type project struct {
 	keys []*entry
 	rest *rest // project-wide
 
-	models    int          // rests for single models
+	models    int // rests for single models
+	quotas    map[*model]*quota
+	met       *project     // refused once until the same moment as this one; see seekKin
 	escalated atomic.Int32 // rests, of all models or of one, whose next would be longer
 }
 
@@ -71,12 +74,14 @@ var States = []State{
 }
 
 // projectID names the project of a key.
-func projectID(id string, s *spec, consumer string) string {
+func projectID(id string, s *spec, l *live) string {
 	switch {
 	case s.project != "":
 		return s.project
-	case consumer != "":
-		return "projects/" + consumer
+	case l.consumer != "":
+		return "projects/" + l.consumer
+	case l.kin != "":
+		return l.kin
 	}
 	return id
 }
@@ -88,8 +93,8 @@ func (e *entry) key() Key {
 		ID: e.id, Name: s.name, Tags: slices.Clone(s.tags), Paid: s.paid, Proxy: s.proxy, Source: s.source, Created: s.created,
 		State: l.state, StateReason: l.reason, StateSince: l.since, InFlight: int(e.inFlight.Load()),
 	}
-	if k.Project = s.project; k.Project == "" && l.consumer != "" {
-		k.Project = projectID(e.id, s, l.consumer)
+	if k.Project = s.project; k.Project == "" && (l.consumer != "" || l.kin != "") {
+		k.Project = projectID(e.id, s, l)
 	}
 	return k
 }

@@ -35,7 +35,7 @@ func open(tb testing.TB, s store.Store, n int) *Pool {
 	if s == nil {
 		s = memory.New()
 	}
-	p, err := Open(Options{Store: s, Sealer: sealer(tb)})
+	p, err := Open(Options{Store: s, Sealer: sealer(tb), Strategy: "round_robin"})
 	if err != nil {
 		tb.Fatal(err)
 	}

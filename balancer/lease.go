@@ -15,10 +15,13 @@ type Want struct {
 	Model    string   // Gemini model id without "models/"; "" where no model is involved
 	Tags     []string // the key must carry at least one of these; nil for any key
 	PaidOnly bool
-	Bound    *Binding      // only keys of the project that made a resource; Tags and PaidOnly do not count then; nil for any
-	Tried    *Tried        // what this request has used; nil for a request that asks once
-	Tokens   int64         // estimate of input + output tokens; for strategies that look ahead
-	Wait     time.Duration // how long to wait for a recovery; 0 not at all
+	Bound    *Binding // only keys of the project that made a resource; Tags and PaidOnly do not count then; nil for any
+	Tried    *Tried   // what this request has used; nil for a request that asks once
+	Tokens   int64    // estimate of input tokens, reserved until the true number is known
+	Affinity uint64   // hash of what requests of one conversation have in common; 0 for none
+	// Unmetered is for methods that cost no quota of the model: countTokens, models.
+	Unmetered bool
+	Wait      time.Duration // how long to wait for a recovery; 0 not at all
 }
 
 // Lease is the right to one attempt with one key. It counts as in flight until
@@ -31,6 +34,9 @@ type Lease struct {
 	tried *Tried
 	began time.Time
 	done  atomic.Bool
+
+	quota    *quota // nil for an unmetered request
+	reserved reservation
 }
 
 // Lease returns the right to one attempt with a key that may be used now. Where
@@ -57,19 +63,11 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 	}
 	// Whoever can wait stands behind those who do already.
 	if l.waiting.Load() == 0 || w.Wait <= 0 {
-		if e := p.pick(l, w.Tried, now); e != nil {
-			return p.grant(e, l, w.Model, w.Tried, now), nil
+		if lease := p.take(l, &w, now, false); lease != nil {
+			return lease, nil
 		}
 	}
 	return p.await(ctx, w, l, now)
-}
-
-// grant makes the lease.
-func (p *Pool) grant(e *entry, l *lane, model string, tried *Tried, now time.Time) *Lease {
-	e.inFlight.Add(1)
-	p.inFlight.Add(1)
-	tried.add(e)
-	return &Lease{pool: p, entry: e, lane: l, model: model, tried: tried, began: now}
 }
 
 // Secret returns the Gemini key. It is the only way to it.
@@ -101,6 +99,7 @@ func (l *Lease) Done(o Outcome) {
 	l.entry.inFlight.Add(-1)
 	l.pool.inFlight.Add(-1)
 	l.tried.end(o)
+	l.pool.settle(l, &o)
 	switch {
 	case o.Verdict == OK:
 		l.pool.succeeded(l)

@@ -99,7 +99,11 @@ func (p *Pool) lacks(e *entry, m *model) bool {
 
 // block computes whether a key is out for a model. Under p.mu.
 func (p *Pool) block(m *model, e *entry) {
-	m.block(e.slot, !e.gone && (m.rests[e.live.Load().project].holds() || p.lacks(e, m)))
+	project := e.live.Load().project
+	q := m.quota(e.slot)
+	full := q != nil && q.fill.holds()
+	m.prefer(e.slot, full && q.soft && !e.gone)
+	m.block(e.slot, !e.gone && (m.rests[project].holds() || p.lacks(e, m) || full && !q.soft || q != nil && q.gated))
 }
 
 // Models returns the ids of all models that some key in service may use, sorted;

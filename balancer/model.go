@@ -23,16 +23,22 @@ const (
 // model is what the pool knows of a model.
 type model struct {
 	name    string
-	blocked bitmap       // keys whose project rests for the model
-	until   atomic.Int64 // end of the model-wide rest in Unix ns, 0 for none
+	blocked bitmap                  // keys that are out for the model
+	soft    bitmap                  // keys that are the second choice for it
+	softs   atomic.Int32            // how many
+	quotas  slots[quota]            // by key; nil where nothing was asked yet
+	hints   atomic.Pointer[[]int64] // requests per minute that some project is limited to, ascending
+	pace    mean                    // ns per token
+	until   atomic.Int64            // end of the model-wide rest in Unix ns, 0 for none
 
 	used  atomic.Bool // since the last sweep
 	plain lane        // for requests that take any key
 	lanes atomic.Pointer[[]*lane]
 
-	rests  map[*project]*rest // guarded by Pool.mu
-	listed time.Time          // since when a key's list has it; guarded by Pool.mu
-	rest   *rest              // model-wide; guarded by Pool.mu
+	rests    map[*project]*rest // guarded by Pool.mu
+	refusals []refusal          // for seekKin; guarded by Pool.mu
+	listed   time.Time          // since when a key's list has it; guarded by Pool.mu
+	rest     *rest              // model-wide; guarded by Pool.mu
 }
 
 // lane is one kind of request: a model with a filter. Each has a turn of its
@@ -52,8 +58,9 @@ type lane struct {
 
 	_       [64]byte // the cursor changes with every pick; keep it off the others' cache line
 	cursor  atomic.Int64
+	level   atomic.Int64 // of leastUsed
 	waiting atomic.Int32 // requests in the queue
-	_       [48]byte
+	_       [40]byte
 
 	ramp   ramp   // guarded by Pool.mu
 	census census // guarded by Pool.mu
@@ -98,6 +105,20 @@ func (p *Pool) lane(name string, tags []string, paid bool) *lane {
 	p.lock()
 	defer p.unlock()
 	return p.newLane(m, slices.Clone(tags), paid)
+}
+
+// quota returns that of a slot's key, nil for none.
+func (m *model) quota(slot int) *quota { return m.quotas.get(slot) }
+
+// prefer notes whether a key is the second choice. Under Pool.mu.
+func (m *model) prefer(slot int, soft bool) {
+	if m.soft.set(slot, soft) {
+		if soft {
+			m.softs.Add(1)
+		} else {
+			m.softs.Add(-1)
+		}
+	}
 }
 
 func (m *model) find(tags []string, paid bool) *lane {

@@ -86,6 +86,7 @@ type Outcome struct {
 	Consumer      string        // project number that the error revealed, "" for none
 	Limits        []Limit       // quotas that the error revealed
 	Tokens        int64         // input + output tokens of a success
+	Input         int64         // input tokens of a success
 }
 
 // State is the state of a Gemini key. A key in any state but StateActive and

@@ -45,6 +45,7 @@ type record struct {
 	Reason   string    `json:"reason,omitempty"`
 	Since    time.Time `json:"since"`
 	Consumer string    `json:"consumer,omitempty"`
+	Kin      string    `json:"kin,omitempty"`
 	Listing  string    `json:"models,omitempty"` // id of a listingRecord
 	Listed   time.Time `json:"models_at,omitzero"`
 }
@@ -79,7 +80,7 @@ func (e *entry) stateOp(l *live) store.Op {
 
 // record is what the store keeps of e in the state l. Under Pool.mu.
 func (e *entry) record(l *live) *record {
-	r := &record{State: l.state, Reason: l.reason, Since: l.since, Consumer: l.consumer}
+	r := &record{State: l.state, Reason: l.reason, Since: l.since, Consumer: l.consumer, Kin: l.kin}
 	if e.listing != nil {
 		r.Listing, r.Listed = e.listing.id, e.listedAt
 	}
@@ -87,7 +88,7 @@ func (e *entry) record(l *live) *record {
 }
 
 func (r *record) live() *live {
-	l := &live{state: r.State, reason: r.Reason, since: r.Since, consumer: r.Consumer}
+	l := &live{state: r.State, reason: r.Reason, since: r.Since, consumer: r.Consumer, kin: r.Kin}
 	if !l.state.valid() { // of a later release
 		l.state = StateUntested
 	}
@@ -148,7 +149,7 @@ func (p *Pool) markKey(e *entry) {
 
 // markRest is markKey for a rest. Under p.mu.
 func (p *Pool) markRest(r *rest) {
-	if !r.dirty && r.scope != ScopeRoute {
+	if !r.dirty && r.scope != ScopeRoute && r.books == nil {
 		r.dirty = true
 		p.dirtyRests = append(p.dirtyRests, r)
 	}

@@ -21,21 +21,23 @@ type strategy interface {
 
 // strategies are the strategies by their names in the configuration.
 var strategies = map[string]strategy{
+	"adaptive":    adaptive{},
+	"least_used":  leastUsed{},
 	"round_robin": roundRobin{},
 }
 
 // defaultStrategy is what an empty name means.
-const defaultStrategy = "round_robin"
+const defaultStrategy = "adaptive"
 
 // SetStrategy changes how keys are chosen, from the next pick on. "" means
-// round_robin.
+// adaptive.
 func (p *Pool) SetStrategy(name string) error {
 	if name == "" {
 		name = defaultStrategy
 	}
 	s, ok := strategies[name]
 	if !ok {
-		return fmt.Errorf("unknown strategy %q; want round_robin", name)
+		return fmt.Errorf("unknown strategy %q; want adaptive, least_used or round_robin", name)
 	}
 	p.strategy.Store(&s)
 	return nil
@@ -68,8 +70,12 @@ type candidates struct {
 	skip    []atomic.Uint64 // words that hold no candidate; nil for unknown
 	tried   *Tried          // keys to leave out; nil for none
 	wide    bool            // leave out all keys of tried projects
+	soft    []atomic.Uint64 // keys to leave out as a second choice; nil for none
 	proven  []atomic.Uint64 // keys that are known enough; nil for any
-	fresh   bool            // leave out untested keys that are being tried
+	tokens  int64           // that the request is taken for
+	hash    uint64          // of the conversation; 0 for none
+	now     time.Time
+	fresh   bool // leave out untested keys that are being tried
 }
 
 // next returns the first candidate at or after a slot, cyclically; nil if there
@@ -133,7 +139,7 @@ func (c candidates) found(e *entry, empty int) *entry {
 // note writes down which words hold no candidate of a lane. It stays true until
 // [Pool.gains] changes, but for what [model.block] takes back. Under p.mu.
 func (p *Pool) note(c candidates) {
-	c.proven = nil // proven or not, a key is a candidate
+	c.proven, c.soft = nil, nil // proven or not, first choice or not, a key is a candidate
 	for i := range c.open {
 		c.lane.skip.set(i, c.word(i) == 0)
 	}
@@ -144,6 +150,9 @@ func (c candidates) word(i int) uint64 {
 	w := c.open[i].Load() &^ word(c.blocked, i)
 	if c.proven != nil {
 		w &= word(c.proven, i)
+	}
+	if c.soft != nil {
+		w &^= word(c.soft, i)
 	}
 	if w != 0 && (c.lane.paid != nil || c.lane.marks != nil) {
 		w &= c.lane.filter(i)
@@ -163,6 +172,11 @@ func (c candidates) count() int {
 func (c candidates) leaves(e *entry) bool {
 	if c.fresh && e.unproven() {
 		return true
+	}
+	if c.tokens > 0 {
+		if q := c.lane.model.quota(e.slot); q != nil && q.tight(c.now, c.tokens, c.pool.aligned()) {
+			return true
+		}
 	}
 	if c.tried == nil {
 		return false
@@ -190,33 +204,50 @@ func (p *Pool) candidates(l *lane, tried *Tried) candidates {
 // whose first probe is over go before those that nothing is known of, and an
 // untested key is tried by one request at a time as long as others are there, so
 // that a burst on a new pool does not meet each of its dead keys several times.
-func (p *Pool) pick(l *lane, tried *Tried, now time.Time) *entry {
+func (p *Pool) pick(l *lane, w *Want, now time.Time) *entry {
 	if l.model.until.Load() > now.UnixNano() {
 		return nil
 	}
-	c := p.candidates(l, tried)
+	c := p.candidates(l, w.Tried)
+	c.now, c.hash = now, w.Affinity
+	if !w.Unmetered {
+		c.tokens = w.Tokens
+	}
 	s := *p.strategy.Load()
 	c.fresh = true
 	if p.probed.Load() {
 		c.proven = p.provenWords()
-	}
-	e := s.pick(c)
-	if e == nil && c.proven != nil {
+		if e := p.best(s, c); e != nil {
+			return e
+		}
 		if p.grace.Load() > now.UnixNano() {
 			return nil // who asks Google of the keys will know in a moment
 		}
 		c.proven = nil
-		e = s.pick(c)
 	}
+	e := p.best(s, c)
 	if e == nil {
 		c.fresh = false
-		e = s.pick(c)
+		e = p.best(s, c)
 	}
 	if e == nil && c.wide {
 		c.wide = false
-		e = s.pick(c)
+		e = p.best(s, c)
 	}
 	return e
+}
+
+// best returns what the strategy picks among the keys of first choice, else among
+// all.
+func (p *Pool) best(s strategy, c candidates) *entry {
+	if c.lane.model.softs.Load() > 0 {
+		c.soft = c.lane.model.soft.view()
+		if e := s.pick(c); e != nil {
+			return e
+		}
+		c.soft = nil
+	}
+	return s.pick(c)
 }
 
 // provenWords returns the set of keys whose first probe is over; never nil.

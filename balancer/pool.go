@@ -62,6 +62,8 @@ type Pool struct {
 	nextRest atomic.Int64  // deadline at the top of restHeap in Unix ns; never for none
 	gains    atomic.Uint64 // changes by which a key may have become a candidate of any lane
 	inFlight atomic.Int64
+	usable   atomic.Int64 // keys in open
+	clock    atomic.Int32 // evidence that Google's minutes follow the clock, less that they roll
 	grace    atomic.Int64 // until when requests wait for the first probes, in Unix ns
 
 	// writeMu orders writes to the store as the changes in memory. It is taken
@@ -69,6 +71,9 @@ type Pool struct {
 	writeMu sync.Mutex
 	urgent  chan struct{} // wakes Run; capacity 1
 	durable atomic.Bool   // the next flush must reach the disk
+
+	touchedMu sync.Mutex
+	touched   []*quota // that Flush writes
 
 	probeWanted chan struct{} // wakes who serves Probes; capacity 1
 

@@ -19,7 +19,7 @@ func openProbed(t *testing.T, s store.Store, n int) *Pool {
 	if s == nil {
 		s = memory.New()
 	}
-	p, err := Open(Options{Store: s, Sealer: sealer(t), Probed: true})
+	p, err := Open(Options{Store: s, Sealer: sealer(t), Strategy: "round_robin", Probed: true})
 	if err != nil {
 		t.Fatal(err)
 	}

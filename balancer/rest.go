@@ -58,6 +58,7 @@ type rest struct {
 	model   *model   // for ScopeProjectModel, ScopeModel
 	entry   *entry   // for ScopeKey
 	proxy   string   // for ScopeRoute
+	books   *quota   // whose books say so, not Google; nil for other rests
 
 	kind, why, reason string
 	since, until      time.Time
@@ -154,6 +155,12 @@ func (p *Pool) restsOf(t *project) []*rest {
 func (p *Pool) keep(target, r *rest) {
 	switch target.scope {
 	case ScopeProjectModel:
+		if target.books != nil {
+			target.books.fill = nil // there is no other change
+			target.project.models--
+			p.dropIfUnused(target.project)
+			return
+		}
 		if r == nil {
 			delete(target.model.rests, target.project)
 			target.project.models--
@@ -224,6 +231,10 @@ func (p *Pool) endRests(now time.Time, limit int) bool {
 	ended := false
 	for nanos := now.UnixNano(); limit > 0 && len(p.restHeap) > 0 && p.restHeap[0].at <= nanos; limit-- {
 		r := p.restHeap[0]
+		if r.books != nil {
+			ended = p.look(r.books, now) || ended
+			continue
+		}
 		if r.inForce {
 			r.inForce, ended = false, true
 			p.resting--
@@ -238,6 +249,16 @@ func (p *Pool) endRests(now time.Time, limit int) bool {
 		p.forget(r)
 	}
 	return ended
+}
+
+// look computes anew what the books of a quota say, and reports whether there is
+// room. Under p.mu.
+func (p *Pool) look(q *quota, now time.Time) bool {
+	q.mu.Lock()
+	s := q.stands(now, p.aligned())
+	q.mu.Unlock()
+	p.mark(q, s, now)
+	return s.until.IsZero() || s.soft
 }
 
 // forget removes r from the pool. The store forgets it by itself, unless r is
@@ -300,6 +321,9 @@ func (p *Pool) refresh(e *entry) {
 		p.version++
 		if may {
 			p.gains.Add(1)
+			p.usable.Add(1)
+		} else {
+			p.usable.Add(-1)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (p *Pool) projectOf(id string) *project {
 
 // dropIfUnused forgets a project that nothing belongs to. Under p.mu.
 func (p *Pool) dropIfUnused(t *project) {
-	if len(t.keys) == 0 && t.models == 0 && t.rest == nil {
+	if len(t.keys) == 0 && t.models == 0 && t.rest == nil && p.projects[t.id] == t {
 		delete(p.projects, t.id)
 	}
 }
@@ -154,7 +154,7 @@ func (p *Pool) reveal(e *entry, consumer string, now time.Time) {
 // Under p.mu.
 func (p *Pool) regroup(e *entry, now time.Time) {
 	next := *e.live.Load()
-	from, to := next.project, p.projectOf(projectID(e.id, e.spec.Load(), next.consumer))
+	from, to := next.project, p.projectOf(projectID(e.id, e.spec.Load(), &next))
 	if from == to {
 		return
 	}
@@ -167,16 +167,37 @@ func (p *Pool) regroup(e *entry, now time.Time) {
 	if from != nil && from.id == e.id {
 		p.carry(from, to, now)
 	}
-	if (from != nil && from.models > 0) || to.models > 0 {
-		for _, m := range *p.models.Load() {
-			p.block(m, e)
-		}
-	}
+	p.rebook(e, from, to)
 	if from != nil {
 		p.dropIfUnused(from)
 	}
 	p.version++
 	p.refresh(e)
+}
+
+// rebook makes e draw on the quotas of the project it moved to. What a project
+// without other keys had used counts there, too. Under p.mu.
+func (p *Pool) rebook(e *entry, from, to *project) {
+	if from != nil && len(from.keys) == 0 {
+		for m, q := range from.quotas {
+			p.makeQuota(to, m).absorb(q)
+			if q.fill != nil {
+				p.forget(q.fill)
+			}
+			delete(from.quotas, m)
+		}
+	}
+	for _, m := range *p.models.Load() {
+		q := to.quotas[m]
+		m.quotas.set(e.slot, q)
+		p.block(m, e)
+		if q != nil {
+			q.mu.Lock()
+			s := q.stands(p.now(), p.aligned())
+			q.mu.Unlock()
+			p.mark(q, s, p.now())
+		}
+	}
 }
 
 // carry makes the rests of one project those of another too. Under p.mu.

@@ -52,9 +52,9 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 	for {
 		p.advance(now, restsPerLook)
 		if l.waiting.Load() == 0 || want.Wait <= 0 {
-			if e := p.pick(l, want.Tried, now); e != nil {
+			if lease := p.take(l, &want, now, true); lease != nil {
 				p.unlock()
-				return p.grant(e, l, want.Model, want.Tried, now), nil
+				return lease, nil
 			}
 		}
 		if p.nextRest.Load() > now.UnixNano() {
@@ -113,8 +113,8 @@ func (p *Pool) late(w *waiter) (*Lease, error) {
 	}
 	now := p.now()
 	p.advance(now, restsPerLook)
-	if e := p.pick(w.lane, w.want.Tried, now); e != nil {
-		return p.grant(e, w.lane, w.want.Model, w.want.Tried, now), nil
+	if lease := p.take(w.lane, &w.want, now, true); lease != nil {
+		return lease, nil
 	}
 	return nil, p.unavailable(w.lane, &w.want, now)
 }
@@ -224,10 +224,10 @@ func (p *Pool) turn(l *lane, now time.Time) *turn {
 // try serves one waiter and reports whether it leaves the queue.
 func (p *Pool) try(w *waiter, t *turn, now time.Time) (a answered, leaves bool) {
 	if !t.empty && t.left > 0 {
-		if e := p.pick(w.lane, w.want.Tried, now); e != nil {
+		if lease := p.take(w.lane, &w.want, now, true); lease != nil {
 			t.left--
 			w.lane.ramp.given++
-			return answered{lease: p.grant(e, w.lane, w.want.Model, w.want.Tried, now)}, true
+			return answered{lease: lease}, true
 		}
 	}
 	if t.empty || w.want.Tried != nil {

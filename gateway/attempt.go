@@ -60,6 +60,9 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 		return x.broken(ctx, err, false)
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusOK {
+		lease.Accepted()
+	}
 	switch {
 	case answer.StatusCode != http.StatusOK:
 		body, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody))
@@ -111,7 +114,7 @@ func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchd
 	if err != nil {
 		return x.unusable(err, secret)
 	}
-	if x.call.Method == http.MethodGet {
+	if x.aboutModels() {
 		x.g.lists.keep(x.call, body)
 	}
 	x.record.FirstOutput = time.Since(x.accepted)
@@ -194,7 +197,7 @@ func (x *exchange) flush(pending []byte) error {
 
 func (x *exchange) success() balancer.Outcome {
 	u := x.conv.Usage()
-	return balancer.Outcome{Verdict: balancer.OK, Status: http.StatusOK, Tokens: u.Input() + u.Output()}
+	return balancer.Outcome{Verdict: balancer.OK, Status: http.StatusOK, Input: u.Input(), Tokens: u.Input() + u.Output()}
 }
 
 // refused is the end of an attempt that Google answered with an error status.
@@ -205,6 +208,9 @@ func (x *exchange) refused(status int, header http.Header, body []byte, secret s
 	f := upstream.Failure(o, body)
 	// What looks like a key is gone already; this one may look like anything.
 	f.Message = upstream.Redact(f.Message, secret)
+	if o.Verdict == balancer.ForeignResource {
+		x.missing(f)
+	}
 	if len(f.Details) > 0 {
 		f.Details = bytes.ReplaceAll(f.Details, []byte(secret), []byte("[redacted]"))
 	}

@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -41,6 +40,8 @@ type exchange struct {
 	taken    *users.Admission        // nil before admission
 	conv     translate.Exchange
 	call     *translate.Call
+	size     size       // of call
+	refs     references // of the request, to what one project has
 	record   usage.Record
 
 	siblings *sync.Mutex // held while reporting; nil unless the exchange is part of a batch
@@ -75,8 +76,14 @@ func (x *exchange) prepare() *translate.Failure {
 	steps := []func(*exchange) *translate.Failure{
 		(*exchange).endpoint, (*exchange).authenticate, (*exchange).decode, (*exchange).admit, (*exchange).link,
 	}
-	if x.rt.op == opResponse { // asks nobody else
-		steps = steps[:2]
+	switch {
+	case x.rt.op == opResponse: // asks nobody else
+		steps = append(steps[:2], (*exchange).permitted)
+	case x.rt.op == opFiles || x.rt.op == opFile: // reads as it goes
+		steps = append(steps[:2], (*exchange).bare, (*exchange).permitted)
+		if x.r.Method == http.MethodPost {
+			steps[3] = (*exchange).admit
+		}
 	}
 	for _, step := range steps {
 		if f := step(x); f != nil {
@@ -117,6 +124,7 @@ func (x *exchange) decode() (f *translate.Failure) {
 // convert makes the converter for the present target of the model's alias. What
 // a model takes differs, so each target gets a translation of its own.
 func (x *exchange) convert() *translate.Failure {
+	x.refs = references{}
 	conv, f := x.converter()
 	if f != nil {
 		return f
@@ -166,6 +174,9 @@ func (x *exchange) formConverter() (translate.Exchange, *translate.Failure) {
 
 func (x *exchange) options() openai.Options {
 	o := openai.Options{Reasoning: x.g.Reasoning, Resolve: x.resolve, Fetch: x.g.Fetch != nil}
+	if x.g.Resources != nil {
+		o.File = x.file
+	}
 	if x.g.Conversations != nil {
 		o.Previous = func(id string) ([]byte, bool) { return x.g.Conversations.get(x.record.UserID, id) }
 	}
@@ -256,12 +267,8 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 		}
 	}
 	limit := x.g.MaxRequestSize
-	tooLarge := &translate.Failure{
-		Kind:    translate.TooLarge,
-		Message: "The request body is larger than this gateway's limit of " + strconv.FormatInt(limit, 10) + " bytes. Send less, or ask the operator to raise max_request_size.",
-	}
 	if x.r.ContentLength > limit {
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	}
 	// A declared length saves the growing. Whoever got here has a user key, so it
 	// is trusted up to 4 MiB before bytes came.
@@ -284,7 +291,7 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 		}
 		if err != nil {
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-				return nil, tooLarge
+				return nil, tooLarge(limit)
 			}
 			if x.ctx.Err() != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil, x.gone().failure
@@ -294,26 +301,26 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 	}
 }
 
+func tooLarge(limit int64) *translate.Failure {
+	return &translate.Failure{
+		Kind:    translate.TooLarge,
+		Message: "The request body is larger than this gateway's limit of " + strconv.FormatInt(limit, 10) + " bytes. Send less, or ask the operator to raise max_request_size.",
+	}
+}
+
 // admit takes the request's share of the user key's limits.
 func (x *exchange) admit() *translate.Failure {
 	if x.account == nil {
 		return nil
 	}
+	x.measure()
 	asked := x.call.Asked
 	if asked == "" {
 		asked = x.call.Model
 	}
-	admission, refusal := x.account.Admit(x.accepted, asked, string(x.rt.dialect), x.g.ClientIP(x.r), x.estimate())
+	admission, refusal := x.account.Admit(x.accepted, asked, string(x.rt.dialect), x.g.ClientIP(x.r), x.size.tokens)
 	if refusal != nil {
-		f := &translate.Failure{Kind: translate.UserRateLimited, Message: refusal.Message, RetryAfter: refusal.RetryAfter}
-		switch refusal.Kind {
-		case users.RateLimited:
-		case users.Forbidden:
-			f.Kind = translate.Forbidden
-		case users.Unavailable:
-			f.Kind = translate.Overloaded
-		}
-		return f
+		return refusedByLimits(refusal)
 	}
 	x.taken = admission
 	h := x.out.w.Header()
@@ -321,15 +328,6 @@ func (x *exchange) admit() *translate.Failure {
 		limitHeaders(h, l)
 	}
 	return nil
-}
-
-// estimate guesses the tokens that the request will take, media by URL included.
-func (x *exchange) estimate() int64 {
-	tokens := estimateTokens(x.call.Body)
-	if conv, ok := x.conv.(translate.Linked); ok {
-		tokens += mediaTokens * int64(len(conv.Remote()))
-	}
-	return tokens
 }
 
 // link fetches the media that the request names by URL and puts them in. Another
@@ -375,6 +373,7 @@ func (x *exchange) settle() {
 	if x.conv != nil {
 		if u := x.conv.Usage(); u.Reported {
 			tokens = u.Input() + u.Output()
+			x.g.estimates.learn(x.record.UserID, x.call.Model, x.size.guess, u.Input())
 			x.record.Input, x.record.Cached, x.record.Thoughts = u.Input(), u.Cached, u.Thoughts
 			x.record.Output = max(0, u.Output()-u.Thoughts)
 		}
@@ -412,32 +411,4 @@ func randomID(n int) string {
 		}
 	}
 	return string(out)
-}
-
-// mediaTokens is what an image or a file is taken for. Source: specs/gateways.md §3.2.
-const mediaTokens = 1120
-
-// estimateTokens guesses the prompt tokens of a request, to be reserved until
-// the true number is known: four bytes a token, and mediaTokens for each string so
-// long that it can only be media.
-func estimateTokens(body []byte) int64 {
-	const media = 16 << 10
-	if len(body) < media {
-		return int64(len(body)+3) / 4
-	}
-	var tokens, text int
-	for start, i := 0, 0; i < len(body); i++ {
-		n := bytes.IndexByte(body[i:], '"')
-		if n < 0 {
-			n = len(body) - i
-		}
-		i += n
-		if i-start > media {
-			tokens += mediaTokens
-		} else {
-			text += i - start
-		}
-		start = i + 1
-	}
-	return int64(tokens + text/4)
 }

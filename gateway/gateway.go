@@ -38,6 +38,7 @@ type Config struct {
 	CORS           []string      // allowed origins, "*" for any; none = no CORS headers
 	Heartbeat      time.Duration // silence after which a stream gets a comment; 0 = 15 s, < 0 = never
 	Reasoning      string        // see openai.Options
+	Affinity       bool          // long conversations stay with a project while it can serve them
 	Anonymous      bool          // serve requests without a user key
 	Timeouts       Timeouts
 
@@ -46,6 +47,9 @@ type Config struct {
 
 	// Conversations keeps answers of the Responses API; nil keeps none.
 	Conversations *Conversations
+
+	// Resources remembers whose and in which project files are; nil serves none.
+	Resources *Resources
 
 	Memo     *Memo                          // shared by all sites; nil = one of its own
 	Observer Observer                       // nil = nobody watches
@@ -89,10 +93,11 @@ type Attempt struct {
 // Gateway serves OpenAI's and Google's dialect. It is safe for concurrent use.
 type Gateway struct {
 	Config
-	aliases map[string][]string // name → targets
-	listed  []openai.Alias
-	budget  retryBudget
-	lists   lists
+	aliases   map[string][]string // name → targets
+	listed    []openai.Alias
+	budget    retryBudget
+	estimates estimator
+	lists     lists
 }
 
 // New completes the defaults of c.
@@ -166,6 +171,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 	case f != nil:
 	case rt.op == opResponse:
 		f = x.response()
+	case rt.op == opFiles || rt.op == opFile:
+		f = x.files()
 	default:
 		f = x.serve()
 	}

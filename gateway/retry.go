@@ -27,7 +27,10 @@ func (x *exchange) serve() *translate.Failure {
 	}
 	x.g.budget.request()
 	for {
-		f := x.ask()
+		f := x.await()
+		if f == nil {
+			f = x.ask()
+		}
 		if f == nil {
 			x.keep()
 			return nil
@@ -43,7 +46,7 @@ func (x *exchange) ask() *translate.Failure {
 	if b, ok := x.conv.(translate.Batch); ok && len(b.Calls()) > 1 {
 		return x.batch(b)
 	}
-	if x.call.Method == http.MethodGet {
+	if x.aboutModels() {
 		return x.cached()
 	}
 	return x.attempts()
@@ -73,22 +76,38 @@ func (x *exchange) canFallBack() bool { return x.target+1 < len(x.g.aliases[x.ca
 // attempts leases keys until one answers or nothing is left to try. The failure
 // it returns has not been told to the client yet.
 func (x *exchange) attempts() *translate.Failure {
+	want, retry := x.want()
+	return x.try(want, retry, x.attempt)
+}
+
+// want is what the request needs of a key, and how often it may ask for one.
+func (x *exchange) want() (balancer.Want, settings.Retry) {
 	retry := x.g.Settings.Current().Retry
 	if x.canFallBack() {
 		retry.Wait = 0 // another model now is better than this one later
 	}
-	want := balancer.Want{Model: x.call.Model, Tried: new(balancer.Tried), Wait: retry.Wait}
+	x.measure()
+	want := balancer.Want{
+		Model: x.call.Model, Tried: new(balancer.Tried), Wait: retry.Wait,
+		Tokens: x.size.tokens, Affinity: x.size.conversation, Unmetered: !x.metered(),
+		Bound: x.refs.bound,
+	}
 	if x.account != nil {
 		key := x.account.Key()
 		want.Tags, want.PaidOnly = key.Tags, key.PaidOnly
 	}
+	return want, retry
+}
+
+// try makes attempts until one answers or nothing is left to try.
+func (x *exchange) try(want balancer.Want, retry settings.Retry, attempt func(*balancer.Lease) result) *translate.Failure {
 	var last *translate.Failure
 	for moves := (retries{limit: retry.Attempts}); ; {
 		lease, err := x.lease(want, &moves)
 		if err != nil {
 			return x.unavailable(err, last)
 		}
-		res := x.attemptWith(lease)
+		res := attemptWith(lease, attempt)
 		if last = res.failure; last == nil || x.out.committed() || !x.again(&moves, res.outcome, retry) {
 			return last
 		}
@@ -97,10 +116,10 @@ func (x *exchange) attempts() *translate.Failure {
 }
 
 // attemptWith makes an attempt and gives the lease back, even if a bug panics.
-func (x *exchange) attemptWith(lease *balancer.Lease) (res result) {
+func attemptWith(lease *balancer.Lease, attempt func(*balancer.Lease) result) (res result) {
 	res.outcome = balancer.Outcome{Verdict: balancer.Unusable, Reason: "the gateway failed"}
 	defer func() { lease.Done(res.outcome) }()
-	res = x.attempt(lease)
+	res = attempt(lease)
 	return res
 }
 
@@ -141,7 +160,7 @@ func (x *exchange) again(moves *retries, o balancer.Outcome, retry settings.Retr
 		}
 		return true
 	case balancer.RetrySame:
-		if moves.unsigned || !x.conv.Unsign() {
+		if moves.unsigned || x.conv == nil || !x.conv.Unsign() {
 			return false
 		}
 		moves.unsigned, x.call = true, x.conv.Call()

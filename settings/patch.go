@@ -13,7 +13,7 @@ import (
 // Patch names values for some fields; nil fields say nothing. Its JSON is what
 // POST /admin/config takes:
 //
-//	{"strategy": "round_robin", "retry": {"attempts": 3, "budget": 0.2, "wait": "10s"}}
+//	{"strategy": "adaptive", "retry": {"attempts": 3, "budget": 0.2, "wait": "10s"}}
 type Patch struct {
 	Strategy *string    `json:"strategy,omitempty"`
 	Retry    RetryPatch `json:"retry,omitzero"`
@@ -43,7 +43,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 }
 
 // Strategies are the names that the field strategy may have.
-func Strategies() []string { return []string{"round_robin"} }
+func Strategies() []string { return []string{"adaptive", "least_used", "round_robin"} }
 
 // Bounds of the settings.
 // Our choice: more attempts or a longer wait outlast clients' own timeouts.

@@ -41,7 +41,7 @@ type Retry struct {
 
 // Defaults are the values where nobody said anything. Source: DESIGN §2.1.
 func Defaults() Values {
-	return Values{Strategy: "round_robin", Retry: Retry{Attempts: 3, Budget: 0.2, Wait: 10 * time.Second}}
+	return Values{Strategy: "adaptive", Retry: Retry{Attempts: 3, Budget: 0.2, Wait: 10 * time.Second}}
 }
 
 // Source is where a value comes from.

@@ -42,7 +42,7 @@ func TestStore_ValuesAndSources(t *testing.T) {
 	attempts := 5
 	st := open(t, s, settings.Patch{Retry: settings.RetryPatch{Attempts: &attempts}})
 	values, sources := st.Snapshot()
-	want := settings.Values{Strategy: "round_robin", Retry: settings.Retry{Attempts: 5, Budget: 0.2, Wait: 3 * time.Second}}
+	want := settings.Values{Strategy: "adaptive", Retry: settings.Retry{Attempts: 5, Budget: 0.2, Wait: 3 * time.Second}}
 	if *values != want {
 		t.Errorf("values = %+v, want %+v", *values, want)
 	}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"math"
+	"math/bits"
+	"math/rand/v2"
+)
+
+const (
+	// samples is how many candidates a pick of a large pool compares. Two avoid a
+	// herd; four also keep the fullest of a thousand keys below its limit.
+	samples = 4
+	// hashes is how many keys of its own order a conversation looks at before it is
+	// treated as any other request.
+	hashes = 8
+	// What keeps a conversation from its key: that is so many times slower than the
+	// mean, or has so many times the mean of requests in flight.
+	tooSlow = 3.0
+	// notSlow is how many times slower than the mean a key may be without being
+	// called slow: answers differ.
+	notSlow   = 1.5
+	tooLoaded = 1.25
+	// paidCost makes keys that cost money the choice for when the free ones are
+	// nearly full.
+	paidCost  = 8.0
+	leastRoom = 0.02
+)
+
+// adaptive chooses the key that is expected to answer best: the least
+//
+//	cost = (in flight + 1) · slowness / room / reliability²    (· 8 for a paid key)
+//
+// where slowness is the time per token against the model's mean, room the free
+// share of the fullest window (minute requests, minute tokens, day requests), and
+// reliability the share of the last attempts that did not fail for the server's
+// fault. What is known of a key's pace fades within a minute, so that one that
+// was slow is tried again. Pools of up to 64 keys compare all of them, larger ones
+// four at random: many pickers at once spread instead of crowding on the best.
+//
+// A conversation that is long enough to be cached implicitly stays with its key
+// as long as that has room and is neither slow nor overloaded: the first such key
+// in an order that the conversation's hash gives.
+type adaptive struct{}
+
+func (adaptive) pick(c candidates) *entry {
+	n := min(len(c.open), (len(c.slots)+63)/64)
+	if n == 0 {
+		return nil
+	}
+	if c.hash != 0 {
+		if e := c.home(n); e != nil {
+			return e
+		}
+	}
+	if n == 1 {
+		return c.cheapest(0)
+	}
+	var best *entry
+	least := math.Inf(1)
+	for range samples {
+		e := c.next(rand.IntN(n * 64))
+		if e == nil {
+			return nil
+		}
+		if cost := c.cost(e); e != best && cost < least {
+			best, least = e, cost
+		}
+	}
+	return best
+}
+
+// cheapest compares all candidates of a word, beginning anywhere, so that equals
+// take turns.
+func (c candidates) cheapest(i int) *entry {
+	var best *entry
+	least := math.Inf(1)
+	shift := rand.IntN(64)
+	for w := bits.RotateLeft64(c.word(i), -shift); w != 0; w &= w - 1 {
+		e := c.slots[i*64+(bits.TrailingZeros64(w)+shift)%64].Load()
+		if e == nil || c.leaves(e) {
+			continue
+		}
+		if cost := c.cost(e); cost < least {
+			best, least = e, cost
+		}
+	}
+	return best
+}
+
+// cost is what the choice is made by.
+func (c candidates) cost(e *entry) float64 {
+	cost := 1 + float64(e.inFlight.Load())
+	if q := c.lane.model.quota(e.slot); q != nil {
+		cost = q.cost(c.now, c.pool.aligned())
+	}
+	if word(c.pool.paid.view(), e.slot/64)>>(e.slot%64)&1 != 0 {
+		cost *= paidCost
+	}
+	return cost
+}
+
+// home returns the key of the conversation, or nil if no near one is fit.
+func (c candidates) home(words int) *entry {
+	size := uint64(words * 64)
+	h := c.hash
+	for range hashes {
+		h = mix(h)
+		slot := int(h & (size - 1))
+		if size&(size-1) != 0 {
+			slot = int(h % size)
+		}
+		if c.word(slot/64)>>(slot%64)&1 == 0 {
+			continue
+		}
+		e := c.slots[slot].Load()
+		if e == nil || c.leaves(e) {
+			continue
+		}
+		if q := c.lane.model.quota(e.slot); q == nil || q.fit(c) {
+			return e
+		}
+	}
+	return nil
+}
+
+// mix is the finalizer of splitmix64.
+func mix(h uint64) uint64 {
+	h += 0x9e3779b97f4a7c15
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}

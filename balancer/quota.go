@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// learnedFor is how long a limit that Google named caps a project; after that it
+	// is a hint. Tiers change.
+	learnedFor = 24 * time.Hour
+	maxHints   = 8 // limits of other projects that are remembered per model
+	unlimited  = math.MaxInt64
+)
+
+// Limit of one window of a (project, model).
+type limit struct {
+	value   int64     // 0 for unknown
+	learned time.Time // when Google named it
+}
+
+// holds returns the limit, or unlimited where none is known that counts.
+func (l limit) holds(now time.Time) int64 {
+	if l.value <= 0 || now.Sub(l.learned) > learnedFor {
+		return unlimited
+	}
+	return l.value
+}
+
+// quota is what a project has used of a model, what is known of its limits, and
+// how it has served. It is made with the first lease.
+//
+// A limit that is known is kept: no request goes out that would break it. Where
+// none is known, a limit of another project is a hint: up to it the project is as
+// good as any, beyond it is the second choice and explored by one request at a
+// time, twice as many after each that Google took. So a pool learns the limits
+// of many projects at the price of about one refusal each, and not one request
+// pays for all of them.
+type quota struct {
+	project *project // guarded by Pool.mu
+	model   *model
+
+	// left is how many tokens fit into the minute, as of the last look.
+	left atomic.Int64
+
+	mu            sync.Mutex
+	minute        window
+	dayEnds       int64 // Unix seconds of the Pacific midnight after which today counts anew
+	today         int64 // requests
+	rpm, tpm, rpd limit
+	inFlight      int32
+	// announced is a time at which Google said there is room although the books say
+	// otherwise, in Unix ns: from then on it is explored. 0 for none.
+	announced int64
+	proven    int64 // most requests within a minute that Google took
+	exploring int32 // requests in flight beyond what is known to fit
+	allowed   int32 // of those at once; 0 means 1
+	pace      pace
+
+	// Guarded by Pool.mu.
+	fill  *rest // what the books say; nil where there is room
+	soft  bool  // fill makes a second choice of the project and does not rule it out
+	gated bool  // as many requests explore as may
+
+	touched atomic.Bool           // among what Flush writes
+	into    atomic.Pointer[quota] // the one that this was merged into
+}
+
+// current follows merges.
+func (q *quota) current() *quota {
+	for next := q.into.Load(); next != nil; next = q.into.Load() {
+		q = next
+	}
+	return q
+}
+
+// absorb takes over what another quota knows, because both are one. Under Pool.mu.
+func (q *quota) absorb(from *quota) {
+	from.mu.Lock()
+	spends, today, ends, inFlight, exploring := slices.Clone(from.minute.spends), from.today, from.dayEnds, from.inFlight, from.exploring
+	rpm, tpm, rpd, pace := from.rpm, from.tpm, from.rpd, from.pace
+	from.into.Store(q)
+	from.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.minute.merge(spends)
+	switch {
+	case ends == q.dayEnds:
+		q.today += today
+	case ends > q.dayEnds:
+		q.dayEnds, q.today = ends, today
+	}
+	q.inFlight += inFlight
+	q.exploring += exploring
+	q.rpm, q.tpm, q.rpd = q.rpm.later(rpm), q.tpm.later(tpm), q.rpd.later(rpd)
+	if q.pace.perToken == 0 {
+		q.pace = pace
+	}
+}
+
+// later returns the limit that was learned last.
+func (l limit) later(other limit) limit {
+	if other.learned.After(l.learned) {
+		return other
+	}
+	return l
+}
+
+// standing is what a quota says of the next request.
+type standing struct {
+	until time.Time // when there will be room; zero for now
+	day   bool      // the day is full, not the minute
+	soft  bool      // beyond a hint: allowed, if nothing better is there
+	gated bool      // allowed, but others explore already
+}
+
+// stands computes the standing. Under q.mu.
+func (q *quota) stands(now time.Time, aligned bool) standing {
+	q.forget(now, aligned)
+	if q.today >= q.rpd.holds(now) {
+		return standing{until: time.Unix(q.dayEnds, 0), day: true}
+	}
+	rpm, tpm := q.rpm.holds(now), q.tpm.holds(now)
+	q.left.Store(tpm - q.minute.tokens)
+	if q.minute.requests >= rpm || q.minute.tokens >= tpm {
+		s := standing{until: q.minute.room(rpm, tpm-1, aligned)}
+		if q.announced != 0 && now.UnixNano() >= q.announced {
+			s.soft, s.gated = true, q.exploring >= max(q.allowed, 1)
+		}
+		return s
+	}
+	q.announced = 0
+	if rpm != unlimited {
+		return standing{}
+	}
+	if hint := q.model.hint(q.proven); q.minute.requests >= hint {
+		return standing{until: q.minute.room(hint, unlimited, aligned), soft: true, gated: q.exploring >= max(q.allowed, 1)}
+	}
+	return standing{}
+}
+
+// forget drops what does not count any more. Under q.mu.
+func (q *quota) forget(now time.Time, aligned bool) {
+	q.minute.forget(now, aligned)
+	if now.Unix() >= q.dayEnds {
+		q.dayEnds, q.today = pacificMidnight(now).Unix(), 0
+	}
+}
+
+// reservation is what a lease holds of a quota.
+type reservation struct {
+	at      int64 // Unix ns
+	tokens  int64
+	count   int64 // requests in the minute, this one among them
+	dayEnds int64 // of the day it counts for
+	explore bool
+}
+
+// reserve counts a request, if there is room, and returns the standing of the
+// next one.
+func (q *quota) reserve(now time.Time, tokens int64, aligned bool) (r reservation, ok bool, next standing) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.stands(now, aligned)
+	beyond := !s.until.IsZero()
+	if beyond && (!s.soft || s.gated) || !beyond && !q.fits(now, tokens) {
+		return r, false, s
+	}
+	q.minute.add(now, tokens)
+	q.today++
+	q.inFlight++
+	if beyond {
+		q.exploring++
+	}
+	r = reservation{now.UnixNano(), tokens, q.minute.requests, q.dayEnds, beyond}
+	return r, true, q.stands(now, aligned)
+}
+
+// fits reports whether a request of so many tokens fits into the minute. One that
+// is larger than the limit is let through when nothing else is in it: the
+// estimate may be wrong, and Google has the last word. Under q.mu.
+func (q *quota) fits(now time.Time, tokens int64) bool {
+	return q.minute.tokens == 0 || q.minute.tokens+tokens <= q.tpm.holds(now)
+}
+
+// tight reports whether a request of so many tokens does not fit now.
+func (q *quota) tight(now time.Time, tokens int64, aligned bool) bool {
+	if tokens <= q.left.Load() {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stands(now, aligned)
+	return !q.fits(now, tokens)
+}
+
+// uncounted are the verdicts of answers to requests that Google does not count:
+// it refused them at the door, or they never got there.
+func uncounted(v Verdict) bool {
+	switch v {
+	case BadRequest, BadSignature, InvalidKey, LeakedKey, SuspendedKey, MisconfiguredKey, UnfundedProject, Location, ForeignResource,
+		ModelForbidden, ModelMissing, RateLimited, Exhausted, NoQuota, Throttled, CapacityExhausted, Overloaded, RouteBlocked:
+		return true
+	}
+	return false
+}
+
+// end takes a reservation back after the attempt, with what came of it.
+func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time, aligned bool) standing {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.inFlight--
+	if r.explore {
+		q.exploring--
+	}
+	undo := uncounted(o.Verdict)
+	more := int64(0)
+	if o.Input > 0 {
+		more = o.Input - r.tokens
+	}
+	if undo {
+		more = -r.tokens
+		if r.dayEnds == q.dayEnds && q.today > 0 {
+			q.today--
+		}
+	}
+	q.minute.settle(r.at, more, undo)
+	switch o.Verdict {
+	case OK, Blocked:
+		q.took(r, now)
+	case RateLimited, Exhausted:
+		q.allowed = 1
+	}
+	q.pace.end(o, took, now, q.model)
+	return q.stands(now, aligned)
+}
+
+// took books that Google counted a request. Under q.mu.
+func (q *quota) took(r reservation, now time.Time) {
+	q.proven = max(q.proven, r.count)
+	if !r.explore {
+		return
+	}
+	q.allowed = min(max(q.allowed, 1)*2, 64)
+	// The books had counted requests that Google does not count any more.
+	for rpm := q.rpm.holds(now); q.minute.requests > rpm && len(q.minute.spends) > 1; {
+		q.minute.settle(q.minute.spends[0].at, 0, true)
+	}
+}
+
+// learn takes the limits that a refusal named, and compares the announced time
+// with the books. It returns +1 where only windows that follow the clock explain
+// that time, -1 where only rolling ones do.
+func (q *quota) learn(o *Outcome, now time.Time, aligned bool) (evidence int32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.forget(now, aligned)
+	minuteFull := false
+	for _, l := range o.Limits {
+		if l.Value <= 0 {
+			continue
+		}
+		switch window, tokens := l.window(); {
+		case window == day && !tokens:
+			q.rpd = limit{l.Value, now}
+		case window == perMinute && tokens:
+			q.tpm = limit{l.Value, now}
+		case window == perMinute:
+			q.rpm = limit{l.Value, now}
+			minuteFull = true
+		}
+	}
+	if o.Verdict != RateLimited || o.RetryAfter <= 0 {
+		return 0
+	}
+	at := now.Add(o.RetryAfter)
+	rolls := minuteFull && q.minute.requests >= q.rpm.value &&
+		near(q.minute.room(q.rpm.value, unlimited, false).Add(-skew), at)
+	clock := near(at.Round(minute), at)
+	switch {
+	case clock && !rolls:
+		evidence = 1
+	case rolls && !clock:
+		evidence = -1
+	}
+	if q.minute.requests >= q.rpm.holds(now) && !near(q.minute.room(q.rpm.value, unlimited, aligned).Add(-skew), at) {
+		q.announced = at.UnixNano()
+	}
+	return evidence
+}
+
+// near reports whether two times may be the same: announced ones are cut to
+// seconds, and answers take time.
+func near(a, b time.Time) bool {
+	d := a.Sub(b)
+	return -1200*time.Millisecond < d && d < 1200*time.Millisecond
+}
+
+type quotaWindow uint8
+
+const (
+	otherWindow quotaWindow = iota
+	perMinute
+	day
+)
+
+// window tells what a limit counts. Names are known by their parts only, because
+// tiers and releases vary the rest. Source: specs/openai.md §13.2.
+func (l *Limit) window() (w quotaWindow, tokens bool) {
+	name := l.ID
+	if name == "" {
+		name = l.Metric
+	}
+	name = strings.ToLower(name)
+	switch {
+	case strings.Contains(name, "perday") || strings.Contains(name, "per_day"):
+		w = day
+	case strings.Contains(name, "perminute") || strings.Contains(name, "per_minute"):
+		w = perMinute
+	}
+	return w, strings.Contains(name, "token")
+}
+
+// hint returns the least limit that another project revealed and that a project
+// which had so many requests taken may have, too; unlimited for none.
+func (m *model) hint(proven int64) int64 {
+	if hints := m.hints.Load(); hints != nil {
+		for _, v := range *hints {
+			if v >= proven {
+				return v
+			}
+		}
+	}
+	return unlimited
+}
+
+// teach adds a limit to the model's hints. Under Pool.mu.
+func (m *model) teach(rpm int64) {
+	var hints []int64
+	if old := m.hints.Load(); old != nil {
+		hints = *old
+	}
+	i, found := slices.BinarySearch(hints, rpm)
+	if found || len(hints) >= maxHints {
+		return
+	}
+	hints = slices.Insert(slices.Clone(hints), i, rpm)
+	m.hints.Store(&hints)
+}
+
+// cost is the part of [adaptive]'s measure that is about the quota.
+func (q *quota) cost(now time.Time, aligned bool) float64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.forget(now, aligned)
+	reliable := max(q.pace.reliability(now), 0.05)
+	return float64(q.inFlight+1) * max(q.pace.ratio(q.model, now)/notSlow, 1) / q.room(now) / (reliable * reliable)
+}
+
+// room is the free share of the fullest window. Under q.mu.
+func (q *quota) room(now time.Time) float64 {
+	rpm := q.rpm.holds(now)
+	if rpm == unlimited {
+		rpm = q.model.hint(q.proven)
+	}
+	room := 1.0
+	if rpm == unlimited {
+		room = 8 / (8 + float64(q.minute.requests)) // spread, as long as nothing is known
+	} else {
+		room = 1 - float64(q.minute.requests)/float64(rpm)
+	}
+	if tpm := q.tpm.holds(now); tpm != unlimited {
+		room = min(room, 1-float64(q.minute.tokens)/float64(tpm))
+	}
+	if rpd := q.rpd.holds(now); rpd != unlimited {
+		room = min(room, 1-float64(q.today)/float64(rpd))
+	}
+	return max(room, leastRoom)
+}
+
+// fit reports whether a conversation may stay with the quota.
+func (q *quota) fit(c candidates) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.pace.ratio(q.model, c.now) > tooSlow || q.pace.reliability(c.now) < 0.5 {
+		return false
+	}
+	mean := float64(c.pool.inFlight.Load()+1) / float64(max(c.pool.usable.Load(), 1))
+	return float64(q.inFlight) <= 1+tooLoaded*mean
+}
+
+// usage returns the requests of the day and those in flight.
+func (q *quota) usage(c candidates) (today int64, inFlight int32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.forget(c.now, c.pool.aligned())
+	return q.today, q.inFlight
+}

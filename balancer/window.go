@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+const (
+	minute = time.Minute
+	// skew is how much longer an entry counts here than at Google: requests do not
+	// take equally long to get there.
+	skew = 150 * time.Millisecond
+	// fewSpends is how many entries a window keeps exactly; beyond that, requests
+	// within spendGrain of each other share one, which is counted as the last of
+	// them.
+	fewSpends  = 64
+	spendGrain = 500 * time.Millisecond
+)
+
+// spend is what requests used at a time.
+type spend struct {
+	at       int64 // Unix ns of the last of them
+	requests int32
+	tokens   int64 // of input
+}
+
+// window is what was used in the last minute, or in the current one where
+// Google's windows follow the clock. The zero value is empty.
+type window struct {
+	spends   []spend // oldest first
+	requests int64
+	tokens   int64
+}
+
+// forget drops what does not count any more.
+func (w *window) forget(now time.Time, aligned bool) {
+	n := 0
+	for n < len(w.spends) && w.spends[n].ends(aligned) <= now.UnixNano() {
+		w.requests -= int64(w.spends[n].requests)
+		w.tokens -= w.spends[n].tokens
+		n++
+	}
+	if n > 0 {
+		w.spends = w.spends[:copy(w.spends, w.spends[n:])]
+	}
+}
+
+// ends is when a spend does not count any more, in Unix ns.
+func (s spend) ends(aligned bool) int64 {
+	if aligned {
+		return (s.at/int64(minute)+1)*int64(minute) + int64(skew)
+	}
+	return s.at + int64(minute+skew)
+}
+
+// add counts a request.
+func (w *window) add(now time.Time, tokens int64) {
+	at := now.UnixNano()
+	w.requests++
+	w.tokens += tokens
+	if n := len(w.spends); n >= fewSpends {
+		if last := &w.spends[n-1]; at-last.at < int64(spendGrain) {
+			last.at = max(last.at, at)
+			last.requests++
+			last.tokens += tokens
+			return
+		}
+	}
+	w.spends = append(w.spends, spend{at, 1, tokens})
+}
+
+// merge takes over what was counted elsewhere.
+func (w *window) merge(spends []spend) {
+	for _, s := range spends {
+		w.requests += int64(s.requests)
+		w.tokens += s.tokens
+	}
+	w.spends = append(w.spends, spends...)
+	slices.SortStableFunc(w.spends, func(a, b spend) int { return cmp.Compare(a.at, b.at) })
+}
+
+// settle corrects what a request of a time was counted with: by so many tokens,
+// and not at all with undo.
+func (w *window) settle(at, tokens int64, undo bool) {
+	for i := range w.spends {
+		s := &w.spends[i]
+		if s.at < at {
+			continue
+		}
+		tokens = max(tokens, -s.tokens)
+		s.tokens += tokens
+		w.tokens += tokens
+		if undo && s.requests > 0 {
+			s.requests--
+			w.requests--
+			if s.requests == 0 {
+				w.tokens -= s.tokens
+				w.spends = append(w.spends[:i], w.spends[i+1:]...)
+			}
+		}
+		return
+	}
+}
+
+// room returns when so many requests and tokens have left the window that less
+// than limit requests and at most mostTokens are in it.
+func (w *window) room(limit, mostTokens int64, aligned bool) time.Time {
+	requests, tokens := w.requests, w.tokens
+	at := int64(0)
+	for _, s := range w.spends {
+		if requests < limit && tokens <= mostTokens {
+			break
+		}
+		requests -= int64(s.requests)
+		tokens -= s.tokens
+		at = s.ends(aligned)
+	}
+	return time.Unix(0, at)
+}
