@@ -24,7 +24,7 @@ func FuzzDecodeChat(f *testing.F) {
 	f.Add([]byte(`{"model":"gemma-3-1b","messages":[{"role":"assistant","function_call":{"name":"\u0000","arguments":"{"}},{"role":"function","name":"x","content":[{"type":"text","text":"\ud800"}]}]}`))
 	f.Add([]byte(`{"model":"a(1)","messages":[{"role":"tool","content":{"a":[1e400,-0,12345678901234567890]}}],"google":{"thinking_config":{}},"stop":["a"]}`))
 	f.Add([]byte(`{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:,%41"}}]}],"functions":[{"name":"a/b"}],"function_call":{"name":"a/b"}}`))
-	f.Add([]byte(`{"model":"m","messages":[{"role":"assistant","content":"né","tool_calls":[{"id":"c","function":{"name":"f"}}],"extra_content":{"google":{"parts":[{"offset":2,"part":`+searchCall+`},{"offset":2,"length":1e9,"part":{"executableCode":{"code":"\ud800"}}},{"calls":1,"part":`+searchResult+`}]}}}]}`))
+	f.Add([]byte(`{"model":"m","messages":[{"role":"assistant","content":"né","tool_calls":[{"id":"c","function":{"name":"f"}}],"extra_content":{"google":{"parts":[{"offset":2,"part":` + searchCall + `},{"offset":2,"length":1e9,"part":{"executableCode":{"code":"\ud800"}}},{"calls":1,"part":` + searchResult + `}]}}}]}`))
 	options := Options{Reasoning: ReasoningTags}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		r, failure := DecodeChat(requestEnv(), options, doc)

@@ -3,6 +3,8 @@
 package openai
 
 import (
+	"strconv"
+
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -35,6 +37,7 @@ type Responses struct {
 	logprobs rawjson.Value
 	scratch  []byte
 	document []byte // the response object, where it is to be kept
+	deltas   []int  // lengths of the pieces of texts, likewise
 }
 
 var _ translate.Exchange = (*Responses)(nil)
@@ -170,24 +173,45 @@ func (x *Responses) Stored() (id string, items []byte) {
 		return "", nil
 	}
 	input := x.req.own.input
-	items = make([]byte, 0, len(x.req.previous)+len(input)+len(x.items.buf)+128)
+	items = make([]byte, 0, len(x.req.previous)+len(input)+len(x.items.buf)+64*(input.Len()+2))
 	items = append(items, '[')
 	for _, v := range x.req.previous.Elems() {
 		items = append(append(items, v...), ',')
 	}
 	if input.Kind() == rawjson.String {
-		items = append(append(items, `{"type":"message","role":"user","content":[{"type":"input_text","text":`...), input...)
-		items = append(items, `}]},`...)
+		items = append(x.appendInput(items, userMessage(input), 0), ',')
 	}
 	for i, v := range input.Elems() {
 		if item, ok := x.req.referred[i]; ok {
 			v = item // which may be forgotten earlier than this answer
 		}
-		items = append(append(items, v...), ',')
+		items = append(x.appendInput(items, v, i), ',')
 	}
 	items = append(items, x.items.buf...)
 	items[len(items)-1] = ']' // in place of the last comma; an answer has an item
 	return x.id, items
+}
+
+func userMessage(text rawjson.Value) rawjson.Value {
+	return append(append([]byte(`{"role":"user","content":`), text...), '}')
+}
+
+// Trace returns what else to keep of such an answer, a JSON object: how many of
+// its items were its input, and how its texts were cut into deltas.
+func (x *Responses) Trace() []byte {
+	own := x.req.own.input.Len()
+	if x.req.own.input.Kind() == rawjson.String {
+		own = 1
+	}
+	dst := strconv.AppendInt([]byte(`{"input":`), int64(x.req.previous.Len()+own), 10)
+	dst = append(dst, `,"deltas":[`...)
+	for i, n := range x.deltas {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(dst, int64(n), 10)
+	}
+	return append(dst, `]}`...)
 }
 
 // Document returns the response object of an answer that [Responses.Stored]

@@ -55,8 +55,11 @@ func FuzzDecodeResponses(f *testing.F) {
 		if err != nil || !json.Valid(out) || !utf8.Valid(out) {
 			t.Fatalf("%q is answered with %q, %v", doc, out, err)
 		}
-		if id, items := x.Stored(); id != "" && !json.Valid(items) {
-			t.Fatalf("%q is kept as %q", doc, items)
+		if id, items := x.Stored(); id != "" {
+			list, f := x.kept(t).Input(nil, ItemQuery{Limit: 100})
+			if !json.Valid(items) || f != nil || !json.Valid(list) {
+				t.Fatalf("%q is kept as %q, listed as %q, %v", doc, items, list, f)
+			}
 		}
 	})
 }
@@ -90,8 +93,12 @@ func FuzzResponses(f *testing.F) {
 		whole, err := playResponses(x, bytes.NewReader(body))
 		if err == nil {
 			collectResponses(t, whole)
-			if _, items := x.Stored(); items != nil && !json.Valid(items) {
-				t.Fatalf("kept: %q", items)
+			if id, items := x.Stored(); id != "" {
+				k := x.kept(t)
+				again, f := k.Events(nil, -1, false)
+				if !json.Valid(items) || f != nil || !bytes.Equal(again, whole) && !x.req.Logprobs {
+					t.Fatalf("kept: %q\nevents %q, %v\nof %q", items, again, f, whole)
+				}
 			}
 		} else {
 			collectResponses(t, x.Abort(bytes.Clone(whole), &translate.Failure{Message: "m"}))

@@ -151,6 +151,7 @@ func (x *Responses) text(dst, inner, signature []byte) []byte {
 	if !x.req.Stream {
 		return dst
 	}
+	x.piece(inner)
 	dst = x.event(dst, "response.output_text.delta")
 	dst = append(append(dst, x.open.place...), `,"content_index":0,"delta":"`...)
 	dst = append(append(dst, inner...), `","logprobs":[`...)
@@ -158,6 +159,13 @@ func (x *Responses) text(dst, inner, signature []byte) []byte {
 		dst = appendTokens(dst, logprobs, x.req.TopLogprobs, false)
 	}
 	return append(dst, "]}\n\n"...)
+}
+
+// piece notes a delta for [Responses.Trace].
+func (x *Responses) piece(inner []byte) {
+	if x.req.store {
+		x.deltas = append(x.deltas, len(inner))
+	}
 }
 
 // thought takes over reasoning.
@@ -170,6 +178,7 @@ func (x *Responses) thought(dst, inner, signature []byte) []byte {
 	}
 	x.open.text = append(x.open.text, inner...)
 	if x.req.Stream {
+		x.piece(inner)
 		dst = x.event(dst, "response.reasoning_summary_text.delta")
 		dst = append(append(dst, x.open.place...), `,"summary_index":0,"delta":"`...)
 		dst = append(append(dst, inner...), "\"}\n\n"...)
