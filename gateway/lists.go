@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -20,6 +21,8 @@ const (
 	listStale = 24 * time.Hour
 	// maxLists bounds the lists that are kept; clients choose what they ask for.
 	maxLists = 256
+	// maxPages bounds a list: Google's page has up to a thousand models.
+	maxPages = 20
 )
 
 // lists keeps Google's answers about models, which hardly change and say nothing
@@ -54,7 +57,7 @@ func (l *lists) get(c *translate.Call, age time.Duration) (body []byte, ok bool)
 	return e.body, ok && time.Since(e.at) <= age
 }
 
-// models are the ids of the list that is kept, if any.
+// models are the ids of the list that is kept, if any; of several pages the first.
 func (l *lists) models() (ids []string) {
 	body, ok := l.get(&translate.Call{Path: "/v1beta/models", Query: "pageSize=1000"}, listStale)
 	if !ok {
@@ -70,9 +73,17 @@ func (l *lists) models() (ids []string) {
 	return ids
 }
 
+// aboutModels reports whether the answer to the call is one that lists keep.
+func (x *exchange) aboutModels() bool {
+	return x.rt.op == opModels || x.rt.op == opModel || x.rt.op == opNativeModels
+}
+
 // cached answers a question about models from what is kept, or asks. Where that
 // fails for reasons that will pass, an older answer is still the better one.
 func (x *exchange) cached() *translate.Failure {
+	if list, ok := x.conv.(*openai.Models); ok && x.rt.op == opModels {
+		return x.pages(list)
+	}
 	if body, ok := x.g.lists.get(x.call, listFresh); ok {
 		return x.fromList(body)
 	}
@@ -80,13 +91,44 @@ func (x *exchange) cached() *translate.Failure {
 	if f == nil {
 		return nil
 	}
-	switch f.Kind {
-	case translate.RateLimited, translate.QuotaExhausted, translate.NoKeys, translate.Overloaded, translate.Timeout, translate.Upstream:
-		if body, ok := x.g.lists.get(x.call, listStale); ok {
-			return x.fromList(body)
-		}
+	if body, ok := x.stale(x.call, f); ok {
+		return x.fromList(body)
 	}
 	return f
+}
+
+// stale is an answer that is too old to be given while Google answers.
+func (x *exchange) stale(call *translate.Call, f *translate.Failure) (body []byte, ok bool) {
+	switch f.Kind {
+	case translate.RateLimited, translate.QuotaExhausted, translate.NoKeys, translate.Overloaded, translate.Timeout, translate.Upstream:
+		return x.g.lists.get(call, listStale)
+	}
+	return nil, false
+}
+
+// pages answers with one list of all of Google's pages.
+func (x *exchange) pages(list *openai.Models) *translate.Failure {
+	var bodies [][]byte
+	for call := x.call; call != nil && len(bodies) < maxPages; call = list.Next(bodies[len(bodies)-1]) {
+		body, ok := x.g.lists.get(call, listFresh)
+		if !ok {
+			part := &batchPart{Exchange: list, batch: list, call: call}
+			part.run(x, new(sync.Mutex))
+			x.record.Attempts += part.attempts
+			x.record.KeyID = part.keyID
+			if body = part.answer; part.failure != nil {
+				if body, ok = x.stale(call, part.failure); !ok {
+					return part.failure
+				}
+			}
+		}
+		bodies = append(bodies, body)
+	}
+	out, err := list.Join(nil, bodies)
+	if err != nil {
+		return failure(err)
+	}
+	return x.send(out)
 }
 
 func (x *exchange) fromList(body []byte) *translate.Failure {
@@ -95,7 +137,12 @@ func (x *exchange) fromList(body []byte) *translate.Failure {
 	if err != nil {
 		return failure(err)
 	}
-	if x.out.answer(translate.Answer{Status: http.StatusOK, ContentType: x.conv.ContentType(), Body: out}) != nil {
+	return x.send(out)
+}
+
+// send writes a whole answer.
+func (x *exchange) send(body []byte) *translate.Failure {
+	if x.out.answer(translate.Answer{Status: http.StatusOK, ContentType: x.conv.ContentType(), Body: body}) != nil {
 		return x.gone().failure
 	}
 	return nil

@@ -3,6 +3,7 @@
 package openai
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
@@ -88,6 +89,22 @@ func TestModels(t *testing.T) {
 	a := x.Error(&translate.Failure{Kind: translate.NotFound, Message: "upstream words"})
 	if a.Status != 404 || string(a.Body) != `{"error":{"message":"The model 'x' does not exist.","type":"invalid_request_error","param":"model","code":"model_not_found"}}` {
 		t.Errorf("unknown: %d %s", a.Status, a.Body)
+	}
+	x, _ = NewModels("", []Alias{{"a", " models/gemini-flash-latest(high)"}, {"b", "google/gemini-embedding-2"}}, nil)
+	out, err = x.Join(nil, [][]byte{[]byte(upstream), []byte(`{"models":[{"name":"models/hidden"},{"name":"models/more"}]}`)})
+	var ids []string
+	for part := range strings.SplitSeq(string(out), `{"id":"`) {
+		id, _, _ := strings.Cut(part, `"`)
+		ids = append(ids, id)
+	}
+	if got := strings.Join(ids[1:], " "); err != nil || got != "a b gemini-flash-latest gemini-embedding-2 hidden more" {
+		t.Errorf("two pages: %s, %v", got, err)
+	}
+	for doc, query := range map[string]string{`{"models":[]}`: "", `{"nextPageToken":""}`: "", `{"nextPageToken":"a&b"}`: "pageSize=1000&pageToken=a%26b", `{`: ""} {
+		next := x.Next([]byte(doc))
+		if next == nil != (query == "") || next != nil && (next.Query != query || next.Path != "/v1beta/models") {
+			t.Errorf("after %s: %+v", doc, next)
+		}
 	}
 	for doc, kind := range map[string]translate.Kind{`{`: translate.Truncated, `{}`: translate.EmptyAnswer} {
 		x, _ := NewModels("", nil, nil)

@@ -104,6 +104,13 @@ func newImage(d *decoder, in *imageFields, media func(*decoder) []gemini.Part) (
 	}
 	var parts []gemini.Part
 	f := d.run(
+		func() {
+			if in.prompt == nil || in.prompt.IsEmptyString() {
+				d.reject("prompt", "Missing required parameter: 'prompt'.")
+			} else {
+				d.is(in.prompt, rawjson.String, "prompt")
+			}
+		},
 		func() { d.model(in.model) },
 		d.drawingModel,
 		func() { x.options(d, in) },
@@ -112,13 +119,7 @@ func newImage(d *decoder, in *imageFields, media func(*decoder) []gemini.Part) (
 			if media != nil {
 				parts = media(d)
 			}
-		},
-		func() {
-			if in.prompt == nil || in.prompt.IsEmptyString() {
-				d.reject("prompt", "Missing required parameter: 'prompt'.")
-			} else if d.is(in.prompt, rawjson.String, "prompt") {
-				parts = append(parts, gemini.Part{Text: in.prompt})
-			}
+			parts = append(parts, gemini.Part{Text: in.prompt})
 		},
 	)
 	if f != nil {

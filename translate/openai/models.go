@@ -3,6 +3,7 @@
 package openai
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -18,11 +19,12 @@ const modelConstants = `,"object":"model","created":1686935002,"owned_by":"googl
 // Alias is a model name of the operator's.
 type Alias struct {
 	ID     string // what clients ask for
-	Target string // the Gemini model it stands for, without "models/"
+	Target string // the Gemini model it stands for, or what clients write for one
 }
 
 // Models is GET /v1/models or GET /v1/models/{id}. It implements
-// [translate.Exchange].
+// [translate.Batch]: a list may come in pages, of which each names the next, so
+// that the first is Call and [Models.Next] the others. Calls are none.
 type Models struct {
 	call    translate.Call
 	id      string // as the client wrote it; "" lists all
@@ -30,7 +32,7 @@ type Models struct {
 	visible func(id string) bool
 }
 
-var _ translate.Exchange = (*Models)(nil)
+var _ translate.Batch = (*Models)(nil)
 
 // NewModels returns the exchange that lists the models, or tells of one where id
 // is not empty. Aliases come first and take the limits of their targets; visible
@@ -47,7 +49,7 @@ func NewModels(id string, aliases []Alias, visible func(id string) bool) (*Model
 	target := strings.TrimPrefix(id, "models/")
 	for _, a := range aliases {
 		if a.ID == id {
-			target = a.Target
+			target = plainModel(a.Target)
 		}
 	}
 	if !modelID(target) || !x.visible(strings.TrimPrefix(id, "models/")) {
@@ -68,6 +70,12 @@ func modelID(s string) bool {
 	return s != "" && len(s) <= 128
 }
 
+// plainModel is the model of an alias's target, which may have the prefixes and
+// suffixes of clients.
+func plainModel(target string) string {
+	return bareModel((&decoder{}).suffix(bareModel(strings.TrimSpace(target))))
+}
+
 func unknownModel(id string) *translate.Failure {
 	return &translate.Failure{
 		Kind: translate.ModelNotFound, Param: "model",
@@ -78,36 +86,93 @@ func unknownModel(id string) *translate.Failure {
 // Call implements [translate.Exchange].
 func (x *Models) Call() *translate.Call { return &x.call }
 
-// Response implements [translate.Exchange].
-func (x *Models) Response(dst, body []byte) ([]byte, error) {
+// Next is the call for the page after the one that body is, nil where that is the
+// last.
+func (x *Models) Next(body []byte) *translate.Call {
+	doc, err := rawjson.Parse(body)
+	if err != nil || x.id != "" {
+		return nil
+	}
+	token := doc.Get("nextPageToken").Text()
+	if token == "" {
+		return nil
+	}
+	call := x.call
+	call.Query += "&pageToken=" + url.QueryEscape(token)
+	return &call
+}
+
+// Calls implements [translate.Batch].
+func (x *Models) Calls() []*translate.Call { return nil }
+
+// Partial implements [translate.Batch].
+func (x *Models) Partial() bool { return false }
+
+// Check implements [translate.Batch].
+func (x *Models) Check(_ int, body []byte) error {
+	_, err := x.page(body)
+	return err
+}
+
+// page reads an answer: a model, or a list of them.
+func (x *Models) page(body []byte) (rawjson.Value, error) {
 	doc, err := rawjson.Parse(body)
 	if err != nil {
-		return dst, translate.Unreadable(err, len(body))
+		return nil, translate.Unreadable(err, len(body))
 	}
 	if e := doc.Get("error"); !e.IsNull() {
-		return dst, translate.ErrorInAnswer(e)
+		return nil, translate.ErrorInAnswer(e)
 	}
 	if x.id != "" {
-		id := strings.TrimPrefix(x.id, "models/")
-		return appendModel(dst, rawjson.Quote(id).Inner(), doc), nil
+		return doc, nil
 	}
 	models := doc.Get("models")
 	if models.Kind() != rawjson.Array {
-		return dst, translate.NoContent()
+		return nil, translate.NoContent()
+	}
+	return models, nil
+}
+
+// Response implements [translate.Exchange].
+func (x *Models) Response(dst, body []byte) ([]byte, error) {
+	if x.id == "" {
+		return x.Join(dst, [][]byte{body})
+	}
+	doc, err := x.page(body)
+	if err != nil {
+		return dst, err
+	}
+	id := strings.TrimPrefix(x.id, "models/")
+	return appendModel(dst, rawjson.Quote(id).Inner(), doc), nil
+}
+
+// Join implements [translate.Batch]: the pages make one list.
+func (x *Models) Join(dst []byte, answers [][]byte) ([]byte, error) {
+	var models []rawjson.Value
+	byName := map[string]rawjson.Value{}
+	for _, body := range answers {
+		list, err := x.page(body)
+		if err != nil {
+			return dst, err
+		}
+		for _, m := range list.Elems() {
+			id := strings.TrimPrefix(m.Get("name").Text(), "models/")
+			if _, twice := byName[id]; id == "" || twice {
+				continue
+			}
+			models, byName[id] = append(models, m), m
+		}
 	}
 	dst = append(dst, `{"object":"list","data":[`...)
 	start := len(dst)
 	for _, a := range x.aliases {
-		for _, m := range models.Elems() {
-			if m.Get("name").Is("models/"+a.Target) && x.visible(a.ID) {
-				dst = appendModel(separate(dst, start), rawjson.Quote(a.ID).Inner(), m)
-				break
-			}
+		if m, ok := byName[plainModel(a.Target)]; ok && x.visible(a.ID) {
+			dst = appendModel(separate(dst, start), rawjson.Quote(a.ID).Inner(), m)
 		}
 	}
-	for _, m := range models.Elems() {
+	for _, m := range models {
 		id := strings.TrimPrefix(m.Get("name").Text(), "models/")
-		if id != "" && usableModel(m) && x.visible(id) && !x.aliased(id) {
+		if usableModel(m) && x.visible(id) && !x.aliased(id) {
 			dst = appendModel(separate(dst, start), rawjson.Quote(id).Inner(), m)
 		}
 	}
