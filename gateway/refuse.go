@@ -11,6 +11,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
 // unavailable is what a client is told when no key can be leased. A failure that
@@ -41,6 +42,22 @@ func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Fa
 		f.Kind, f.Param = translate.ModelNotFound, "model"
 	default:
 		f.Kind = translate.NoKeys
+		if u.Reason == balancer.NoKeys && x.refs.bound != nil { // what it names is out of reach
+			f.Kind = translate.NotFound
+		}
+	}
+	return f
+}
+
+// refusedByLimits is what a client is told whose user key may not, or not yet.
+func refusedByLimits(refusal *users.Refusal) *translate.Failure {
+	f := &translate.Failure{Kind: translate.UserRateLimited, Message: refusal.Message, RetryAfter: refusal.RetryAfter}
+	switch refusal.Kind {
+	case users.RateLimited:
+	case users.Forbidden:
+		f.Kind = translate.Forbidden
+	case users.Unavailable:
+		f.Kind = translate.Overloaded
 	}
 	return f
 }
