@@ -3,12 +3,9 @@
 package gateway
 
 import (
-	"encoding/json"
-	"net/http"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
-	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 )
 
@@ -37,20 +34,32 @@ func NewConversations(s store.Store, sealer *store.Sealer) *Conversations {
 	return &Conversations{s, sealer}
 }
 
-// conversationKey is where the items of a response are, or the response itself.
-func conversationKey(user, id, what string) string {
-	return conversationPrefix + user + "/" + id + what
-}
-
+// Where the parts of a response are, behind its own key.
 const (
 	itemsOf    = "/items"
 	documentOf = "/response"
+	traceOf    = "/trace"
 )
+
+func conversationKey(user, id, what string) string {
+	return conversationPrefix + user + "/" + id + what
+}
 
 // get returns the items of a user's response. One that is another user's does not
 // exist.
 func (c *Conversations) get(user, id string) (items []byte, ok bool) {
 	return c.read(user, id, itemsOf)
+}
+
+// response returns all that is kept of a user's response.
+func (c *Conversations) response(user, id string) (k *openai.Kept, ok bool) {
+	k = &openai.Kept{}
+	for what, to := range map[string]*[]byte{itemsOf: &k.Items, documentOf: &k.Document, traceOf: &k.Trace} {
+		if *to, ok = c.read(user, id, what); !ok {
+			return nil, false
+		}
+	}
+	return k, true
 }
 
 func (c *Conversations) read(user, id, what string) (value []byte, ok bool) {
@@ -66,18 +75,27 @@ func (c *Conversations) read(user, id, what string) (value []byte, ok bool) {
 	return value, err == nil
 }
 
-// put keeps a response and its items; losing them costs a client one error that
-// tells what to do, so nobody waits for the disk.
-func (c *Conversations) put(user, id string, items, document []byte) {
-	if len(items)+len(document) > maxConversation {
+// put keeps a response; losing it costs a client one error that tells what to do,
+// so nobody waits for the disk.
+func (c *Conversations) put(user, id string, k openai.Kept) {
+	if len(k.Items)+len(k.Document)+len(k.Trace) > maxConversation {
 		return
 	}
 	var b store.Batch
-	for what, value := range map[string][]byte{itemsOf: items, documentOf: document} {
+	for what, value := range map[string][]byte{itemsOf: k.Items, documentOf: k.Document, traceOf: k.Trace} {
 		key := conversationKey(user, id, what)
 		b.Ops = append(b.Ops, store.Op{Key: key, Value: c.sealer.Seal(key, value), TTL: conversationTTL})
 	}
 	_ = c.store.Write(b)
+}
+
+// forget deletes a response.
+func (c *Conversations) forget(user, id string) error {
+	b := store.Batch{Sync: true}
+	for _, what := range []string{itemsOf, documentOf, traceOf} {
+		b.Ops = append(b.Ops, store.Op{Key: conversationKey(user, id, what)})
+	}
+	return c.store.Write(b)
 }
 
 // keep stores the answer where the client wants that.
@@ -87,28 +105,6 @@ func (x *exchange) keep() {
 		return
 	}
 	if id, items := r.Stored(); id != "" {
-		x.g.Conversations.put(x.record.UserID, id, items, r.Document())
+		x.g.Conversations.put(x.record.UserID, id, openai.Kept{Items: items, Document: r.Document(), Trace: r.Trace()})
 	}
-}
-
-// response answers GET and DELETE of /v1/responses/{id}.
-func (x *exchange) response() *translate.Failure {
-	document, ok := x.g.Conversations.read(x.record.UserID, x.rt.id, documentOf)
-	if !ok {
-		return &translate.Failure{
-			Kind: translate.NotFound, Param: "response_id",
-			Message: "Response with id '" + x.rt.id + "' not found. Responses are kept for a day, unless store is false.",
-		}
-	}
-	if x.r.Method == http.MethodDelete {
-		err := x.g.Conversations.store.Write(store.Batch{Sync: true, Ops: []store.Op{
-			{Key: conversationKey(x.record.UserID, x.rt.id, itemsOf)}, {Key: conversationKey(x.record.UserID, x.rt.id, documentOf)},
-		}})
-		if err != nil {
-			return &translate.Failure{Kind: translate.Internal, Message: "The response could not be deleted: the gateway's store failed. Try again."}
-		}
-		document, _ = json.Marshal(map[string]any{"id": x.rt.id, "object": "response", "deleted": true})
-	}
-	_ = x.out.answer(translate.Answer{Status: http.StatusOK, ContentType: "application/json", Body: document})
-	return nil
 }

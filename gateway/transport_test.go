@@ -114,7 +114,7 @@ func TestTransport_Head(t *testing.T) {
 func TestTransport_Errors(t *testing.T) {
 	w := newWorld(t, keys(1), func(c *Config) { c.MaxRequestSize = 5000 })
 	for _, e := range openaiEndpoints {
-		if e.methods != "POST" {
+		if e.methods != "POST" || strings.Contains(e.path, "{id}") { // the latter take no body
 			continue
 		}
 		url := "/v1/" + e.path
