@@ -80,7 +80,7 @@ type batchPart struct {
 func (p *batchPart) run(x *exchange, reporting *sync.Mutex) {
 	part := &exchange{
 		g: x.g, r: x.r, rt: x.rt, accepted: x.accepted, ctx: x.ctx, account: x.account,
-		conv: p, call: p.call, record: x.record, siblings: reporting,
+		conv: p, call: p.call, record: x.record, siblings: reporting, refs: x.refs,
 		out: newClientWriter(discard{}),
 	}
 	part.record.Attempts = 0

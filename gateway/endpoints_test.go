@@ -147,7 +147,7 @@ func TestFurtherEndpoints(t *testing.T) {
 }
 
 // form is a multipart body of fields and one file.
-func form(t *testing.T, file, name string, data []byte, fields ...string) (kind, body string) {
+func form(t testing.TB, file, name string, data []byte, fields ...string) (kind, body string) {
 	t.Helper()
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)

@@ -42,6 +42,9 @@ func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Fa
 		f.Kind, f.Param = translate.ModelNotFound, "model"
 	default:
 		f.Kind = translate.NoKeys
+		if u.Reason == balancer.NoKeys && x.refs.bound != nil { // what it names is out of reach
+			f.Kind = translate.NotFound
+		}
 	}
 	return f
 }

@@ -38,6 +38,8 @@ const (
 	opSpeech
 	opTranscriptions
 	opTranslations
+	opFiles
+	opFile
 	opModels
 	opModel
 	opNative // body passes through, method in route.verb
@@ -94,6 +96,9 @@ var openaiEndpoints = []endpoint{
 	{"audio/speech", "POST", opSpeech},
 	{"audio/transcriptions", "POST", opTranscriptions},
 	{"audio/translations", "POST", opTranslations},
+	{"files", "GET, HEAD, POST", opFiles},
+	{"files/{id}", "GET, HEAD, DELETE", opFile},
+	{"files/{id}/content", "GET, HEAD", opFile},
 	{"models", "GET, HEAD", opModels},
 	{"models/{model}", "GET, HEAD", opModel},
 }
@@ -115,7 +120,7 @@ var modelID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 // match finds the route of a request; ok is false for paths that are not ours.
 //
-// Which API a path below /v1 belongs to: the models are everybody's, and there
+// Which API a path below /v1 belongs to: models and files are everybody's, and there
 // the header x-goog-api-key or x-goog-api-client, or ?key=, means Gemini, as a
 // verb in the path does; all else is OpenAI's.
 // Source: specs/native-anthropic.md A.0.
@@ -143,7 +148,8 @@ func match(r *http.Request) (rt route, ok bool) {
 		if strings.Contains(rest, ":") {
 			return geminiRoute(r, version, rest), true
 		}
-		shared := rest == "models" || strings.HasPrefix(rest, "models/")
+		kind, _, _ := strings.Cut(rest, "/")
+		shared := kind == "models" || kind == "files"
 		if shared && (r.Header.Get("X-Goog-Api-Key") != "" || r.Header.Get("X-Goog-Api-Client") != "" || r.URL.Query().Has("key")) {
 			return geminiRoute(r, version, rest), true
 		}
@@ -172,15 +178,15 @@ func wantsSSE(r *http.Request) bool {
 func find(rt route, table []endpoint, r *http.Request, rest string) route {
 	for _, e := range table {
 		before, after, wild := strings.Cut(e.path, "{model}")
-		if prefix, after, ok := strings.Cut(e.path, "{id}"); ok {
+		if prefix, tail, ok := strings.Cut(e.path, "{id}"); ok {
 			id, found := strings.CutPrefix(rest, prefix)
 			if found {
-				id, found = strings.CutSuffix(id, after)
+				id, found = strings.CutSuffix(id, tail)
 			}
 			if !found || !objectID.MatchString(id) {
 				continue
 			}
-			rt.id, rt.verb = id, strings.TrimPrefix(after, "/")
+			rt.id, rt.verb = id, strings.TrimPrefix(tail, "/")
 		} else if !wild {
 			if rest != e.path {
 				continue

@@ -76,7 +76,7 @@ func (w *world) assemble(google fakegemini.Config, edit ...func(*Config)) {
 	up, err := upstream.New(upstream.Config{BaseURL: w.google.URL, UserAgent: "test"})
 	must(t, err)
 	t.Cleanup(up.Close)
-	c := Config{Conversations: NewConversations(db, sealer), Pool: w.pool, Users: w.users, Usage: w.usage, Settings: set, Upstream: up, Version: "test"}
+	c := Config{Conversations: NewConversations(db, sealer), Resources: NewResources(db, sealer, 0), Pool: w.pool, Users: w.users, Usage: w.usage, Settings: set, Upstream: up, Version: "test"}
 	for _, f := range edit {
 		f(&c)
 	}
