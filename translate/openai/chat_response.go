@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
 // Response implements [translate.Exchange]. Source: specs/openai.md §10.
@@ -30,13 +32,22 @@ func (x *Chat) Response(dst, body []byte) ([]byte, error) {
 
 // whole takes over an answer in one piece and sorts its choices.
 func (x *Chat) whole(body []byte) error {
-	if err := x.decode(body); err != nil {
-		return err
-	}
-	for i := range x.answer.Candidates {
-		if _, err := x.candidate(nil, x.choice(i), &x.answer.Candidates[i]); err != nil {
+	err := eachDocument(body, func(doc []byte) error {
+		if x.answer.BlockReason != nil {
+			return nil
+		}
+		if err := x.decode(doc); err != nil {
 			return err
 		}
+		for i := range x.answer.Candidates {
+			if _, err := x.candidate(nil, x.choice(i), &x.answer.Candidates[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	slices.SortStableFunc(x.choices, func(a, b choice) int { return a.index - b.index })
 	if x.answer.BlockReason != nil {
@@ -47,6 +58,27 @@ func (x *Chat) whole(body []byte) error {
 		return nil
 	}
 	return x.usable()
+}
+
+// eachDocument calls do with doc or, where that is an array, with each of its elements:
+// streamGenerateContent answers so where alt=sse gets lost on the way.
+func eachDocument(doc []byte, do func(doc []byte) error) error {
+	if doc = bytes.TrimLeft(doc, " \t\r\n"); len(doc) == 0 || doc[0] != '[' {
+		return do(doc)
+	}
+	list, err := rawjson.Parse(doc)
+	if err != nil {
+		return translate.Unreadable(err, len(doc))
+	}
+	if list.Len() == 0 {
+		return translate.NoContent()
+	}
+	for _, e := range list.Elems() {
+		if err := do(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // usable is [Chat.complete] for an answer in one piece, where a missing finish

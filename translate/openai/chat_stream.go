@@ -17,20 +17,32 @@ func (x *Chat) Event(dst []byte, frame translate.Frame) ([]byte, error) {
 	if len(frame.Data) == 0 || string(frame.Data) == "[DONE]" {
 		return dst, nil
 	}
-	if err := x.decode(frame.Data); err != nil {
+	out := dst
+	err := eachDocument(frame.Data, func(doc []byte) (err error) {
+		out, err = x.event(out, doc)
+		return err
+	})
+	if err != nil {
 		return dst, err
 	}
-	out := dst
+	return out, nil
+}
+
+// event converts one document.
+func (x *Chat) event(dst, doc []byte) ([]byte, error) {
+	if err := x.decode(doc); err != nil {
+		return dst, err
+	}
 	for i := range x.answer.Candidates {
 		var err error
-		if out, err = x.candidate(out, x.choice(i), &x.answer.Candidates[i]); err != nil {
+		if dst, err = x.candidate(dst, x.choice(i), &x.answer.Candidates[i]); err != nil {
 			return dst, err
 		}
 	}
 	if x.answer.BlockReason != nil && !x.blocked {
-		out = x.refuse(out)
+		dst = x.refuse(dst)
 	}
-	return out, nil
+	return dst, nil
 }
 
 // refuse tells that the prompt was blocked.
