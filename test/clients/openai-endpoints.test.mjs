@@ -89,6 +89,37 @@ for (const [name, sdk, { zodTextFormat }] of [
       await rejects(responses.create({ ...hello, previous_response_id: first.id }), sdk.BadRequestError, 400, 'previous_response_not_found')
     })
 
+    test('a kept response: its events again, its input, no cancel', async () => {
+      const before = []
+      for await (const e of await responses.create({ ...hello, input: '[[events 5]] [[say Hello there you all]]', stream: true })) before.push(e)
+      const { id, output_text } = before.at(-1).response
+      const again = []
+      for await (const e of await responses.retrieve(id, { stream: true })) again.push(e)
+      assert.deepEqual(again, before)
+      const rest = []
+      for await (const e of await responses.retrieve(id, { stream: true, starting_after: 3 })) rest.push(e)
+      assert.deepEqual(rest, before.slice(4))
+      const helper = await responses.stream({ response_id: id }).finalResponse()
+      assert.equal(helper.output_text, before.filter((e) => e.type === 'response.output_text.delta').map((e) => e.delta).join(''))
+      const full = await responses.retrieve(id, { include: ['reasoning.encrypted_content'] })
+      assert.equal(full.id, id)
+
+      const next = await responses.create({ model: plain, previous_response_id: id, input: [{ role: 'user', content: 'And now?' }] })
+      const items = []
+      for await (const item of responses.inputItems.list(next.id, { order: 'asc', limit: 1 })) items.push(item)
+      assert.deepEqual(items.map((i) => `${i.type} ${i.role}`), ['message user', 'message assistant', 'message user'])
+      assert.equal(items[2].content[0].text, 'And now?')
+      const newest = await responses.inputItems.list(next.id)
+      assert.deepEqual(newest.data.map((i) => i.id), items.map((i) => i.id).reverse())
+      const referred = await responses.create({ model: plain, input: [{ type: 'item_reference', id: items[2].id }] })
+      assert.equal(referred.status, 'completed')
+
+      await rejects(responses.cancel(id), sdk.BadRequestError, 400)
+      await rejects(responses.cancel('resp_none'), sdk.NotFoundError, 404)
+      await rejects(responses.inputItems.list('resp_none'), sdk.NotFoundError, 404)
+      await rejects(responses.inputItems.list(id, { limit: 1000 }), sdk.BadRequestError, 400)
+    })
+
     test('function tools, by previous_response_id', async () => {
       const first = await responses.create(question)
       assert.equal(calls(first).length, 2)

@@ -67,46 +67,34 @@ func (k *Kept) Input(dst []byte, q ItemQuery) ([]byte, *translate.Failure) {
 }
 
 // shownItem is an item as a client sees it, nil for one that only carries a
-// signature. Messages have their content as a list, and a status.
+// signature. What was sent has a status, and messages have their content as a list.
 func shownItem(item rawjson.Value, encrypted bool) rawjson.Value {
-	switch item.Get("type").Text() {
-	case "reasoning":
-		if encrypted || item.Get("encrypted_content").IsNull() {
-			return item
-		}
-		if item.Get("summary").Len() == 0 {
-			return nil
-		}
-		return changed(nil, item, func(name string, v rawjson.Value) rawjson.Value {
-			if name == "encrypted_content" {
-				return nil
-			}
-			return v
-		})
-	case "message":
-		return shownMessage(item)
+	typ, assistant := item.Get("type").Text(), item.Get("role").Is("assistant")
+	hidden := typ == "reasoning" && !encrypted && !item.Get("encrypted_content").IsNull()
+	if hidden && item.Get("summary").Len() == 0 {
+		return nil
 	}
-	return item
-}
-
-func shownMessage(item rawjson.Value) rawjson.Value {
-	assistant := item.Get("role").Is("assistant")
 	item = changed(nil, item, func(name string, v rawjson.Value) rawjson.Value {
 		switch {
-		case name == "status" && v.IsNull():
+		case name == "status" && v.IsNull(), name == "encrypted_content" && hidden:
 			return nil
-		case name != "content" || v.Kind() != rawjson.String:
+		case name != "content" || typ != "message" || v.Kind() != rawjson.String:
 			return v
 		case assistant:
-			return slices.Concat([]byte(`[{"type":"output_text","text":`), v, []byte(`,"annotations":[]}]`))
+			return slices.Concat([]byte(`[{"type":"output_text","text":`), v, []byte(`,"annotations":[],"logprobs":[]}]`))
 		default:
 			return slices.Concat([]byte(`[{"type":"input_text","text":`), v, []byte(`}]`))
 		}
 	})
-	if item.Get("status") == nil {
+	if withStatus[typ] && item.Get("status") == nil {
 		item = append(item[:len(item)-1], `,"status":"completed"}`...)
 	}
 	return item
+}
+
+// withStatus are the items that always have one, which clients need not send.
+var withStatus = map[string]bool{
+	"message": true, "function_call": true, "function_call_output": true, "custom_tool_call": true, "custom_tool_call_output": true,
 }
 
 // itemPrefixes begin the ids of items that clients sent without one.

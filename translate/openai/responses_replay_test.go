@@ -214,7 +214,7 @@ func TestReplay_Input(t *testing.T) {
 	all, short := get(k, ItemQuery{Limit: 20, Ascending: true})
 	want := []string{
 		"message user completed input_text one", "message assistant completed output_text answer", "message user completed input_text two",
-		"function_call <nil> <nil>", "function_call_output <nil> <nil>", "message assistant completed output_text three", "message user completed input_text four",
+		"function_call <nil> completed", "function_call_output <nil> completed", "message assistant completed output_text three", "message user completed input_text four",
 	}
 	if !slices.Equal(short, want) || all.HasMore {
 		t.Errorf("%q, more %v", short, all.HasMore)

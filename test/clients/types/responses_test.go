@@ -44,6 +44,8 @@ var newer = []string{
 	"Response.access_programs",                    // required by the type, of OpenAI's own accounts
 	"Response.store",                              // OpenAI's answers have it
 	"ResponseFunctionCallArgumentsDoneEvent.name", // in the API's documentation, not in the type
+	"ResponseCustomToolCall.status",               // in lists of items alone
+	"ResponseCustomToolCallOutput.status",         // likewise
 }
 
 // check walks a decoded value: no member the type does not know, none that is
@@ -113,10 +115,18 @@ func events(t *testing.T, body []byte) (docs [][]byte, err error) {
 	if f != nil {
 		t.Fatal(f)
 	}
+	out, err := play(x, body)
+	if err != nil {
+		out = x.Abort(out, &translate.Failure{Kind: translate.Upstream, Message: "It broke."})
+	}
+	return split(t, out), err
+}
+
+// play sends a body through the exchange.
+func play(x *openai.Responses, body []byte) (out []byte, err error) {
 	x.Begin()
 	in := sse.NewReader(bytes.NewReader(body))
 	defer in.Release()
-	var out []byte
 	for err == nil {
 		var raw, data []byte
 		if raw, data, err = in.Next(); err == nil {
@@ -126,9 +136,12 @@ func events(t *testing.T, body []byte) (docs [][]byte, err error) {
 	if errors.Is(err, io.EOF) {
 		out, err = x.End(out)
 	}
-	if err != nil {
-		out = x.Abort(out, &translate.Failure{Kind: translate.Upstream, Message: "It broke."})
-	}
+	return out, err
+}
+
+// split returns the documents of a stream of events.
+func split(t *testing.T, out []byte) (docs [][]byte) {
+	t.Helper()
 	for block := range strings.SplitSeq(strings.TrimSuffix(string(out), "\n\n"), "\n\n") {
 		_, doc, ok := strings.Cut(block, "\ndata: ")
 		if !ok {
@@ -136,7 +149,7 @@ func events(t *testing.T, body []byte) (docs [][]byte, err error) {
 		}
 		docs = append(docs, []byte(doc))
 	}
-	return docs, err
+	return docs
 }
 
 // streamed checks each event, and that the SDK puts them together to what the
@@ -144,6 +157,11 @@ func events(t *testing.T, body []byte) (docs [][]byte, err error) {
 func streamed(t *testing.T, body []byte) {
 	t.Helper()
 	docs, err := events(t, body)
+	accumulate(t, docs, err)
+}
+
+func accumulate(t *testing.T, docs [][]byte, err error) {
+	t.Helper()
 	var sum responses.ResponseAccumulator
 	for _, doc := range docs {
 		e := decode[responses.ResponseStreamEventUnion](t, doc)
@@ -217,6 +235,105 @@ func TestResponsesItems(t *testing.T) {
 			}
 			streamed(t, sse.Append(nil, "", compact.Bytes()))
 		})
+	}
+}
+
+// TestResponsesKept: what is told later of a kept answer is as good as the answer.
+func TestResponsesKept(t *testing.T) {
+	files, _ := filepath.Glob(filepath.Join(recordings, "*", "*.sse"))
+	if len(files) == 0 {
+		t.Skip("no recordings beside the project")
+	}
+	o := openai.Options{Previous: func(string) ([]byte, bool) { return nil, false }}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			body, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x, f := openai.NewResponses(env(), o, []byte(strings.Replace(request, `"store":false`, `"store":true`, 1)+`,"stream":true}`))
+			if f != nil {
+				t.Fatal(f)
+			}
+			if _, err := play(x, body); err != nil {
+				return // it is not kept
+			}
+			_, items := x.Stored()
+			k := &openai.Kept{Items: items, Document: x.Document(), Trace: x.Trace()}
+			for _, encrypted := range []bool{false, true} {
+				again, f := k.Events(nil, -1, encrypted)
+				if f != nil {
+					t.Fatal(f)
+				}
+				accumulate(t, split(t, again), nil)
+				whole, f := k.Response(nil, encrypted)
+				if f != nil {
+					t.Fatal(f)
+				}
+				decode[responses.Response](t, whole)
+				list, f := k.Input(nil, openai.ItemQuery{Limit: 100, Encrypted: encrypted})
+				if f != nil {
+					t.Fatal(f)
+				}
+				if l := itemsOf(t, list); len(l.Data) != 1 || l.HasMore {
+					t.Errorf("%s", list)
+				}
+			}
+		})
+	}
+}
+
+// itemsOf decodes a list of items. Which of two types a message is cannot be told by
+// its type, and the SDK's types for the items of lists embed those of the items.
+func itemsOf(t *testing.T, doc []byte) (l responses.ResponseItemList) {
+	t.Helper()
+	if err := json.Unmarshal(doc, &l); err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range l.Data {
+		raw := []byte(item.RawJSON())
+		switch {
+		case item.Type == "message" && item.Role == "assistant":
+			decode[responses.ResponseOutputMessage](t, raw)
+		case item.Type == "message":
+			decode[responses.ResponseInputMessageItem](t, raw)
+		case item.Type == "function_call":
+			decode[responses.ResponseFunctionToolCall](t, raw)
+		case item.Type == "custom_tool_call":
+			decode[responses.ResponseCustomToolCall](t, raw)
+		case item.Type == "custom_tool_call_output":
+			decode[responses.ResponseCustomToolCallOutput](t, raw)
+		default:
+			check(t, reflect.ValueOf(item), "")
+		}
+		if item.ID == "" || item.Status == "" && item.Type != "reasoning" {
+			t.Errorf("no id or no status: %s", raw)
+		}
+	}
+	return l
+}
+
+// TestResponsesInputItems lists items of the kinds that clients send.
+func TestResponsesInputItems(t *testing.T) {
+	o := openai.Options{Previous: func(string) ([]byte, bool) { return nil, false }}
+	x, f := openai.NewResponses(env(), o, []byte(`{"model":"gemini-3-flash-preview","input":[{"role":"user","content":"a"},{"role":"developer","content":"d"},
+		{"role":"user","content":[{"type":"input_text","text":"b"},{"type":"input_image","image_url":"data:image/png;base64,iVBORw0KGgo=","detail":"auto"}]},
+		{"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"Hm"}]},{"role":"assistant","content":"c"},
+		{"type":"function_call","call_id":"call_1","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"call_1","output":"r"},
+		{"type":"custom_tool_call","call_id":"call_2","name":"p","input":"x"},{"type":"custom_tool_call_output","call_id":"call_2","output":"r"}]}`))
+	if f != nil {
+		t.Fatal(f)
+	}
+	if _, err := x.Response(nil, []byte(`{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	_, items := x.Stored()
+	list, f := (&openai.Kept{Items: items, Document: x.Document(), Trace: x.Trace()}).Input(nil, openai.ItemQuery{Limit: 100})
+	if f != nil {
+		t.Fatal(f)
+	}
+	if l := itemsOf(t, list); len(l.Data) != 9 || l.FirstID != l.Data[0].ID {
+		t.Errorf("%s", list)
 	}
 }
 
