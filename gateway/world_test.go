@@ -5,8 +5,10 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,7 +38,8 @@ type world struct {
 	usage  *usage.Ledger
 	gw     *Gateway
 	server *httptest.Server
-	key    string // a user key
+	key    string                                                               // a user key
+	dial   func(ctx context.Context, network, address string) (net.Conn, error) // set for a world without a network, which has no server
 }
 
 // newWorld starts one whose pool has the Google's keys.
@@ -73,7 +76,7 @@ func (w *world) assemble(google fakegemini.Config, edit ...func(*Config)) {
 	}
 	_, w.key, err = w.users.Create(t.Context(), users.Spec{Name: "test", Unlimited: true})
 	must(t, err)
-	up, err := upstream.New(upstream.Config{BaseURL: w.google.URL, UserAgent: "test"})
+	up, err := upstream.New(upstream.Config{BaseURL: w.google.URL, UserAgent: "test", Dial: w.dial})
 	must(t, err)
 	t.Cleanup(up.Close)
 	c := Config{Conversations: NewConversations(db, sealer), Resources: NewResources(db, sealer, 0), Pool: w.pool, Users: w.users, Usage: w.usage, Settings: set, Upstream: up, Version: "test"}
@@ -82,6 +85,9 @@ func (w *world) assemble(google fakegemini.Config, edit ...func(*Config)) {
 	}
 	w.gw, err = New(c)
 	must(t, err)
+	if w.dial != nil {
+		return
+	}
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if !w.gw.ServeHTTP(rw, r) { //nolint:contextcheck // the request brings it
 			rw.WriteHeader(http.StatusTeapot)
@@ -95,6 +101,51 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// pipes is a network of two in memory, for the time of testing/synctest.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case p.conns <- there:
+		return here, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept implements net.Listener.
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (p *pipes) Close() error { close(p.done); return nil }
+
+// Addr implements net.Listener: a loopback address, as the client demands.
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
+
+// newBubble starts a world without a network.
+func newBubble(t testing.TB, google fakegemini.Config, edit ...func(*Config)) *world {
+	t.Helper()
+	net := &pipes{make(chan net.Conn), make(chan struct{})}
+	w := &world{t: t, google: fakegemini.New(google), dial: net.dial}
+	must(t, w.google.Serve(net, nil))
+	t.Cleanup(w.google.Close)
+	w.assemble(google, edit...)
+	return w
 }
 
 // keys are n good keys, each of a project of its own.
@@ -116,13 +167,23 @@ type answer struct {
 
 func (w *world) do(ctx context.Context, method, path, body string, header ...string) answer {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(ctx, method, w.server.URL+path, strings.NewReader(body))
+	base := "http://gw"
+	if w.server != nil {
+		base = w.server.URL
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(body))
 	must(w.t, err)
 	req.Header.Set("Authorization", "Bearer "+w.key)
 	for i := 0; i < len(header); i += 2 {
 		if req.Header.Del(header[i]); header[i+1] != "" {
 			req.Header.Set(header[i], header[i+1])
 		}
+	}
+	if w.server == nil {
+		rec := httptest.NewRecorder()
+		req.RequestURI = path
+		w.gw.ServeHTTP(rec, req)
+		return answer{rec.Code, rec.Header(), rec.Body.String(), nil}
 	}
 	res, err := w.server.Client().Do(req)
 	if err != nil {
@@ -174,4 +235,11 @@ func (w *world) askCtx(ctx context.Context, s surface, prompt string) answer {
 	}
 	return w.do(ctx, http.MethodPost, "/v1beta/models/"+model+":"+verb,
 		fmt.Sprintf(`{"contents":[{"role":"user","parts":[{"text":%q}]}]}`, prompt))
+}
+
+func decode(t testing.TB, body string, to any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(body), to); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
 }

@@ -24,7 +24,7 @@ var errorClasses = map[translate.Kind]errorClass{
 	translate.Unauthenticated:  {401, "invalid_request_error", "invalid_api_key"},
 	translate.Forbidden:        {403, "invalid_request_error", "permission_denied"},
 	translate.ModelNotFound:    {404, "invalid_request_error", "model_not_found"},
-	translate.NotFound:         {404, "invalid_request_error", "not_found"},
+	translate.NotFound:         {404, "invalid_request_error", ""},
 	translate.UnknownURL:       {404, "invalid_request_error", "unknown_url"},
 	translate.MethodNotAllowed: {405, "invalid_request_error", "method_not_allowed"},
 	translate.TooLarge:         {413, "invalid_request_error", "request_too_large"},
