@@ -225,6 +225,7 @@ func (p *Pool) enlist(id, secret string, since time.Time) *entry {
 	e.slot = p.takeSlot()
 	if o != nil && p.listings[o.Listing] != nil {
 		p.lists(e, p.listings[o.Listing], o.Listed)
+		e.probedAt.Store(o.Listed.UnixNano())
 	}
 	e.probing.known = l.state != StateUntested
 	p.reprobe(e, l.state, since)

@@ -19,6 +19,7 @@ type entry struct {
 	spec     atomic.Pointer[spec]
 	live     atomic.Pointer[live]
 	inFlight atomic.Int32
+	probedAt atomic.Int64 // when Google last answered a probe, in Unix ns; 0 for never
 
 	probing  probing
 	listing  *listing  // models that the key may use; nil for unknown
@@ -92,6 +93,9 @@ func (e *entry) key() Key {
 	k := Key{
 		ID: e.id, Name: s.name, Tags: slices.Clone(s.tags), Paid: s.paid, Proxy: s.proxy, Source: s.source, Created: s.created,
 		State: l.state, StateReason: l.reason, StateSince: l.since, InFlight: int(e.inFlight.Load()),
+	}
+	if at := e.probedAt.Load(); at != 0 {
+		k.Probed = time.Unix(0, at).UTC()
 	}
 	if k.Project = s.project; k.Project == "" && (l.consumer != "" || l.kin != "") {
 		k.Project = projectID(e.id, s, l)

@@ -36,7 +36,8 @@ type Key struct {
 	State       State     `json:"state"`
 	StateReason string    `json:"state_reason,omitempty"`
 	StateSince  time.Time `json:"state_since"`
-	InFlight    int       `json:"in_flight"` // leases that were not Done yet
+	InFlight    int       `json:"in_flight"`       // leases that were not Done yet
+	Probed      time.Time `json:"probed,omitzero"` // when Google last answered a probe of the key
 }
 
 // KeyID returns the public handle of a secret: "gk_" and the first 12 hex

@@ -97,6 +97,7 @@ type Pool struct {
 	queue       []*waiter
 	tickets     uint64
 	unprobed    []*entry // keys that wait for their first probe
+	overdue     []*entry // keys to be asked again; some may be no more
 	nextProbe   time.Time
 	listings    map[string]*listing
 	swept       time.Time   // when models were last swept

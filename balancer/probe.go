@@ -3,6 +3,7 @@
 package balancer
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,7 +14,8 @@ const (
 	probeGrace = 2 * time.Second
 	// probeAgain is when an untested key, an invalid one and one that an operator
 	// can mend are asked again; a key that stays invalid is asked once a day. New
-	// keys can flap. Sources: DESIGN §4, specs/openai.md §13.3 rows 1 and 3.
+	// keys can flap. A good key is asked once a day, because Google's list of models
+	// changes. Sources: DESIGN §4, specs/openai.md §13.3 rows 1 and 3.
 	probeAgain = time.Hour
 	probeDaily = 24 * time.Hour
 	// probeRetry is when a probe without a verdict is repeated first; it doubles up
@@ -63,7 +65,15 @@ func (p *Pool) Probes(limit int) (due []*Probe, next time.Time) {
 			due = append(due, p.beginProbe(e, now))
 		}
 	}
-	if len(p.unprobed) > 0 {
+	for len(due) < limit && len(p.overdue) > 0 {
+		e := p.overdue[0]
+		p.overdue[0] = nil
+		p.overdue = p.overdue[1:]
+		if at := e.probing.at; !e.gone && !e.probing.running && !at.IsZero() && !at.After(now) {
+			due = append(due, p.beginProbe(e, now))
+		}
+	}
+	if len(p.unprobed) > 0 || len(p.overdue) > 0 {
 		return due, now
 	}
 	if p.nextProbe.After(now) || p.nextProbe.IsZero() {
@@ -75,11 +85,17 @@ func (p *Pool) Probes(limit int) (due []*Probe, next time.Time) {
 		if at.IsZero() || e.probing.running {
 			continue
 		}
-		if !at.After(now) && len(due) < limit {
+		switch {
+		case at.After(now):
+			p.probeBy(at)
+		case len(due) < limit:
 			due = append(due, p.beginProbe(e, now))
-			continue
+		default: // so that not every call looks at all keys
+			p.overdue = append(p.overdue, e)
 		}
-		p.probeBy(at)
+	}
+	if len(p.overdue) > 0 {
+		return due, now
 	}
 	return due, p.nextProbe
 }
@@ -93,7 +109,7 @@ func (p *Pool) SetProbed(on bool) {
 		return
 	}
 	now := p.now()
-	p.unprobed, p.nextProbe = nil, time.Time{}
+	p.unprobed, p.overdue, p.nextProbe = nil, nil, time.Time{}
 	p.grace.Store(0)
 	slots := *p.slots.Load()
 	for i := range slots {
@@ -111,8 +127,11 @@ func (p *Pool) SetProbed(on bool) {
 // ProbeWanted returns a channel that is signalled when keys became due.
 func (p *Pool) ProbeWanted() <-chan struct{} { return p.probeWanted }
 
-// ProbeNow makes a probe of a key due, whatever its state. It returns
-// [ErrNotFound].
+// Probed reports whether somebody serves [Pool.Probes].
+func (p *Pool) Probed() bool { return p.probed.Load() }
+
+// ProbeNow makes a probe of a key due, whatever its state and before all others
+// that are asked again. It returns [ErrNotFound].
 func (p *Pool) ProbeNow(id string) error {
 	p.lock()
 	defer p.unlock()
@@ -121,6 +140,9 @@ func (p *Pool) ProbeNow(id string) error {
 		return ErrNotFound
 	}
 	p.probeAt(e, p.now())
+	if len(p.overdue) > 0 {
+		p.overdue = slices.Insert(p.overdue, 0, e)
+	}
 	return nil
 }
 
@@ -190,11 +212,7 @@ func (pr *Probe) Done(o Outcome, models []string) {
 	case o.Verdict == OK || o.Verdict == RateLimited || o.Verdict == Exhausted: // Google counts for keys that it knows
 		p.alive(e, now)
 	case o.State != "":
-		if p.transition(e, o.State, o.Reason, now) {
-			p.hurry()
-		} else if e.probing.known && e.live.Load().state == o.State {
-			p.probeAt(e, now.Add(probeDaily))
-		}
+		p.condemned(e, &o, now)
 	default:
 		p.undecided(e, now)
 	}
@@ -204,11 +222,35 @@ func (pr *Probe) Done(o Outcome, models []string) {
 		}
 	}
 	e.probing.known = true
+	if o.Verdict == OK || o.Status != 0 {
+		e.probedAt.Store(now.UnixNano())
+	}
 	if models != nil {
 		p.learnModels(e, models, now)
+		if e.live.Load().state == StateActive {
+			p.probeAt(e, tomorrow(now))
+		}
 	}
 	p.refresh(e)
 	p.serve(now)
+}
+
+// tomorrow is when a key is asked once more. By whole minutes, so that keys come
+// due in crowds: finding those that are means to look at all.
+func tomorrow(now time.Time) time.Time { return now.Add(probeDaily).Truncate(time.Minute) }
+
+// condemned books that Google refuses a key. Under p.mu.
+func (p *Pool) condemned(e *entry, o *Outcome, now time.Time) {
+	e.probing.fails = 0
+	switch was := e.live.Load().state; {
+	case was == StateDisabled: // the operator's word stands
+		e.probing.at = time.Time{}
+	case was == o.State:
+		p.probeAt(e, tomorrow(now))
+	default:
+		p.enter(e, o.State, o.Reason, now)
+		p.hurry()
+	}
 }
 
 // alive books that Google knows a key. Under p.mu.
@@ -236,6 +278,11 @@ func (p *Pool) reprobe(e *entry, state State, now time.Time) {
 	case StateUntested:
 		if e.probing.known {
 			p.probeAt(e, now)
+		}
+	case StateActive:
+		e.probing.at = time.Time{}
+		if e.listing != nil {
+			p.probeAt(e, tomorrow(e.listedAt))
 		}
 	default:
 		e.probing.at = time.Time{}

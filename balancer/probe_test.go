@@ -226,3 +226,130 @@ func TestProbe_Switched(t *testing.T) {
 		}
 	})
 }
+
+// Models come and go: a good key is asked once a day, also after a restart.
+func TestProbe_Refresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		p := openProbed(t, s, 1)
+		id := KeyID(secretOf(0))
+		found := func(models ...string) func(string) (Outcome, []string) {
+			return func(string) (Outcome, []string) { return ok, models }
+		}
+		if k, _ := p.Get(id); !k.Probed.IsZero() {
+			t.Errorf("probed %s before any probe", k.Probed)
+		}
+		time.Sleep(time.Second)
+		first := time.Now()
+		serveProbes(p, found(flash, "gemini-old"))
+		time.Sleep(probeDaily / 2)
+		if err := p.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		p = openProbed(t, s, 0)
+		if k, _ := p.Get(id); !k.Probed.Equal(first) {
+			t.Errorf("probed %s; want %s", k.Probed, first)
+		}
+		if ids := serveProbes(p, found()); len(ids) != 0 {
+			t.Error("asked again after half a day")
+		}
+		time.Sleep(probeDaily / 2)
+		if ids := serveProbes(p, found(flash, "gemini-new")); len(ids) != 1 {
+			t.Errorf("%d probes after a day", len(ids))
+		}
+		if got := p.Models(); !slices.Equal(got, []string{"gemini-new", flash}) {
+			t.Errorf("models: %v", got)
+		}
+	})
+}
+
+// Whatever state a key is in, an answer to its probe is the end of that.
+func TestProbe_Dead(t *testing.T) {
+	suspended := Outcome{Verdict: SuspendedKey, Blame: ScopeProject, State: StateSuspended, Status: 403}
+	for name, test := range map[string]struct {
+		before State
+		answer Outcome
+		after  State
+		next   time.Duration // until it is asked again; 0 for never
+	}{
+		"untested, invalid":      {StateUntested, invalid, StateInvalid, probeAgain},
+		"active, suspended":      {StateActive, suspended, StateSuspended, 0},
+		"invalid, invalid":       {StateInvalid, invalid, StateInvalid, probeDaily},
+		"invalid, suspended":     {StateInvalid, suspended, StateSuspended, 0},
+		"misconfigured, invalid": {StateMisconfigured, invalid, StateInvalid, probeAgain},
+		"disabled, invalid":      {StateDisabled, invalid, StateDisabled, 0},
+		"disabled, good":         {StateDisabled, ok, StateDisabled, 0},
+		"leaked, good":           {StateLeaked, ok, StateLeaked, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := openProbed(t, nil, 1)
+				id := KeyID(secretOf(0))
+				serveProbes(p, func(string) (Outcome, []string) { return ok, nil })
+				if err := p.SetState(context.Background(), id, test.before, ""); err != nil {
+					t.Fatal(err)
+				}
+				if err := p.ProbeNow(id); err != nil {
+					t.Fatal(err)
+				}
+				if ids := serveProbes(p, func(string) (Outcome, []string) { return test.answer, nil }); len(ids) != 1 {
+					t.Fatalf("asked %d times at once", len(ids))
+				}
+				if k, _ := p.Get(id); k.State != test.after {
+					t.Errorf("it is %s; want %s", k.State, test.after)
+				}
+				_, next := p.Probes(1)
+				if got := time.Until(next); test.next == 0 && !next.IsZero() || test.next != 0 && got != test.next {
+					t.Errorf("asked again in %s; want %s", got, test.next)
+				}
+			})
+		})
+	}
+}
+
+// Of many keys that are due none is lost, and the one that an operator asks for
+// comes first.
+func TestProbe_Overdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := openProbed(t, nil, 100)
+		serveProbes(p, func(string) (Outcome, []string) { return invalid, nil })
+		time.Sleep(probeAgain)
+		seen := map[string]bool{}
+		ask := func(n int) (first string) {
+			due, next := p.Probes(n)
+			for _, pr := range due {
+				if first == "" {
+					first = pr.KeyID()
+				}
+				if seen[pr.KeyID()] {
+					t.Errorf("%s is asked twice", pr.KeyID())
+				}
+				seen[pr.KeyID()] = true
+				pr.Done(invalid, nil)
+			}
+			if len(seen) < 100 && next.After(time.Now()) {
+				t.Errorf("next %s although only %d were asked", next, len(seen))
+			}
+			return first
+		}
+		ask(10)
+		now := ""
+		for i := range 100 {
+			if now = KeyID(secretOf(i)); !seen[now] {
+				break
+			}
+		}
+		if err := p.ProbeNow(now); err != nil {
+			t.Fatal(err)
+		}
+		if first := ask(1); first != now {
+			t.Errorf("asked %s before %s", first, now)
+		}
+		for range 20 {
+			ask(7)
+		}
+		if len(seen) != 100 {
+			t.Errorf("%d of 100 keys were asked", len(seen))
+		}
+	})
+}
