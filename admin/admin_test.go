@@ -191,6 +191,7 @@ func TestRoutes_NeedTheAdminKey(t *testing.T) {
 	for _, rt := range routes {
 		t.Run(rt.method+" "+rt.path, func(t *testing.T) {
 			f := newFixture(t, settings.Patch{})
+			f.pool.SetProbed(true)
 			geminiID := f.addGeminiKey(1)
 			userID, userSecret := f.createUserKey("walker")
 			id := geminiID

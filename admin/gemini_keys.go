@@ -105,6 +105,18 @@ func (a *api) resetGeminiKey(c *call) (status int, body any, err error) {
 	return a.changeGeminiKey(c, a.Pool.Reset)
 }
 
+// probeGeminiKey has Google asked about a key, soon.
+func (a *api) probeGeminiKey(c *call) (status int, body any, err error) {
+	if !a.Pool.Probed() {
+		return 0, nil, problem(http.StatusConflict, "probe_off", "Probes are off in the Caddyfile (probe off): Google is not asked about keys. Switch them on there and reload.")
+	}
+	status, body, err = a.changeGeminiKey(c, func(_ context.Context, id string) error { return a.Pool.ProbeNow(id) })
+	if err == nil {
+		status = http.StatusAccepted
+	}
+	return status, body, err
+}
+
 func (a *api) setGeminiKey(c *call, state balancer.State, reason string) (status int, body any, err error) {
 	return a.changeGeminiKey(c, func(ctx context.Context, id string) error { return a.Pool.SetState(ctx, id, state, reason) })
 }

@@ -193,6 +193,29 @@ func TestGeminiKeys_OneKey(t *testing.T) {
 	}
 }
 
+func TestGeminiKeys_Probe(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	id := f.addGeminiKey(1)
+	path := "/admin/keys/gemini/" + id + "/probe"
+	scenario{name: "off", method: "POST", path: path, status: 409, contains: []string{`"code":"probe_off"`, "Caddyfile"}}.run(t, f)
+	f.pool.SetProbed(true)
+	due, _ := f.pool.Probes(10)
+	if len(due) != 1 {
+		t.Fatalf("%d probes of one new key", len(due))
+	}
+	due[0].Done(balancer.Outcome{Status: 200}, nil)
+	scenario{name: "probed is shown", method: "GET", path: "/admin/keys/gemini/" + id, status: 200, contains: []string{`"state":"active"`, `"probed":"` + f.now.UTC().Format(time.RFC3339)}}.run(t, f)
+	if due, _ := f.pool.Probes(10); len(due) != 0 {
+		t.Fatalf("%d probes are due before anybody asked for one", len(due))
+	}
+	scenario{name: "on", method: "POST", path: path, status: 202, contains: []string{`"id":"` + id, `"state":"active"`}}.run(t, f)
+	scenario{name: "no body", method: "POST", path: path, body: `{"x":1}`, status: 400}.run(t, f)
+	scenario{name: "unknown key", method: "POST", path: "/admin/keys/gemini/gk_000000000000/probe", status: 404}.run(t, f)
+	if due, _ := f.pool.Probes(10); len(due) != 1 || due[0].KeyID() != id {
+		t.Errorf("due: %v", due)
+	}
+}
+
 // TestGeminiKeys_ChangesAreDurable opens a second pool on the store after each
 // answer, as a start after a crash would.
 func TestGeminiKeys_ChangesAreDurable(t *testing.T) {

@@ -95,6 +95,7 @@ var routes = []route{
 	{"POST", "/admin/keys/gemini/{id}/enable", nil, (*api).enableGeminiKey},
 	{"POST", "/admin/keys/gemini/{id}/disable", nil, (*api).disableGeminiKey},
 	{"POST", "/admin/keys/gemini/{id}/reset", nil, (*api).resetGeminiKey},
+	{"POST", "/admin/keys/gemini/{id}/probe", nil, (*api).probeGeminiKey},
 
 	{"GET", "/admin/keys/user", []string{"limit", "offset", "q"}, (*api).listUserKeys},
 	{"POST", "/admin/keys/user", nil, (*api).createUserKey},
