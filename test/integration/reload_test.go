@@ -78,21 +78,25 @@ func TestReload_KeepsStreams(t *testing.T) {
 func TestReload_KeepsPool(t *testing.T) {
 	s := newServer(t, 3)
 	keys := "key {env.GB_KEY_0}\nkey {env.GB_KEY_1}\n"
+	s.google.SetKeyState(fakegemini.DemoKey(1), fakegemini.KeyInvalid)
 	s.start(s.config(s.store("a")+keys, ""))
 	s.addUser()
-	s.google.SetKeyState(fakegemini.DemoKey(1), fakegemini.KeyInvalid)
 	for range 4 {
 		if status := s.chat("Hello"); status != http.StatusOK {
 			t.Fatalf("with one good key: %d", status)
 		}
 	}
-	if got := s.keyState(keyID(0)); got != "invalid" {
-		t.Fatalf("the dead key is %q", got)
-	}
+	eventually(t, "a probe finds the dead key", func() bool { return s.keyState(keyID(0)) == "invalid" })
 	must(t, s.load(s.config(s.store("a")+keys+"key {env.GB_KEY_2} third\nretry {\n attempts 5\n}\n", "")))
-	for n, want := range []string{"invalid", "active", "untested"} {
+	for n, want := range []string{"invalid", "active"} {
 		if got := s.keyState(keyID(n)); got != want {
 			t.Errorf("key %d is %q after the reload, want %q", n, got, want)
+		}
+	}
+	eventually(t, "a probe finds the new key", func() bool { return s.keyState(keyID(2)) == "active" })
+	for n, want := range []int{1, 5, 1} {
+		if got := len(s.google.Entries(fakegemini.ByKey(fakegemini.DemoKey(n + 1)))); got != want {
+			t.Errorf("key %d was used %d times; want %d", n, got, want)
 		}
 	}
 	eventually(t, "the log tells of the dead key", func() bool {
@@ -108,6 +112,35 @@ func TestReload_KeepsPool(t *testing.T) {
 	if status := s.call(http.MethodPost, "/admin/config", `{"retry": {"attempts": 4}}`, nil); status != http.StatusConflict {
 		t.Errorf("changing what the Caddyfile sets: %d, want 409", status)
 	}
+}
+
+// TestReload_Probes switches the probes off and on.
+func TestReload_Probes(t *testing.T) {
+	s := newServer(t, 3)
+	keys := "key {env.GB_KEY_0}\n"
+	s.start(s.config(s.store("a")+keys+"probe off\n", ""))
+	s.addUser()
+	keys += "key {env.GB_KEY_1}\n"
+	must(t, s.load(s.config(s.store("a")+keys+"probe off\n", "")))
+	if status := s.call(http.MethodPost, "/admin/keys/gemini/"+keyID(0)+"/probe", "", nil); status != http.StatusConflict {
+		t.Errorf("a probe by hand where they are off: %d, want 409", status)
+	}
+	if status := s.chat("Hello"); status != http.StatusOK {
+		t.Fatalf("without probes: %d", status)
+	}
+	if n := len(s.google.Entries()); n != 1 {
+		t.Errorf("%d requests to Google for one chat without probes", n)
+	}
+	keys += "key {env.GB_KEY_2}\n"
+	must(t, s.load(s.config(s.store("a")+keys, "")))
+	eventually(t, "probes find the keys that no request has used", func() bool {
+		return s.keyState(keyID(1)) == "active" && s.keyState(keyID(2)) == "active"
+	})
+	s.google.SetKeyState(fakegemini.DemoKey(1), fakegemini.KeySuspended)
+	if status := s.call(http.MethodPost, "/admin/keys/gemini/"+keyID(0)+"/probe", "", nil); status != http.StatusAccepted {
+		t.Errorf("a probe by hand: %d, want 202", status)
+	}
+	eventually(t, "a probe by hand finds the suspended key", func() bool { return s.keyState(keyID(0)) == "suspended" })
 }
 
 // TestReload_Failed loads configurations that fail at different moments.
