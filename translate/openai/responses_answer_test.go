@@ -31,7 +31,11 @@ func outline(r *wireResponse) string {
 		}
 		if item.Encrypted != "" {
 			kind, id, s, _ := openEnvelope([]byte(show(item.Encrypted)))
-			fmt.Fprintf(&b, " <%s %s %s>", kind, anyID.ReplaceAllString(id, "$1"), s.Text())
+			carried := s.Text()
+			if kind == nativeWhole {
+				carried = string(s)
+			}
+			fmt.Fprintf(&b, " <%s %s %s>", kind, anyID.ReplaceAllString(id, "$1"), carried)
 		}
 		for _, p := range item.Content {
 			b.WriteString(" " + p.Type + ":" + text(p.Text) + text(p.Refusal))
@@ -94,6 +98,15 @@ func TestResponses_Output(t *testing.T) {
 		{"result without code", "", []string{doc(`{"codeExecutionResult":{"outcome":"OUTCOME_OK","output":"1"}}`, done)}, "code_interpreter_call => 1"},
 		{"10.2 file", "", []string{doc(`{"fileData":{"fileUri":"http://f","mimeType":"x/y"}}`, done)}, "message output_text:[http://f](http://f)"},
 		{"10.2 server tools are not shown", "", []string{doc(`{"toolCall":{"id":"x"}},{"toolResponse":{"id":"x"}},{"text":"a"}`, done)}, "message output_text:a"},
+		{"20.3 searches that Gemini tells of itself", "", []string{doc(searchCall+","+searchResult+","+strings.Replace(searchCall, "capital", "country", 1)+","+searchResult, `"index":0`), doc(`{"text":"né à X, ok"}`, done+`,`+sources)},
+			`web_search_call ["capital"] | web_search_call ["country"] | message output_text:né à X, ok [0-5 http://a A]`},
+		{"20.3 a search after a text", "", []string{doc(`{"text":"Wait."},`+searchCall+","+searchResult, `"index":0`), doc(`{"text":"né à X, ok"}`, done)},
+			`message output_text:Wait. | web_search_call ["capital"] | message output_text:né à X, ok`},
+		{"20.3 a search and nothing else", "", []string{doc(searchCall+","+searchResult, done)}, `web_search_call ["capital"] | message output_text:`},
+		{"20.4 search", withSignatures, []string{doc(searchCall+","+searchResult+`,{"text":"a"}`, done)},
+			`web_search_call ["capital"] | reasoning <part  ` + searchCall + `> | reasoning <part  ` + searchResult + `> | message output_text:a`},
+		{"20.4 code", withSignatures, []string{doc(`{"executableCode":{"language":"PYTHON","code":"1"},"thoughtSignature":"QQ=="},{"codeExecutionResult":{"output":"1"}},{"text":"a"}`, done)},
+			`reasoning <part  {"executableCode":{"language":"PYTHON","code":"1"},"thoughtSignature":"QQ=="}> | code_interpreter_call 1 => 1 | reasoning <part  {"codeExecutionResult":{"output":"1"}}> | message output_text:a`},
 		{"20.3 search before the message", "", []string{doc(`{"text":"né à X, ok"}`, done+`,`+sources)}, `web_search_call ["q1","q2"] | message output_text:né à X, ok [0-5 http://a A]`},
 		{"20.3 search known late", "", []string{doc(`{"text":"né à X, ok"}`, `"index":0`), doc(`{"text":"!"}`, done+`,`+sources), doc(`{"text":""}`, done+`,`+sources)},
 			`message output_text:né à X, ok! [0-5 http://a A] | web_search_call ["q1","q2"]`},
@@ -191,12 +204,17 @@ func TestResponses_Faults(t *testing.T) {
 	}
 }
 
+// finishedLess is an event that is not the last.
+func finishedLess(parts string) string {
+	return `{"candidates":[{"content":{"role":"model","parts":[` + parts + `]}}]}`
+}
+
 // TestResponses_Hold: nothing is sent before there is output, so that another
 // key may still be tried.
 func TestResponses_Hold(t *testing.T) {
 	x := responses(t, Options{}, `"stream":true`)
 	x.Begin()
-	for _, doc := range []string{`{"usageMetadata":{"promptTokenCount":1}}`, `{"candidates":[{"content":{"role":"model","parts":[{"text":""}]}}]}`, `{"candidates":[{}]}`} {
+	for _, doc := range []string{`{"usageMetadata":{"promptTokenCount":1}}`, finishedLess(searchCall), finishedLess(searchResult), `{"candidates":[{"content":{"role":"model","parts":[{"text":""}]}}]}`, `{"candidates":[{}]}`} {
 		if out, err := x.Event(nil, translate.Frame{Data: []byte(doc)}); err != nil || len(out) > 0 {
 			t.Errorf("%s: %s, %v", doc, out, err)
 		}

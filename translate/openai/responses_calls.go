@@ -177,6 +177,7 @@ func (x *Responses) closeCode(dst []byte, o *openItem, status string) []byte {
 // search tells of Google's web search as soon as it is known, once. In streams
 // that is often at the end.
 func (x *Responses) search(dst []byte) []byte {
+	dst = x.begin(dst)
 	if x.searched || x.open.kind != noItem {
 		return dst
 	}
@@ -190,7 +191,6 @@ func (x *Responses) search(dst []byte) []byte {
 
 // searchItem tells of a web search.
 func (x *Responses) searchItem(dst []byte, queries rawjson.Value) []byte {
-	dst = x.begin(dst)
 	id, place := x.newItem("ws_")
 	from := len(x.items.buf)
 	b := append(append(x.items.buf, `{"type":"web_search_call","id":"`...), id...)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -32,22 +33,25 @@ func (x *Responses) steps(dst, place []byte, names ...string) []byte {
 	return dst
 }
 
-// begin gives the response its id and appends the events that start a stream,
-// once.
+// begin gives the response its id and appends the events that start a stream, and
+// what waited for its first output, once.
 func (x *Responses) begin(dst []byte) []byte {
 	if x.begun {
 		return dst
 	}
 	x.begun = true
 	x.id = responsePrefix + x.env.NewID(responseCore)
-	if !x.req.Stream {
-		return dst
+	if x.req.Stream {
+		for _, name := range [...]string{"response.created", "response.in_progress"} {
+			dst = x.event(dst, name)
+			dst = append(dst, `,"response":`...)
+			dst = x.appendResponse(dst, ending{})
+			dst = append(dst, "}\n\n"...)
+		}
 	}
-	for _, name := range [...]string{"response.created", "response.in_progress"} {
-		dst = x.event(dst, name)
-		dst = append(dst, `,"response":`...)
-		dst = x.appendResponse(dst, ending{})
-		dst = append(dst, "}\n\n"...)
+	for _, part := range x.waiting {
+		p := gemini.DecodePart(part)
+		dst = x.native(dst, &p)
 	}
 	return dst
 }

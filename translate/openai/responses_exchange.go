@@ -29,8 +29,9 @@ type Responses struct {
 	open  openItem
 	ids   callIDs
 
-	firstCall   string // its id
-	nativeParts []byte // elements before it, see [aside]
+	firstCall   string   // its id
+	waiting     [][]byte // native parts from before the first output
+	nativeParts []byte   // elements before it, see [aside]
 
 	refusal  []byte // why the prompt was blocked, encoded; nil when it was not
 	searched bool   // the search is told
@@ -148,6 +149,7 @@ func (x *Responses) End(dst []byte) ([]byte, error) {
 // asks again must not find half of one in its history.
 // Source: specs/openai.md §20.5.
 func (x *Responses) Abort(dst []byte, f *translate.Failure) []byte {
+	x.waiting = nil
 	dst = x.begin(dst)
 	dst = x.event(dst, "response.failed")
 	dst = append(dst, `,"response":`...)

@@ -62,6 +62,10 @@ func (x *Responses) part(dst []byte, p *gemini.Part) []byte {
 		dst = x.text(dst, x.scratch, nil)
 		x.all.addGap(from)
 		return dst
+	case served(*p) && !x.begun:
+		// Nobody sees it yet: until there is output another key may take over.
+		x.waiting = append(x.waiting, appendNative(nil, p))
+		return dst
 	case isNative(p):
 		return x.native(dst, p)
 	default:
