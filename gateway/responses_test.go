@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -112,5 +113,28 @@ func TestBackground(t *testing.T) {
 	a := w.post("/v1/responses", fmt.Sprintf(`{"model":%q,"input":"hi","background":true}`, model))
 	if a.status != 400 || !strings.Contains(a.body, `"param":"background"`) || !strings.Contains(a.body, `"code":"unsupported_parameter"`) {
 		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestCodex: what Codex CLI sends is served, and nothing of its headers goes on.
+// Source: specs/native-anthropic.md §E.
+func TestCodex(t *testing.T) {
+	w := newWorld(t, keys(1))
+	body, err := os.ReadFile("../translate/openai/testdata/responses/codex/client.json")
+	must(t, err)
+	a := w.post("/v1/responses", string(body), "Accept", "text/event-stream", "Session-Id", "0199-session", "Thread-Id", "0199-thread",
+		"X-Codex-Turn-Metadata", `{"workspaces":"`+strings.Repeat("w", 48<<10)+`"}`, "Originator", "codex_cli_rs", "Openai-Beta", "responses=experimental")
+	if a.status != 200 || !strings.HasPrefix(a.header.Get("Content-Type"), "text/event-stream") || !strings.Contains(a.body, "event: response.completed\n") {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	entries := w.google.Entries()
+	sent := entries[len(entries)-1]
+	for name, values := range sent.Header {
+		if strings.Contains(fmt.Sprint(name, values), "0199-") || strings.Contains(strings.ToLower(name), "codex") || name == "Originator" || name == "Openai-Beta" {
+			t.Errorf("%s went to Google: %.80s", name, values)
+		}
+	}
+	if strings.Contains(string(sent.Body), "x-codex-installation-id") {
+		t.Errorf("client_metadata went to Google: %s", sent.Body)
 	}
 }
