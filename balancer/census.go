@@ -127,13 +127,49 @@ func (p *Pool) hopeless(w *waiter, now time.Time) *Unavailable {
 	c := p.survey(w.lane, now)
 	switch {
 	case c.ready > 0 && (!w.want.Tried.used() || p.untried(w)):
-		if w.deadline.After(now) {
+		if w.deadline.After(now) && !p.roomFor(w.lane, w.want.Tokens, now).After(w.deadline) {
 			return nil // the ramp will come to it
 		}
 	case c.ready == 0 && c.cooling+c.exhausted > 0 && w.deadline.After(now) && !c.back.After(w.deadline):
 		return nil
 	}
 	return p.unavailable(w.lane, &w.want, now)
+}
+
+const (
+	// shortly is when to come back if a key may have room at any moment.
+	shortly = time.Second
+	// mostAsked bounds how many keys are asked for room.
+	mostAsked = 256
+)
+
+// roomFor returns when the first candidate has room for so many tokens; the zero
+// time for now.
+func (p *Pool) roomFor(l *lane, tokens int64, now time.Time) time.Time {
+	first := time.Time{}
+	c := p.candidates(l, nil)
+	for from, i, begin := 0, 0, -1; i < mostAsked; i++ {
+		e := c.next(from)
+		if e == nil || e.slot == begin {
+			break
+		}
+		if begin < 0 {
+			begin = e.slot
+		}
+		from = e.slot + 1
+		q := l.model.quota(e.slot)
+		if q == nil {
+			return time.Time{}
+		}
+		at := q.roomFor(tokens, now, p.aligned())
+		if !at.After(now) {
+			return time.Time{}
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	return first
 }
 
 // untried reports whether a ready key is left that w has not used.
@@ -154,6 +190,15 @@ func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
 		return u
 	case alive == 0:
 		u.Reason, u.Message = AllDead, fmt.Sprintf("%s be used: %s.", none(c.keys), deaths(c.dead))
+		return u
+	case c.ready > 0 && (!want.Tried.used() || p.roomFor(l, want.Tokens, now).After(now)):
+		// They could answer others: this request is too large for what is left of their
+		// minute, or must not explore with those that do.
+		u.Reason, u.Verdict = AllResting, RateLimited
+		u.RetryAfter = max(p.roomFor(l, want.Tokens, now).Sub(now), shortly)
+		in := (u.RetryAfter + time.Second - 1).Truncate(time.Second)
+		u.Message = fmt.Sprintf("%s that can use %s %s no room for this request of about %d tokens; the first has in %s (%s).",
+			capital(all(c.ready)), clip(want.Model), plural(c.ready, "has", "have"), want.Tokens, in, minuteByBooks)
 		return u
 	case c.ready > 0:
 		u.Reason, u.Message = AllTried, fmt.Sprintf("This request has tried %s that could answer now.", all(c.ready))

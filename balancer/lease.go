@@ -55,6 +55,7 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 	if grace := time.Duration(p.grace.Load() - now.UnixNano()); grace > 0 {
 		w.Wait = max(w.Wait, grace+time.Millisecond)
 	}
+	w.Tokens = max(w.Tokens, w.Tried.least())
 	var l *lane
 	if w.Bound != nil {
 		l = p.boundLane(&w)

@@ -267,6 +267,7 @@ type Tried struct {
 	last     Outcome
 	ended    bool   // last is one
 	ticket   uint64 // the request's place in the queue of waiting ones, 0 before it waited
+	tokens   int64  // that the request has at least, as refusals told
 }
 
 func (t *Tried) used() bool {
@@ -309,6 +310,34 @@ func (t *Tried) end(o Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last, t.ended = o, true
+}
+
+// Renew lets the request try every key once more. What it has learned of itself,
+// its place in the queue and its last outcome stay.
+func (t *Tried) Renew() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.keys, t.projects = nil, nil
+}
+
+// counts raises what the request is taken for.
+func (t *Tried) counts(tokens int64) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tokens = max(t.tokens, tokens)
+}
+
+// least returns what the request is to be taken for at least.
+func (t *Tried) least() int64 {
+	if t == nil {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tokens
 }
 
 func (t *Tried) lastOutcome() *Outcome {

@@ -255,13 +255,13 @@ func (q *quota) took(r reservation, now time.Time) {
 }
 
 // learn takes the limits that a refusal named, and compares the announced time
-// with the books. It returns +1 where only windows that follow the clock explain
-// that time, -1 where only rolling ones do.
-func (q *quota) learn(o *Outcome, now time.Time, aligned bool) (evidence int32) {
+// with the books. It returns +1 where windows that follow the clock explain that
+// time and rolling ones do not, -1 where the clock does not.
+func (q *quota) learn(o *Outcome, tokens int64, tried *Tried, now time.Time, aligned bool) (evidence int32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.forget(now, aligned)
-	minuteFull := false
+	var requestsFull, tokensFull bool
 	for _, l := range o.Limits {
 		if l.Value <= 0 {
 			continue
@@ -270,26 +270,30 @@ func (q *quota) learn(o *Outcome, now time.Time, aligned bool) (evidence int32) 
 		case window == day && !tokens:
 			q.rpd = limit{l.Value, now}
 		case window == perMinute && tokens:
-			q.tpm = limit{l.Value, now}
+			q.tpm, tokensFull = limit{l.Value, now}, true
 		case window == perMinute:
-			q.rpm = limit{l.Value, now}
-			minuteFull = true
+			q.rpm, requestsFull = limit{l.Value, now}, true
 		}
 	}
 	if o.Verdict != RateLimited || o.RetryAfter <= 0 {
 		return 0
 	}
+	if tokensFull {
+		// The books being right, the request has more tokens than were left.
+		tried.counts(max(tokens*6/5, min(q.tpm.value-q.minute.tokens+1, tokens*2)))
+	}
 	at := now.Add(o.RetryAfter)
-	rolls := minuteFull && q.minute.requests >= q.rpm.value &&
-		near(q.minute.room(q.rpm.value, unlimited, false).Add(-skew), at)
-	clock := near(at.Round(minute), at)
-	switch {
-	case clock && !rolls:
+	explains := func(aligned bool) bool {
+		return requestsFull && q.minute.requests >= q.rpm.value && near(q.minute.room(q.rpm.value, unlimited, aligned).Add(-skew), at) ||
+			tokensFull && q.minute.tokens+tokens > q.tpm.value && near(q.minute.room(unlimited, q.tpm.value-tokens, aligned).Add(-skew), at)
+	}
+	switch clock := near(at.Round(minute), at); {
+	case clock && !explains(false):
 		evidence = 1
-	case rolls && !clock:
+	case !clock:
 		evidence = -1
 	}
-	if q.minute.requests >= q.rpm.holds(now) && !near(q.minute.room(q.rpm.value, unlimited, aligned).Add(-skew), at) {
+	if q.minute.requests >= q.rpm.holds(now) && !explains(aligned) {
 		q.announced = at.UnixNano()
 	}
 	return evidence
@@ -401,4 +405,15 @@ func (q *quota) usage(c candidates) (today int64, inFlight int32) {
 	defer q.mu.Unlock()
 	q.forget(c.now, c.pool.aligned())
 	return q.today, q.inFlight
+}
+
+// roomFor returns when so many tokens fit into the minute.
+func (q *quota) roomFor(tokens int64, now time.Time, aligned bool) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.forget(now, aligned)
+	if q.fits(now, tokens) {
+		return now
+	}
+	return q.minute.room(unlimited, max(q.tpm.value-tokens, 0), aligned)
 }

@@ -197,7 +197,7 @@ func (p *Pool) study(l *Lease, o *Outcome, now time.Time) *quota {
 			q = q.current()
 		}
 	}
-	evidence := q.learn(o, now, p.aligned())
+	evidence := q.learn(o, l.reserved.tokens, l.tried, now, p.aligned())
 	p.clock.Store(min(max(p.clock.Load()+evidence, -2*clockEvidence), 2*clockEvidence))
 	p.markQuota(q)
 	return q

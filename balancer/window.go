@@ -12,7 +12,7 @@ const (
 	minute = time.Minute
 	// skew is how much longer an entry counts here than at Google: requests do not
 	// take equally long to get there.
-	skew = 150 * time.Millisecond
+	skew = 300 * time.Millisecond
 	// fewSpends is how many entries a window keeps exactly; beyond that, requests
 	// within spendGrain of each other share one, which is counted as the last of
 	// them.

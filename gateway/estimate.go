@@ -11,30 +11,45 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 )
 
-// estimator learns how far the guess of a request's prompt tokens is off for a
-// user key and a model: languages, code and media differ, and people mostly send
-// more of what they sent before. The zero value is ready.
+// estimator learns how the guess of a request's prompt tokens relates to the true
+// number for a user key and a model: languages, code and media differ, and people
+// mostly send more of what they sent before. It is a straight line through what
+// was seen, older points counting less. The zero value is ready.
 type estimator struct {
-	mu     sync.Mutex
-	ratios map[estimated]float64 // true tokens by guessed ones
+	mu    sync.Mutex
+	lines map[estimated]*line
 }
 
 type estimated struct{ user, model string }
 
+// line keeps the faded sums of a linear regression of true tokens y on guesses x.
+type line struct{ n, x, y, xx, xy float64 }
+
 const (
-	maxEstimated  = 10_000
-	estimateShare = 0.2 // of a new ratio in the mean
+	maxEstimated = 10_000
+	estimateFade = 0.95 // of the weight of all earlier points, per point
 )
 
 // correct turns a guess into an estimate.
 func (e *estimator) correct(user, model string, guess int64) int64 {
 	e.mu.Lock()
-	ratio, known := e.ratios[estimated{user, model}]
-	e.mu.Unlock()
-	if !known {
+	defer e.mu.Unlock()
+	l := e.lines[estimated{user, model}]
+	if l == nil {
 		return guess
 	}
-	return int64(float64(guess) * ratio)
+	return l.at(guess)
+}
+
+// at returns the line's value, kept within a factor of ten of the guess.
+func (l *line) at(guess int64) int64 {
+	x := float64(guess)
+	y := x * l.y / l.x
+	if spread := l.n*l.xx - l.x*l.x; spread > 0.01*l.x*l.x { // else one point, seen again and again
+		slope := max((l.n*l.xy-l.x*l.y)/spread, 0)
+		y = l.y/l.n + slope*(x-l.x/l.n)
+	}
+	return int64(min(max(y, x/10), x*10))
 }
 
 // learn takes the true number for a guess.
@@ -42,17 +57,20 @@ func (e *estimator) learn(user, model string, guess, tokens int64) {
 	if guess <= 0 || tokens <= 0 {
 		return
 	}
-	ratio := min(max(float64(tokens)/float64(guess), 0.1), 10)
-	k := estimated{user, model}
+	k, x, y := estimated{user, model}, float64(guess), float64(tokens)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old, known := e.ratios[k]
-	if known {
-		ratio = old + (ratio-old)*estimateShare
-	} else if e.ratios == nil || len(e.ratios) >= maxEstimated {
-		e.ratios = map[estimated]float64{} // a fresh start costs a few guesses
+	l := e.lines[k]
+	if l == nil {
+		if e.lines == nil || len(e.lines) >= maxEstimated {
+			e.lines = map[estimated]*line{} // a fresh start costs a few guesses
+		}
+		l = new(line)
+		e.lines[k] = l
 	}
-	e.ratios[k] = ratio
+	*l = line{
+		l.n*estimateFade + 1, l.x*estimateFade + x, l.y*estimateFade + y, l.xx*estimateFade + x*x, l.xy*estimateFade + x*y,
+	}
 }
 
 // size is what a call is taken for before Google has counted.

@@ -38,7 +38,7 @@ var faults = []fault{
 	{"[[status 500]]", [2]int{502, 500}, [2]int{502, 500}, false, [2]int{2, 2}, false},
 	{"[[status 503]]", [2]int{503, 503}, [2]int{503, 503}, false, [2]int{3, 3}, false},
 	{"[[status 504]]", [2]int{504, 504}, [2]int{504, 504}, false, [2]int{2, 3}, false},
-	{"[[empty]]", [2]int{502, 503}, [2]int{502, 503}, false, [2]int{2, 2}, false},
+	{"[[empty]]", [2]int{502, 503}, [2]int{502, 503}, false, [2]int{2, 3}, false},
 	{"[[error200]]", [2]int{503, 503}, [2]int{503, 503}, false, [2]int{2, 3}, false},
 	{"[[reset]]", [2]int{502, 500}, [2]int{502, 500}, false, [2]int{2, 3}, false},
 	{"[[reset_headers]]", [2]int{502, 503}, [2]int{502, 503}, false, [2]int{2, 3}, false},

@@ -107,7 +107,7 @@ func (x *exchange) try(want balancer.Want, retry settings.Retry, attempt func(*b
 			return x.unavailable(err, last)
 		}
 		res := attemptWith(lease, attempt)
-		if last = res.failure; last == nil || x.out.committed() || !x.again(&moves, res.outcome, retry) {
+		if last = res.failure; last == nil || x.out.committed() || !x.again(&moves, res, retry) {
 			return last
 		}
 		want.Wait = max(0, retry.Wait-time.Since(x.accepted))
@@ -129,7 +129,7 @@ func (x *exchange) lease(want balancer.Want, moves *retries) (*balancer.Lease, e
 	lease, err := x.g.Pool.Lease(x.ctx, want)
 	if u, ok := errors.AsType[*balancer.Unavailable](err); ok && u.Reason == balancer.AllTried && moves.rounds < moves.limit {
 		moves.rounds++
-		*want.Tried = balancer.Tried{}
+		want.Tried.Renew()
 		return x.g.Pool.Lease(x.ctx, want)
 	}
 	return lease, err
@@ -137,17 +137,19 @@ func (x *exchange) lease(want balancer.Want, moves *retries) (*balancer.Lease, e
 
 // retries counts what a request has already tried.
 type retries struct {
-	limit    int // attempts whose failure was not a key's own verdict
-	counted  int
-	unsigned bool
-	rounds   int // times that every key was tried
+	limit     int // attempts whose failure was not a key's own verdict
+	counted   int
+	overloads int // attempts that Google had no capacity for, or that did not reach it
+	unsigned  bool
+	rounds    int // times that every key was tried
 }
 
 // again reports whether the request may be tried once more, and waits where it
 // must. Retries after a key's own verdict (dead, out of quota) are free: the key
 // is out of the pool now. All others count against the attempts and the budget,
 // because they add load to a Google in trouble.
-func (x *exchange) again(moves *retries, o balancer.Outcome, retry settings.Retry) bool {
+func (x *exchange) again(moves *retries, res result, retry settings.Retry) bool {
+	o := res.outcome
 	if x.ctx.Err() != nil || time.Since(x.accepted) > max(window, retry.Wait) {
 		return false
 	}
@@ -165,8 +167,19 @@ func (x *exchange) again(moves *retries, o balancer.Outcome, retry settings.Retr
 		moves.unsigned, x.call = true, x.conv.Call()
 		return true
 	case balancer.RetryOnce, balancer.RetryBackoff:
+		if o.Verdict == balancer.Overloaded || o.Verdict == balancer.Network {
+			// Google turned the request away before it did anything, or the way there
+			// broke: the next attempt is as good as a first. Beyond the attempts that are
+			// allowed for others, the time that a request may wait bounds it.
+			moves.overloads++
+			return (moves.overloads+moves.counted < moves.limit || time.Since(x.accepted) < retry.Wait) &&
+				x.g.budget.take(retry.Budget) && pause(x.ctx, moves.overloads)
+		}
 		moves.counted++
-		if moves.counted >= moves.limit || o.Retry == balancer.RetryOnce && moves.counted > 1 || !x.g.budget.take(retry.Budget) {
+		// What failed with an error of the server or an odd answer may do so again for
+		// the request's sake; what broke on the way will not.
+		once := o.Retry == balancer.RetryOnce && res.failure.Kind != translate.Truncated
+		if moves.counted >= moves.limit || once && moves.counted > 1 || !x.g.budget.take(retry.Budget) {
 			return false
 		}
 		if o.Retry == balancer.RetryBackoff {

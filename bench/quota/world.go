@@ -102,7 +102,7 @@ func (w *world) open() error {
 	if err != nil {
 		return err
 	}
-	gw, err := gateway.New(gateway.Config{Pool: pool, Users: registry, Usage: ledger, Settings: set, Upstream: w.up, Version: "bench"})
+	gw, err := gateway.New(gateway.Config{Pool: pool, Users: registry, Usage: ledger, Settings: set, Upstream: w.up, Affinity: true, Version: "bench"})
 	if err != nil {
 		return err
 	}
