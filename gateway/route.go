@@ -183,8 +183,8 @@ func find(rt route, table []endpoint, r *http.Request, rest string) route {
 			if found {
 				id, found = strings.CutSuffix(id, tail)
 			}
-			if !found || !objectID.MatchString(id) {
-				continue
+			if !found || !objectID.MatchString(id) || e.op == opResponse && !strings.HasPrefix(id, "resp_") {
+				continue // such as responses/compact, which is no response
 			}
 			rt.id, rt.verb = id, strings.TrimPrefix(tail, "/")
 		} else if !wild {

@@ -82,7 +82,7 @@ func TestTransport_Unserved(t *testing.T) {
 	w := newWorld(t, keys(1))
 	for _, path := range []string{
 		"moderations", "batches", "batches/batch_1", "fine_tuning/jobs", "assistants", "threads", "threads/t/runs", "realtime", "realtime/sessions",
-		"images/variations", "vector_stores", "uploads", "evals", "organization/users", "chat", "chat/completions/x", "models/a/b", "engines", "",
+		"images/variations", "vector_stores", "uploads", "evals", "organization/users", "chat", "chat/completions/x", "models/a/b", "engines", "responses/compact", "",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS"} {
 			for _, prefix := range []string{"/v1/", "/openai/v1/"} {

@@ -36,6 +36,7 @@ type choice struct {
 	logprobs  []byte // only when not streamed
 	signature []byte // of the text, not told yet
 	native    []byte // elements, see [aside]
+	tooMuch   bool   // they are too large
 	firstCall string // its id
 
 	finish    []byte // Gemini's finishReason, encoded with its quotes
@@ -167,9 +168,12 @@ func (c *choice) spoken() int {
 	return len(answer)
 }
 
-// addNative notes a native part; see [aside].
+// addNative notes a native part; see [aside]. Where they get too large there are
+// none at all: a call without its result is worse.
 func (c *choice) addNative(p *gemini.Part, offset, length int) {
-	if len(c.native) > maxNative {
+	part := appendNative(nil, p)
+	if c.tooMuch = c.tooMuch || len(c.native)+len(part) > maxNative; c.tooMuch {
+		c.native = nil
 		return
 	}
 	if len(c.native) > 0 {
@@ -184,12 +188,12 @@ func (c *choice) addNative(p *gemini.Part, offset, length int) {
 			c.native = append(strconv.AppendInt(append(c.native, n.name...), int64(n.value), 10), ',')
 		}
 	}
-	c.native = append(appendNative(append(c.native, `"part":`...), p), '}')
+	c.native = append(append(append(c.native, `"part":`...), part...), '}')
 }
 
 // rememberNative keeps the native parts for clients that drop them.
 func (x *Chat) rememberNative(c *choice) {
-	if len(c.native) > 0 && c.firstCall != "" && x.env.Memo != nil {
+	if len(c.native) > 0 && len(c.native) <= maxRemembered && c.firstCall != "" && x.env.Memo != nil {
 		x.env.Memo.Remember(nativeKey(x.req.Target, c.firstCall), "["+string(c.native)+"]")
 	}
 }

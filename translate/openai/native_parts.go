@@ -16,8 +16,13 @@ import (
 // to the client beside what it sees, and are remembered for clients that drop
 // them. Source: specs/openai.md §5.5 and §7.3.
 
-// maxNative is the size up to which native parts of an answer are kept, in bytes.
-const maxNative = 1 << 20
+const (
+	// maxNative is the size up to which native parts go to the client, in bytes:
+	// all of a chat completion's, each of a response's.
+	maxNative = 1 << 20
+	// maxRemembered is how much of a turn's is remembered, which users share.
+	maxRemembered = 256 << 10
+)
 
 // isNative reports whether a part of an answer is one.
 func isNative(p *gemini.Part) bool {

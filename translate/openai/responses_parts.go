@@ -84,7 +84,7 @@ func (x *Responses) native(dst []byte, p *gemini.Part) []byte {
 		dst = x.codeResult(dst, p.CodeResult.Get("output").Inner()) // absent when empty
 		return x.markNative(dst, p)
 	}
-	if x.firstCall == "" && len(x.nativeParts) < maxNative && x.env.Memo != nil {
+	if x.firstCall == "" && len(x.nativeParts) <= maxRemembered && x.env.Memo != nil {
 		if len(x.nativeParts) > 0 {
 			x.nativeParts = append(x.nativeParts, ',')
 		}
@@ -247,7 +247,7 @@ func (x *Responses) conclude(dst []byte) ([]byte, ending, error) {
 	dst = x.begin(dst)
 	dst = x.closeItem(dst, end.status)
 	dst = x.search(dst)
-	if len(x.nativeParts) > 0 && x.firstCall != "" {
+	if n := len(x.nativeParts); n > 0 && n <= maxRemembered && x.firstCall != "" {
 		x.env.Memo.Remember(nativeKey(x.req.Target, x.firstCall), "["+string(x.nativeParts)+"]")
 	}
 	switch {
