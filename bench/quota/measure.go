@@ -193,7 +193,7 @@ func (s *Scenario) attempts(b *Books, f *Figures) {
 		}
 		early, sibling := false, true
 		for _, r := range told[pm] {
-			if r.at.Before(e.At) && e.At.Before(r.until) {
+			if r.at.Add(b.Crossing).Before(e.At) && e.At.Before(r.until) {
 				early, sibling = true, sibling && r.key != e.Key
 			}
 		}

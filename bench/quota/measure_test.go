@@ -4,7 +4,6 @@ package quota
 
 import (
 	"math"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,7 +132,9 @@ func TestCheck(t *testing.T) {
 	if out := changed(&good, &good); len(out) > 0 {
 		t.Errorf("changed by nothing: %v", out)
 	}
-	if out := changed(&good, &bad); !slices.ContainsFunc(out, func(s string) bool { return strings.HasPrefix(s, "errors") }) && len(out) != 2 {
-		t.Errorf("changed: %v", out)
+	more := Figures{YieldW: .975, Attempts: 1.075, Early: 3, Requests: 100, Limited: 2}
+	got := strings.Join(changed(&Figures{YieldW: .98, Attempts: 1.06, Early: 2, Requests: 100}, &more), "; ")
+	if want := "errors 0 → 0.02 by the restart; attempts 1.06 → 1.075 by the restart"; got != want {
+		t.Errorf("changed: %s, want %s", got, want)
 	}
 }

@@ -29,6 +29,10 @@ type Books struct {
 	Google  fakegemini.Config
 	Rested  int // most keys, projects and their models that rested at a time
 	Took    time.Duration
+
+	// Crossing is how long an answer, or a request, may be under way in a real
+	// network; in virtual time nothing is.
+	Crossing time.Duration
 }
 
 // books collects samples.
@@ -58,6 +62,9 @@ func Run(s *Scenario, o Options) (*Books, error) {
 	}
 	defer w.close()
 	b := &books{Books: Books{Start: time.Now(), Google: config}}
+	if o.Real {
+		b.Crossing = 20 * time.Millisecond
+	}
 	if s.Rules != nil {
 		w.google.Script(s.Rules(b.Start)...)
 	}

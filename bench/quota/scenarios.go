@@ -3,7 +3,9 @@
 package quota
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
@@ -14,7 +16,7 @@ func Scenarios() []Scenario {
 	var out []Scenario
 	out = append(out, loads()...)
 	out = append(out, badKeys(), overload(), usedUpDay(), sharedProjects(), manyKeys(), burst(), brokenStreams(), conversations())
-	out = append(out, tiers(), tokenBound80(), aligned(), midnight())
+	out = append(out, tiers(.8), tokenLimits(.8), aligned(.8), tiers(.95), tokenLimits(.95), aligned(.95), midnight())
 	for i := range out {
 		if out[i].Length == 0 {
 			out[i].Length = 15 * time.Minute
@@ -151,37 +153,55 @@ func conversations() Scenario {
 	return s.loaded(modelA, .6)
 }
 
-func tiers() Scenario {
+// BARS.md names no load for these: 80 % counts, 95 % is to see what is left.
+func named(name string, share float64) string {
+	if share == .8 {
+		return name
+	}
+	return name + "-" + strings.TrimSuffix(percent(share), " %")
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
+
+// mostly is the yield to reach: at 95 % that of load-95, where waiting counts.
+func mostly(share float64) Bar {
+	if share > .8 {
+		return yieldW(.98)
+	}
+	return yield0(.99)
+}
+
+func tiers(share float64) Scenario {
 	s := Scenario{
-		Name: "mixed-tiers", About: "10 projects at RPM 5, 6 at 15, 4 paid ones at 100; load 80 %",
+		Name: named("mixed-tiers", share), About: "10 projects at RPM 5, 6 at 15, 4 paid ones at 100; load " + percent(share),
 		Projects: slices.Concat(fleet(10, rpm(5)), fleet(6, rpm(15)), fleet(4, rpm(100))), Wait: longHold,
-		Bars: []Bar{yield0(.99), attempts(1.12), only429},
+		Bars: []Bar{mostly(share), attempts(1.12), only429},
 	}
 	for i := 16; i < 20; i++ {
 		s.Projects[i].Paid = true
 	}
-	return s.loaded(modelA, .8)
+	return s.loaded(modelA, share)
 }
 
-func tokenBound80() Scenario {
+func tokenLimits(share float64) Scenario {
 	s := Scenario{
-		Name: "token-bound", About: "20 projects at TPM 20,000; prompts of 400 tokens in the median, up to 6,000; load 80 %",
+		Name: named("token-bound", share), About: "20 projects at TPM 20,000; prompts of 400 tokens in the median, up to 6,000; load " + percent(share),
 		Projects: fleet(20, fakegemini.Limits{TPM: 20_000}), Wait: longHold,
 		Size: Size{Median: 400, Sigma: 1, Max: 6000},
-		Bars: []Bar{yield0(.99), attempts(1.18), only429},
+		Bars: []Bar{mostly(share), attempts(1.18), only429},
 	}
 	_, pooled := s.capacity(modelA)
-	s.Loads = []Load{{Model: modelA, Rate: .8 * pooled / 60 / s.Size.mean()}}
+	s.Loads = []Load{{Model: modelA, Rate: share * pooled / 60 / s.Size.mean()}}
 	return s
 }
 
-func aligned() Scenario {
+func aligned(share float64) Scenario {
 	s := Scenario{
-		Name: "aligned", About: "20 projects at RPM 10 whose minutes follow the clock; load 80 %",
+		Name: named("aligned", share), About: "20 projects at RPM 10 whose minutes follow the clock; load " + percent(share),
 		Projects: fleet(20, rpm(10)), Wait: longHold, Aligned: true,
-		Bars: []Bar{yield0(.99), attempts(1.20), only429},
+		Bars: []Bar{mostly(share), attempts(1.20), only429},
 	}
-	return s.loaded(modelA, .8)
+	return s.loaded(modelA, share)
 }
 
 // midnight is no row of BARS.md; it is what a day in RPD means.

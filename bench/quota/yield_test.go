@@ -18,7 +18,7 @@ import (
 
 var (
 	only       = flag.String("scenario", "", "names of scenarios, comma-separated, or all; \"\" for the short subset")
-	strategies = flag.String("strategy", "round_robin", "names of strategies, comma-separated")
+	strategies = flag.String("strategy", "adaptive", "names of strategies, comma-separated")
 	seeds      = flag.Int("seeds", 3, "runs of each; medians are printed")
 	jsonFile   = flag.String("json", "", "write all figures to this file")
 	gate       = flag.Bool("gate", false, "fail where a bar is missed")
