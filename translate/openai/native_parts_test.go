@@ -392,6 +392,24 @@ func TestReplay_Chat(t *testing.T) {
 	}
 }
 
+// TestReplay_TooMuch: parts that are too large do not burst a message, and are not
+// sent in halves.
+func TestReplay_TooMuch(t *testing.T) {
+	large := strings.Replace(searchResult, `"hits":1`, `"hits":"`+strings.Repeat("x", maxNative)+`"`, 1)
+	x := chat()
+	c, err := respond(t, x, finished(searchCall+","+large+`,{"text":"a"},`+searchCall+`,`+searchResult+`,`+plainF, "STOP"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := c.Choices[0].Message; *m.Content != "a" || m.Extra != nil || len(m.ToolCalls) != 1 || len(x.env.Memo.(callMemo)) != 0 {
+		t.Errorf("%.500s", show(m))
+	}
+	r, err := bothResponses(t, Options{}, withSearch+`,"store":false`, finished(searchCall+","+large+`,{"text":"a"},`+plainF, "STOP"))
+	if err != nil || len(show(r)) > maxNative {
+		t.Errorf("%v %d bytes", err, len(show(r)))
+	}
+}
+
 // TestReplay_Unsign: without their signatures, parts of Google's tools are none.
 func TestReplay_Unsign(t *testing.T) {
 	x, f := NewChat(requestEnv(), Options{}, []byte(`{"model":"gemini-3-flash-preview","messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"a","extra_content":{"google":{"parts":[{"part":`+searchCall+`},{"part":`+searchResult+`}]}}},{"role":"user","content":"b"}]}`))
