@@ -44,6 +44,8 @@ func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Fa
 		f.Kind = translate.NoKeys
 		if u.Reason == balancer.NoKeys && x.refs.bound != nil { // what it names is out of reach
 			f.Kind = translate.NotFound
+		} else if last != nil && last.Kind == translate.NoKeys { // it has just learned why
+			return last
 		}
 	}
 	return f
