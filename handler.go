@@ -140,7 +140,7 @@ func (h *Handler) start() (err error) {
 	config := gateway.Config{
 		Fetch: fetcher,
 		Pool:  a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
-		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept,
+		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept, Resources: a.shared.bound,
 		MaxRequestSize: h.MaxRequestSize,
 		CORS:           h.CORS,
 		Heartbeat:      time.Duration(h.Heartbeat),

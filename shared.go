@@ -51,6 +51,7 @@ type resource struct {
 	settings *settings.Store // nil before the first declare
 	memo     *gateway.Memo
 	kept     *gateway.Conversations
+	bound    *gateway.Resources
 	fetch    *fetch.Fetcher
 	models   modelNames
 
@@ -109,7 +110,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if err != nil {
 		return nil, err
 	}
-	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), fetch: fetch.New(fetch.Options{})}
+	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{})}
 	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
 		return nil, err
 	}
