@@ -79,7 +79,7 @@ func run(m *testing.M) (code int, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("building Caddy: %w\n%s", err, out)
 	}
-	healthy, err = start(filepath.Join(dir, "healthy"), fakegemini.Config{Keys: keys("healthy", 3)})
+	healthy, err = start(filepath.Join(dir, "healthy"), fakegemini.Config{Keys: keys("healthy", 3), FileProcessing: 2 * time.Second})
 	if err != nil {
 		return 0, err
 	}

@@ -277,7 +277,6 @@ for (const [name, sdk, { zodTextFormat }] of [
     })
 
     test('what is not served is refused', async () => {
-      await rejects(client.files.list(), sdk.NotFoundError, 404)
       await rejects(client.moderations.create({ input: 'x' }), sdk.NotFoundError, 404)
       await rejects(client.batches.list(), sdk.NotFoundError, 404)
     })
