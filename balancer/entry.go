@@ -47,6 +47,7 @@ type live struct {
 	reason   string
 	since    time.Time
 	consumer string // project number that Google revealed, "" for unknown
+	kinAt    time.Time
 	kin      string // id of the project that the key seems to share, "" for none
 	project  *project
 }
@@ -59,7 +60,8 @@ type project struct {
 
 	models    int // rests for single models
 	quotas    map[*model]*quota
-	met       *project     // refused once until the same moment as this one; see seekKin
+	met       *project // refused once until the same moment as this one; see seekKin
+	metAt     time.Time
 	escalated atomic.Int32 // rests, of all models or of one, whose next would be longer
 }
 

@@ -2,12 +2,20 @@
 
 package balancer
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// kinTolerance is how far apart the ends of one minute may seem in two refusals.
-	kinTolerance = 100 * time.Millisecond
-	maxRefusals  = 256
+	kinTolerance = 50 * time.Millisecond
+	// kinMemory is how long a first meeting counts; two by chance so soon are rare.
+	kinMemory = 15 * time.Minute
+	// kinFor is how long the guess is held. A wrong one costs capacity, and finding a
+	// right one again costs a refusal for each key.
+	kinFor      = 24 * time.Hour
+	maxRefusals = 256
 )
 
 // refusal is a per-minute refusal of a key that had not used up the limit by
@@ -50,11 +58,31 @@ func (p *Pool) seekKin(q *quota, limit int64, ends, now time.Time) {
 	}
 	m.refusals = kept
 	for _, other := range kin {
-		if sum >= limit || q.project.met == other || other.met == q.project {
+		if sum >= limit || q.project.hasMet(other, now) || other.hasMet(q.project, now) {
 			p.join(other, q.project, now)
 			continue
 		}
-		q.project.met = other
+		q.project.met, q.project.metAt = other, now
+	}
+}
+
+// hasMet reports whether t was refused until the same moment as other before.
+func (t *project) hasMet(other *project, now time.Time) bool {
+	return t.met == other && now.Sub(t.metAt) < kinMemory
+}
+
+// part ends a guess that is too old. Under p.mu.
+func (p *Pool) part(t *project, now time.Time) {
+	for _, e := range slices.Clone(t.keys) {
+		l := e.live.Load()
+		if l.kin == "" || now.Sub(l.kinAt) < kinFor {
+			continue
+		}
+		next := *l
+		next.kin = ""
+		e.live.Store(&next)
+		p.markKey(e)
+		p.regroup(e, now)
 	}
 }
 
@@ -78,9 +106,9 @@ func (p *Pool) join(a, b *project, now time.Time) {
 		return
 	}
 	kin := to.id
-	for _, e := range append([]*entry(nil), from.keys...) {
+	for _, e := range slices.Clone(from.keys) {
 		next := *e.live.Load()
-		next.kin = kin
+		next.kin, next.kinAt = kin, now
 		e.live.Store(&next)
 		p.markKey(e)
 		p.regroup(e, now)

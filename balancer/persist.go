@@ -46,6 +46,7 @@ type record struct {
 	Since    time.Time `json:"since"`
 	Consumer string    `json:"consumer,omitempty"`
 	Kin      string    `json:"kin,omitempty"`
+	KinAt    time.Time `json:"kin_at,omitzero"`
 	Listing  string    `json:"models,omitempty"` // id of a listingRecord
 	Listed   time.Time `json:"models_at,omitzero"`
 }
@@ -80,7 +81,7 @@ func (e *entry) stateOp(l *live) store.Op {
 
 // record is what the store keeps of e in the state l. Under Pool.mu.
 func (e *entry) record(l *live) *record {
-	r := &record{State: l.state, Reason: l.reason, Since: l.since, Consumer: l.consumer, Kin: l.kin}
+	r := &record{State: l.state, Reason: l.reason, Since: l.since, Consumer: l.consumer, Kin: l.kin, KinAt: l.kinAt}
 	if e.listing != nil {
 		r.Listing, r.Listed = e.listing.id, e.listedAt
 	}
@@ -88,7 +89,7 @@ func (e *entry) record(l *live) *record {
 }
 
 func (r *record) live() *live {
-	l := &live{state: r.State, reason: r.Reason, since: r.Since, consumer: r.Consumer, kin: r.Kin}
+	l := &live{state: r.State, reason: r.Reason, since: r.Since, consumer: r.Consumer, kin: r.Kin, kinAt: r.KinAt}
 	if !l.state.valid() { // of a later release
 		l.state = StateUntested
 	}

@@ -190,6 +190,8 @@ func (l *Lease) Accepted() {
 // study learns from a refusal, and returns the quota that it was about. Under p.mu.
 func (p *Pool) study(l *Lease, o *Outcome, now time.Time) *quota {
 	q := l.quota.current()
+	p.part(q.project, now)
+	q = q.current()
 	for _, limit := range o.Limits {
 		if w, tokens := limit.window(); w == perMinute && !tokens && limit.Value > 0 {
 			q.model.teach(limit.Value)
