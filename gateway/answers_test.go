@@ -11,7 +11,7 @@ import (
 )
 
 // TestAnswers_Framing: what Google's stream says does not depend on how proxies on
-// the way frame, cut and pack it. Source: specs/openai.md §12.1.
+// the way frame, cut and pack it. Source: specs/openai.md §12.1, §21.10.
 func TestAnswers_Framing(t *testing.T) {
 	const (
 		first = `{"candidates":[{"content":{"parts":[{"text":"né "}],"role":"model"}}],"responseId":"R"}`
@@ -93,6 +93,34 @@ func TestAnswers_Whole(t *testing.T) {
 		w := newWorld(t, keys(1), scripted(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, tc.body) }))
 		if got := w.ask(surfaces[0], "hi"); got.status != 200 || !strings.Contains(got.body, tc.want) {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+	}
+}
+
+// TestAnswers_LongLine is §21.11: an image of 5 MB in one line of a stream;
+// one that SDKs cannot read is told as an error.
+func TestAnswers_LongLine(t *testing.T) {
+	for _, tc := range []struct {
+		size int
+		fits bool
+	}{{5 << 20, true}, {33 << 20, false}} {
+		image := strings.Repeat("QUJD", tc.size/4)
+		w := newWorld(t, keys(1), scripted(t, func(w http.ResponseWriter, r *http.Request) {
+			doc := `{"candidates":[{"content":{"parts":[{"text":"Look"},{"inlineData":{"mimeType":"image/png","data":"` + image + `"}}],"role":"model"},"finishReason":"STOP"}]}`
+			if r.URL.Query().Get("alt") == "sse" {
+				doc = "data: " + doc + "\r\n\r\n"
+			}
+			_, _ = io.WriteString(w, doc)
+		}))
+		for _, s := range surfaces[:2] {
+			got := w.ask(s, "hi")
+			whole := got.status == 200 && strings.Contains(got.body, `"url":"data:image/png;base64,`+image+`"`)
+			if want := tc.fits || !s.stream; whole != want {
+				t.Errorf("%s, %d bytes: %d %.300s", s.name, tc.size, got.status, got.body)
+			}
+			if s.stream && strings.HasSuffix(got.body, "data: [DONE]\n\n") != tc.fits || !tc.fits && s.stream && !strings.Contains(got.body, "image_too_large") {
+				t.Errorf("%s, %d bytes: ends with %.200s", s.name, tc.size, got.body[max(0, len(got.body)-200):])
+			}
 		}
 	}
 }
