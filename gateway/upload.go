@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,11 +48,23 @@ func (x *exchange) upload() *translate.Failure {
 		return f
 	}
 	u := &uploading{x: x, form: form}
+	u.read()
 	f = u.place(existing)
 	if f != nil {
 		return f
 	}
 	return x.json(fileObject(u.record()).Append(nil))
+}
+
+// read gives the client time for the next chunk. With the last one in, nothing
+// must be read in time any more: net/http would take the deadline of a connection
+// that is silent while Google is at work for a client that left.
+func (u *uploading) read() {
+	if u.form.whole {
+		u.x.readWithin(0)
+		return
+	}
+	u.x.readWithin(u.x.g.Timeouts.Idle)
 }
 
 // readWithin sets when reading from the client ends; 0 = never. An upload holds a
@@ -102,14 +115,7 @@ func (x *exchange) home(existing []resource, want balancer.Want) *balancer.Bindi
 }
 
 func overlap(a, b []string) bool {
-	for _, s := range a {
-		for _, t := range b {
-			if s == t {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
 }
 
 // attempt uploads with one key.
@@ -132,10 +138,12 @@ func (u *uploading) attempt(lease *balancer.Lease) (res result) {
 		}
 		u.moved = true
 		u.offset = u.form.size
-		x.readWithin(x.g.Timeouts.Idle)
-		if f := u.form.next(); f != nil {
+		u.read()
+		f := u.form.next()
+		u.read()
+		if f != nil {
 			u.cancel()
-			if x.r.Context().Err() != nil {
+			if x.r.Context().Err() != nil && !u.form.stalled {
 				return x.gone()
 			}
 			return result{balancer.Outcome{Verdict: balancer.Canceled, Reason: "the client's upload failed"}, f}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -39,9 +40,10 @@ type uploadForm struct {
 	purpose  string
 	life     time.Duration // 0 = as long as Google keeps it
 
-	chunk []byte // what was read last of the file
-	size  int64  // bytes of the file that were read
-	whole bool   // chunk is the file's end, and the fields behind it are read
+	chunk   []byte // what was read last of the file
+	size    int64  // bytes of the file that were read
+	stalled bool   // the client sent nothing for too long, but is there
+	whole   bool   // chunk is the file's end, and the fields behind it are read
 }
 
 // newUploadForm reads up to the first chunk of the file.
@@ -176,6 +178,9 @@ func (u *uploadForm) field(name, value string) *translate.Failure {
 func (u *uploadForm) broken(err error) *translate.Failure {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(u.limit)
+	}
+	if u.stalled = errors.Is(err, os.ErrDeadlineExceeded); u.stalled {
+		return translate.Invalid("", "The upload stalled for longer than this gateway waits (timeouts.idle).")
 	}
 	return translate.Invalid("", "The form breaks off before its last boundary, or is not a form of that boundary.")
 }

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
@@ -311,6 +312,33 @@ func TestUpload_ClientLeaves(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// TestUpload_Pace: a client that stalls gives up its lease; a Google that takes
+// its time does not look like a client that left.
+func TestUpload_Pace(t *testing.T) {
+	w := newWorld(t, keys(2), func(c *Config) { c.Timeouts.Idle = 150 * time.Millisecond })
+	w.google.Script(fakegemini.Rule{Method: "files.upload", Skip: 1, Times: 1, Steer: fakegemini.Steer{Delay: 500 * time.Millisecond}})
+	if f := w.put("a.bin", string(pattern(uploadChunk+5))); f.Bytes != uploadChunk+5 {
+		t.Errorf("%+v", f)
+	}
+	kind, body := form(t, "file", "a.bin", pattern(2*uploadChunk), "purpose", "user_data")
+	stalled, client := io.Pipe()
+	go func() { _, _ = io.WriteString(client, body[:len(body)-uploadChunk/2]) }()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL+"/v1/files", stalled)
+	must(t, err)
+	req.Header.Set("Authorization", "Bearer "+w.key)
+	req.Header.Set("Content-Type", kind)
+	res, err := w.server.Client().Do(req)
+	must(t, err)
+	text, err := io.ReadAll(res.Body)
+	must(t, errors.Join(err, res.Body.Close(), stalled.Close()))
+	if res.StatusCode != 400 || !strings.Contains(string(text), "stalled") {
+		t.Errorf("%d %s", res.StatusCode, text)
+	}
+	if s := w.pool.Stats(); s.InFlight != 0 {
+		t.Errorf("%+v", s)
+	}
 }
 
 type broken struct{}
