@@ -154,7 +154,7 @@ func (x *exchange) converter() (translate.Exchange, *translate.Failure) {
 	case opSpeech:
 		return kept(openai.NewSpeech(x.env, x.options(), x.body))
 	case opModels, opModel:
-		return kept(openai.NewModels(x.rt.model, x.g.listed, x.visible()))
+		return kept(x.models())
 	default:
 		return x.native()
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
@@ -268,6 +269,24 @@ func TestModels(t *testing.T) {
 		if got := w.do(t.Context(), "GET", path, ""); got.status != want {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
+	}
+	// What probes learnt of other keys is listed, too.
+	w.pool.SetProbed(true)
+	due, _ := w.pool.Probes(10)
+	for _, pr := range due {
+		pr.Done(balancer.Outcome{}, []string{"gemini-3.5-flash", "gemini-rare"})
+	}
+	if len(due) == 0 {
+		t.Fatal("nothing was probed")
+	}
+	if all := strings.Join(ids(w.key), " "); strings.Count(all, "gemini-3.5-flash ") != 1 || !strings.HasSuffix(all, " gemini-rare") {
+		t.Errorf("models: %s", all)
+	}
+	if some := ids(limited); len(some) != 1 {
+		t.Errorf("models of a limited key: %v", some)
+	}
+	if got := w.do(t.Context(), "GET", "/status", ""); !strings.Contains(got.body, `"gemini-rare"`) {
+		t.Errorf("status: %s", got.body)
 	}
 	got := w.do(t.Context(), "POST", "/v1/chat/completions", `{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}`)
 	if got.status != 200 || !strings.Contains(got.body, `"model":"gpt-4o"`) {

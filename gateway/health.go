@@ -5,6 +5,7 @@ package gateway
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -16,11 +17,18 @@ func (g *Gateway) health(w http.ResponseWriter, r *http.Request) {
 }
 
 // status answers GET /status: the public summary, without names or ids. Of the
-// models it knows those that somebody has listed in the last day.
+// models it knows those that somebody has listed in the last day, and those that
+// probes found.
 func (g *Gateway) status(w http.ResponseWriter, r *http.Request) {
+	models := g.lists.models()
+	for _, id := range g.Pool.Models() {
+		if !slices.Contains(models, id) {
+			models = append(models, id)
+		}
+	}
 	g.public(w, r, map[string]any{
 		"version":        g.Version,
-		"models":         append(g.aliasNames(), g.lists.models()...),
+		"models":         append(g.aliasNames(), models...),
 		"usable_keys":    g.Pool.Stats().Usable,
 		"uptime_seconds": int64(time.Since(g.Started).Seconds()),
 	})

@@ -73,6 +73,15 @@ func (l *lists) models() (ids []string) {
 	return ids
 }
 
+// models makes the converter of a question about models.
+func (x *exchange) models() (*openai.Models, *translate.Failure) {
+	list, f := openai.NewModels(x.rt.model, x.g.listed, x.visible())
+	if f == nil {
+		list.Also(x.g.Pool.Models())
+	}
+	return list, f
+}
+
 // aboutModels reports whether the answer to the call is one that lists keep.
 func (x *exchange) aboutModels() bool {
 	return x.rt.op == opModels || x.rt.op == opModel || x.rt.op == opNativeModels

@@ -30,6 +30,7 @@ type Models struct {
 	id      string // as the client wrote it; "" lists all
 	aliases []Alias
 	visible func(id string) bool
+	also    []string
 }
 
 var _ translate.Batch = (*Models)(nil)
@@ -58,6 +59,10 @@ func NewModels(id string, aliases []Alias, visible func(id string) bool) (*Model
 	x.call.Path, x.call.Query, x.call.Model = "/v1beta/models/"+target, "", target
 	return x, nil
 }
+
+// Also tells of models, without "models/", that some Gemini key may use. Google's
+// list is that of one key; what it lacks is listed after it, without details.
+func (x *Models) Also(ids []string) { x.also = ids }
 
 // modelID reports whether s can be a part of an upstream path.
 func modelID(s string) bool {
@@ -160,6 +165,12 @@ func (x *Models) Join(dst []byte, answers [][]byte) ([]byte, error) {
 			if _, twice := byName[id]; id == "" || twice {
 				continue
 			}
+			models, byName[id] = append(models, m), m
+		}
+	}
+	for _, id := range x.also {
+		if _, known := byName[id]; !known {
+			m := rawjson.Value(`{"name":` + string(rawjson.Quote("models/"+id)) + `}`)
 			models, byName[id] = append(models, m), m
 		}
 	}
