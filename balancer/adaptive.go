@@ -12,9 +12,6 @@ const (
 	// samples is how many candidates a pick of a large pool compares. Two avoid a
 	// herd; four also keep the fullest of a thousand keys below its limit.
 	samples = 4
-	// hashes is how many keys of its own order a conversation looks at before it is
-	// treated as any other request.
-	hashes = 8
 	// What keeps a conversation from its key: that is so many times slower than the
 	// mean, or has so many times the mean of requests in flight.
 	tooSlow = 3.0
@@ -39,9 +36,8 @@ const (
 // was slow is tried again. Pools of up to 64 keys compare all of them, larger ones
 // four at random: many pickers at once spread instead of crowding on the best.
 //
-// A conversation that is long enough to be cached implicitly stays with its key
-// as long as that has room and is neither slow nor overloaded: the first such key
-// in an order that the conversation's hash gives.
+// A conversation that is long enough to be cached implicitly stays with its key as
+// long as that has room and is neither slow nor overloaded; see [candidates.home].
 type adaptive struct{}
 
 func (adaptive) pick(c candidates) *entry {
@@ -99,36 +95,4 @@ func (c candidates) cost(e *entry) float64 {
 		cost *= paidCost
 	}
 	return cost
-}
-
-// home returns the key of the conversation, or nil if no near one is fit.
-func (c candidates) home(words int) *entry {
-	size := uint64(words * 64)
-	h := c.hash
-	for range hashes {
-		h = mix(h)
-		slot := int(h & (size - 1))
-		if size&(size-1) != 0 {
-			slot = int(h % size)
-		}
-		if c.word(slot/64)>>(slot%64)&1 == 0 {
-			continue
-		}
-		e := c.slots[slot].Load()
-		if e == nil || c.leaves(e) {
-			continue
-		}
-		if q := c.lane.model.quota(e.slot); q == nil || q.fit(c) {
-			return e
-		}
-	}
-	return nil
-}
-
-// mix is the finalizer of splitmix64.
-func mix(h uint64) uint64 {
-	h += 0x9e3779b97f4a7c15
-	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
-	h = (h ^ h>>27) * 0x94d049bb133111eb
-	return h ^ h>>31
 }

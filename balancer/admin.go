@@ -278,6 +278,10 @@ func (p *Pool) publish(e *entry, now time.Time) {
 		delete(p.orphanRests, e.id)
 		p.restore(r, now)
 	}
+	for _, hash := range p.orphanHomes[e.id] {
+		p.affinity.keep(hash, e.slot)
+	}
+	delete(p.orphanHomes, e.id)
 	p.awaitProbe(e, now)
 }
 

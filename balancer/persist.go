@@ -168,6 +168,11 @@ func (p *Pool) hurry() {
 // Flush writes what was learnt since the last one. What could not be written
 // stays for the next.
 func (p *Pool) Flush() error {
+	return errors.Join(p.flushState(), p.flushBooks())
+}
+
+// flushState writes what was learnt of keys, and rests.
+func (p *Pool) flushState() error {
 	p.writeMu.Lock()
 	defer p.writeMu.Unlock()
 	sync := p.durable.Swap(false)
@@ -278,7 +283,7 @@ func (p *Pool) load() error {
 		r.dirty = false // it came from the store
 	}
 	p.dirtyRests = nil
-	return errors.Join(err, failed)
+	return errors.Join(err, failed, p.loadBooks(now))
 }
 
 // loadKeys reads the keys of SourceStore, in the order of adding.

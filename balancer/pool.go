@@ -63,6 +63,7 @@ type Pool struct {
 	gains    atomic.Uint64 // changes by which a key may have become a candidate of any lane
 	inFlight atomic.Int64
 	usable   atomic.Int64 // keys in open
+	affinity affinity
 	clock    atomic.Int32 // evidence that Google's minutes follow the clock, less that they roll
 	grace    atomic.Int64 // until when requests wait for the first probes, in Unix ns
 
@@ -74,6 +75,7 @@ type Pool struct {
 
 	touchedMu sync.Mutex
 	touched   []*quota // that Flush writes
+	moves     []move   // that Flush writes
 
 	probeWanted chan struct{} // wakes who serves Probes; capacity 1
 
@@ -96,8 +98,9 @@ type Pool struct {
 	changes     []StateChange // to be told after mu is released
 	queue       []*waiter
 	tickets     uint64
-	unprobed    []*entry // keys that wait for their first probe
-	overdue     []*entry // keys to be asked again; some may be no more
+	orphanHomes map[string][]uint64 // conversations of ids that are in no set yet
+	unprobed    []*entry            // keys that wait for their first probe
+	overdue     []*entry            // keys to be asked again; some may be no more
 	nextProbe   time.Time
 	listings    map[string]*listing
 	swept       time.Time   // when models were last swept
@@ -115,6 +118,7 @@ func Open(o Options) (*Pool, error) {
 		urgent:      make(chan struct{}, 1),
 		probeWanted: make(chan struct{}, 1),
 		listings:    map[string]*listing{},
+		orphanHomes: map[string][]uint64{},
 		byID:        map[string]*entry{},
 		orphans:     map[string]*record{},
 		orphanRests: map[string]*restRecord{},
@@ -196,13 +200,16 @@ func (p *Pool) Run(ctx context.Context) error {
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return p.Flush()
 		case <-ticker.C:
+			err = p.Flush()
 		case <-p.urgent:
+			err = p.flushState()
 		}
-		if err := p.Flush(); (err != nil) != failing {
+		if (err != nil) != failing {
 			failing = err != nil
 			if p.observer != nil {
 				p.observer.StoreFailed(err)

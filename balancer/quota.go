@@ -396,7 +396,7 @@ func (q *quota) fit(c candidates) bool {
 		return false
 	}
 	mean := float64(c.pool.inFlight.Load()+1) / float64(max(c.pool.usable.Load(), 1))
-	return float64(q.inFlight) <= 1+tooLoaded*mean
+	return float64(q.inFlight) <= 2+tooLoaded*mean
 }
 
 // usage returns the requests of the day and those in flight.

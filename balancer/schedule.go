@@ -44,6 +44,9 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 			}
 		}
 		if ok {
+			if w.Affinity != 0 {
+				p.settleAt(w.Affinity, e)
+			}
 			return p.grant(lease)
 		}
 	}
