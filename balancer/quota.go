@@ -211,8 +211,9 @@ func uncounted(v Verdict) bool {
 	return false
 }
 
-// end takes a reservation back after the attempt, with what came of it.
-func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time, aligned bool) standing {
+// end takes a reservation back after the attempt, with what came of it, and reports
+// whether the attempts fail too often.
+func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time, aligned bool) (next standing, trips bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.inFlight--
@@ -238,7 +239,7 @@ func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time
 		q.allowed = 1
 	}
 	q.pace.end(o, took, now, q.model)
-	return q.stands(now, aligned)
+	return q.stands(now, aligned), o.Verdict != Canceled && !uncounted(o.Verdict) && q.pace.count(o, now)
 }
 
 // took books that Google counted a request. Under q.mu.

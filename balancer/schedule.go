@@ -151,8 +151,8 @@ func (p *Pool) settle(l *Lease, o *Outcome) {
 	}
 	q := l.quota.current()
 	now := p.now()
-	s := q.end(l.reserved, o, now.Sub(l.began), now, p.aligned())
-	if !l.reserved.explore && !uncounted(o.Verdict) && len(o.Limits) == 0 {
+	s, trips := q.end(l.reserved, o, now.Sub(l.began), now, p.aligned())
+	if !l.reserved.explore && !uncounted(o.Verdict) && !trips && len(o.Limits) == 0 {
 		p.markQuota(q)
 		return
 	}
@@ -165,6 +165,9 @@ func (p *Pool) settle(l *Lease, o *Outcome) {
 		q.mu.Unlock()
 	}
 	p.mark(q, s, now)
+	if trips {
+		p.trip(l, q, o, now)
+	}
 	p.serve(now)
 }
 
