@@ -51,7 +51,7 @@ type Figures struct {
 	SlowShare figure `json:"slow_share"` // of a slow key, relative to its fair share
 
 	ByStatus map[string]int `json:"by_status"`
-	Micros   figure         `json:"micros"` // real time per request, all of client, gateway and Google
+	Micros   figure         `json:"micros"` // CPU per request, of client, gateway and Google together
 }
 
 // figure is a number that may be missing.
@@ -82,7 +82,7 @@ func (s *Scenario) Measure(b *Books) Figures {
 	s.truth(b, &f)
 	s.shares(b, &f)
 	f.Rested = figure(b.Rested)
-	f.Micros = ratio(float64(b.Took.Microseconds()), float64(f.Requests))
+	f.Micros = ratio(float64(b.CPU.Microseconds()), float64(f.Requests))
 	return f
 }
 
@@ -260,13 +260,7 @@ func (s *Scenario) bad(b *Books, f *Figures) {
 
 // times measures how long clients waited for what.
 func (s *Scenario) times(b *Books, f *Figures) {
-	served := map[string]time.Time{} // when the attempt that served a request was sent
-	for i := range b.Entries {
-		if e := &b.Entries[i]; e.Charged {
-			name, _, _ := strings.Cut(e.Prompt, " ")
-			served[name] = e.At
-		}
-	}
+	served := b.sent()
 	var waits, refusals []float64
 	for i := range b.Samples {
 		v := &b.Samples[i]
@@ -279,6 +273,18 @@ func (s *Scenario) times(b *Books, f *Figures) {
 	}
 	f.Wait50, f.Wait95 = quantile(waits, .5), quantile(waits, .95)
 	f.Refusal95 = quantile(refusals, .95)
+}
+
+// sent tells when the attempt that served a request was sent.
+func (b *Books) sent() map[string]time.Time {
+	out := map[string]time.Time{}
+	for i := range b.Entries {
+		if e := &b.Entries[i]; e.Charged {
+			name, _, _ := strings.Cut(e.Prompt, " ")
+			out[name] = e.At
+		}
+	}
+	return out
 }
 
 func quantile(list []float64, q float64) figure {

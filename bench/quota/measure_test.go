@@ -4,6 +4,7 @@ package quota
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestMeasure(t *testing.T) {
 		Samples: []Sample{
 			{Arrival: arrival(0), N: 0, Status: 200, Whole: true, Complete: true, Ended: 1e9},
 			{Arrival: arrival(1), N: 1, Status: 200, Whole: true, Complete: true, Ended: 6e9},
-			{Arrival: arrival(2), N: 2, Status: 429, RetryAfter: 57 * time.Second, Ended: 2e9},
+			{Arrival: arrival(2), N: 2, Status: 429, RetryAfter: 59 * time.Second, Ended: 2e9},
 			{Arrival: arrival(3), N: 3, Status: 200, Complete: true, Ended: 4e9},
 			{Arrival: arrival(55), N: 4, Status: 503, RetryAfter: -1, Ended: 55e9},
 		},
@@ -76,7 +77,7 @@ func TestMeasure(t *testing.T) {
 	for name, v := range map[string][2]float64{
 		"answers": {float64(f.Answers), 2}, "bound at once": {float64(f.Bound0), 2}, "bound with waiting": {float64(f.BoundW), 3},
 		"429": {float64(f.Limited), 1}, "other": {float64(f.Errors), 1}, "shammed": {float64(f.Shammed), 1},
-		"attempts": {float64(f.Attempts), 1}, "wait": {float64(f.Wait95), 4}, "retry-after": {float64(f.After95), 57}, // one charge by then: there was room
+		"attempts": {float64(f.Attempts), 1}, "wait": {float64(f.Wait95), 4}, "retry-after": {float64(f.After95), 1}, // one waits for the room that is left; the next is at 60 s
 	} {
 		if math.Abs(v[0]-v[1]) > 1e-9 {
 			t.Errorf("%s: %v, want %v", name, v[0], v[1])
@@ -88,7 +89,7 @@ func TestRoom(t *testing.T) {
 	spent := func(l fakegemini.Limits, tokens int64, at ...float64) charges {
 		c := charges{limits: l}
 		for _, s := range at {
-			c.at, c.tokens = append(c.at, after(s)), append(c.tokens, tokens)
+			c.sent, c.at, c.tokens = append(c.sent, after(s)), append(c.at, after(s)), append(c.tokens, tokens)
 		}
 		return c
 	}
@@ -98,20 +99,24 @@ func TestRoom(t *testing.T) {
 		charges charges
 		now     float64
 		aligned bool
-		want    float64
+		want    []float64
 	}{
-		{"room", spent(rpm(2), 1, 10), 20, false, 20},
-		{"full", spent(rpm(2), 1, 10, 15), 20, false, 70},
-		{"charged later", spent(rpm(2), 1, 10, 25), 20, false, 20},
-		{"over", spent(rpm(2), 1, 10, 15), 70, false, 70},
-		{"two must go", spent(fakegemini.Limits{TPM: 100}, 45, 10, 15), 20, false, 75},
-		{"minutes of the clock", spent(rpm(2), 1, 10, 15), 20, true, 60},
-		{"the minute before", spent(rpm(2), 1, 10, 15), 61, true, 61},
-		{"day", spent(fakegemini.Limits{RPM: 10, RPD: 2}, 1, 10, 15), 20, false, midnight},
-		{"another day", spent(fakegemini.Limits{RPM: 10, RPD: 2}, 1, 10, 15), midnight + 1, false, midnight + 1},
+		{"room", spent(rpm(2), 1, 10), 20, false, []float64{20, 70, 80}},
+		{"full", spent(rpm(2), 1, 10, 15), 20, false, []float64{70, 75, 130}},
+		{"charged later", spent(rpm(2), 1, 10, 25), 20, false, []float64{20}},
+		{"over", spent(rpm(2), 1, 10, 15), 70, false, []float64{70}},
+		{"two must go", spent(fakegemini.Limits{TPM: 100}, 45, 10, 15), 20, false, []float64{75}},
+		{"minutes of the clock", spent(rpm(2), 1, 10, 15), 20, true, []float64{60, 60, 120}},
+		{"the minute before", spent(rpm(2), 1, 10, 15), 61, true, []float64{61}},
+		{"day", spent(fakegemini.Limits{RPM: 10, RPD: 2}, 1, 10, 15), 20, false, []float64{midnight}},
+		{"another day", spent(fakegemini.Limits{RPM: 10, RPD: 2}, 1, 10, 15), midnight + 1, false, []float64{midnight + 1}},
 	} {
 		t.Run(v.name, func(t *testing.T) {
-			if got := v.charges.room(after(v.now), 60, v.aligned).Sub(noon).Seconds(); got != v.want {
+			var got []float64
+			for _, at := range v.charges.rooms(after(v.now), 60, len(v.want), v.aligned) {
+				got = append(got, at.Sub(noon).Seconds())
+			}
+			if !slices.Equal(got, v.want) {
 				t.Errorf("room at %v s, want %v", got, v.want)
 			}
 		})

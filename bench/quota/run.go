@@ -27,8 +27,8 @@ type Books struct {
 	Samples []Sample
 	Entries []fakegemini.Entry
 	Google  fakegemini.Config
-	Rested  int // most keys, projects and their models that rested at a time
-	Took    time.Duration
+	Rested  int           // most keys, projects and their models that rested at a time
+	CPU     time.Duration // user and system time of the process
 
 	// Crossing is how long an answer, or a request, may be under way in a real
 	// network; in virtual time nothing is.

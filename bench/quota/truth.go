@@ -3,7 +3,6 @@
 package quota
 
 import (
-	"math"
 	"net/http"
 	"slices"
 	"sort"
@@ -12,16 +11,18 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 )
 
-// charges are what one (project, model) has been charged, in order.
+// charges are what one (project, model) has been charged, in the order of sending.
 type charges struct {
 	limits fakegemini.Limits
+	sent   []time.Time // what is on its way has taken its place
 	at     []time.Time
 	tokens []int64
 }
 
-// truth compares each Retry-After with the time that was true when it was said:
-// when the first project would have had room for the request if nobody else
-// asked.
+// truth compares each Retry-After with what was true when it was said. Two times
+// are: when the first project has room for the request if nobody else asks, and
+// when one has after all who wait in the gateway had their turn. Whatever lies
+// between them is true, too.
 func (s *Scenario) truth(b *Books, f *Figures) {
 	byModel := map[string][]*charges{}
 	byProject := map[projectModel]*charges{}
@@ -34,14 +35,13 @@ func (s *Scenario) truth(b *Books, f *Figures) {
 			}
 		}
 	}
-	entries := slices.Clone(b.Entries)
-	slices.SortStableFunc(entries, func(x, y fakegemini.Entry) int { return x.Decided.Compare(y.Decided) })
-	for i := range entries {
-		e := &entries[i]
+	for i := range b.Entries {
+		e := &b.Entries[i]
 		if c := byProject[projectModel{e.Project, e.Model}]; e.Charged && c != nil {
-			c.at, c.tokens = append(c.at, e.Decided), append(c.tokens, e.Tokens)
+			c.sent, c.at, c.tokens = append(c.sent, e.At), append(c.at, e.Decided), append(c.tokens, e.Tokens)
 		}
 	}
+	waits := b.waiting()
 	var off []float64
 	for i := range b.Samples {
 		v := &b.Samples[i]
@@ -53,47 +53,99 @@ func (s *Scenario) truth(b *Books, f *Figures) {
 			continue
 		}
 		now := b.Start.Add(v.Ended)
-		first := time.Duration(math.MaxInt64)
-		for _, c := range byModel[v.Model] {
-			first = min(first, c.room(now, v.Tokens, s.Aligned).Sub(now))
-		}
-		off = append(off, math.Abs((v.RetryAfter - first).Seconds()))
+		first, turn := rooms(byModel[v.Model], now, v.Tokens, waits(v), s.Aligned)
+		said := now.Add(v.RetryAfter)
+		off = append(off, max(first.Sub(said), said.Sub(turn), 0).Seconds())
 	}
 	f.After50, f.After95 = quantile(off, .5), quantile(off, .95)
 }
 
-// room is the first time from now on at which a request fits.
-func (c *charges) room(now time.Time, tokens int64, aligned bool) time.Time {
-	end := sort.Search(len(c.at), func(i int) bool { return c.at[i].After(now) })
-	if day := fakegemini.NextMidnight(now); c.limits.RPD > 0 && c.since(end, day) >= c.limits.RPD {
-		return day
+// waiting returns how many requests to the same model waited in the gateway when
+// a request ended.
+func (b *Books) waiting() func(v *Sample) int {
+	sent := b.sent()
+	type span struct{ from, until time.Duration }
+	byModel := map[string][]span{}
+	for i := range b.Samples {
+		v := &b.Samples[i]
+		until := v.Ended
+		if at, ok := sent[id(v.N)]; ok {
+			until = at.Sub(b.Start)
+		}
+		if until > v.At {
+			byModel[v.Model] = append(byModel[v.Model], span{v.At, until})
+		}
 	}
-	start := end
-	var requests, used int64
-	inWindow := func(t time.Time) bool {
+	return func(v *Sample) (n int) {
+		for _, w := range byModel[v.Model] {
+			if w.from <= v.Ended && w.until > v.Ended {
+				n++
+			}
+		}
+		return n
+	}
+}
+
+// rooms returns when the first project has room for a request, and when it has
+// after so many others that wait had theirs.
+func rooms(list []*charges, now time.Time, tokens int64, others int, aligned bool) (first, turn time.Time) {
+	var all []time.Time
+	for _, c := range list {
+		all = append(all, c.rooms(now, tokens, others+1, aligned)...)
+	}
+	if len(all) == 0 {
+		return now, now
+	}
+	slices.SortFunc(all, time.Time.Compare)
+	return all[0], all[min(others, len(all)-1)]
+}
+
+// rooms are the first n times from now on at which a request fits, one after
+// another. For what never fits there are none.
+func (c *charges) rooms(now time.Time, tokens int64, n int, aligned bool) (out []time.Time) {
+	end := sort.Search(len(c.sent), func(i int) bool { return c.sent[i].After(now) })
+	midnight := fakegemini.NextMidnight(now)
+	today := c.since(end, midnight)
+	leaves := func(at time.Time) time.Time {
 		if aligned {
-			return !t.Before(now.Truncate(minute))
+			return at.Truncate(minute).Add(minute)
 		}
-		return t.After(now.Add(-minute))
+		return at.Add(minute)
 	}
-	for start > 0 && inWindow(c.at[start-1]) {
-		start--
-		requests++
-		used += c.tokens[start]
-	}
-	free := now
-	for i := start; i < end; i++ {
-		if (c.limits.RPM == 0 || requests < c.limits.RPM) && (c.limits.TPM == 0 || used+tokens <= c.limits.TPM) {
-			break
-		}
-		requests--
-		used -= c.tokens[i]
-		free = c.at[i].Add(minute)
-		if aligned {
-			return now.Truncate(minute).Add(minute)
+	var window []spend // what has not left it yet
+	var used int64
+	for end > 0 && !c.sent[end-1].Before(now.Add(-2*minute)) {
+		end--
+		if at := leaves(c.at[end]); at.After(now) {
+			window = append(window, spend{at, c.tokens[end]})
+			used += c.tokens[end]
 		}
 	}
-	return free
+	slices.SortFunc(window, func(a, b spend) int { return a.leaves.Compare(b.leaves) })
+	for l := c.limits; len(out) < n; {
+		switch {
+		case l.RPD > 0 && today >= l.RPD:
+			return append(out, midnight)
+		case (l.RPM == 0 || int64(len(window)) < l.RPM) && (l.TPM == 0 || used+tokens <= l.TPM):
+			out = append(out, now)
+			window = append(window, spend{leaves(now), tokens})
+			used += tokens
+			today++
+		case len(window) == 0:
+			return out
+		default:
+			now = window[0].leaves
+			used -= window[0].tokens
+			window = window[1:]
+		}
+	}
+	return out
+}
+
+// spend is a charge in a window.
+type spend struct {
+	leaves time.Time
+	tokens int64
 }
 
 // since counts the charges before index end on the day that ends at day.
