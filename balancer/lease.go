@@ -21,6 +21,7 @@ type Want struct {
 	Affinity uint64   // hash of what requests of one conversation have in common; 0 for none
 	// Unmetered is for methods that cost no quota of the model: countTokens, models.
 	Unmetered bool
+	User      string        // whose request it is: those who wait take turns by user; "" is one, too
 	Wait      time.Duration // how long to wait for a recovery; 0 not at all
 }
 
@@ -40,8 +41,8 @@ type Lease struct {
 }
 
 // Lease returns the right to one attempt with a key that may be used now. Where
-// all rest, it waits up to w.Wait if one is back by then, in the order of
-// arrival. Its error is an [*Unavailable], or ctx's if that ends first. Every
+// all rest, it waits up to w.Wait if one is back by then, in turns by
+// user. Its error is an [*Unavailable], or ctx's if that ends first. Every
 // lease must be Done.
 func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 	if err := ctx.Err(); err != nil {

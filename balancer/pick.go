@@ -265,9 +265,9 @@ type Tried struct {
 	keys     []*entry
 	projects []*project
 	last     Outcome
-	ended    bool   // last is one
-	ticket   uint64 // the request's place in the queue of waiting ones, 0 before it waited
-	tokens   int64  // that the request has at least, as refusals told
+	ended    bool  // last is one
+	at       place // in the queue; zero before it waited
+	tokens   int64 // that the request has at least, as refusals told
 }
 
 func (t *Tried) used() bool {
@@ -310,6 +310,24 @@ func (t *Tried) end(o Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last, t.ended = o, true
+}
+
+func (t *Tried) place() place {
+	if t == nil {
+		return place{}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.at
+}
+
+func (t *Tried) stand(at place) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.at = at
 }
 
 // Renew lets the request try every key once more. What it has learned of itself,

@@ -98,6 +98,8 @@ type Pool struct {
 	changes     []StateChange // to be told after mu is released
 	queue       []*waiter
 	tickets     uint64
+	turns       map[string]uint64   // the last one of each user who waits
+	turned      uint64              // the latest that was served
 	orphanHomes map[string][]uint64 // conversations of ids that are in no set yet
 	unprobed    []*entry            // keys that wait for their first probe
 	overdue     []*entry            // keys to be asked again; some may be no more
@@ -126,6 +128,7 @@ func Open(o Options) (*Pool, error) {
 		tags:        map[string]*bitmap{},
 		routes:      map[string]*rest{},
 		counts:      map[State]int{},
+		turns:       map[string]uint64{},
 	}
 	if p.now == nil {
 		p.now = time.Now

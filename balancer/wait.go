@@ -3,6 +3,7 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -29,7 +30,8 @@ type ramp struct {
 type waiter struct {
 	lane     *lane
 	want     Want
-	ticket   uint64
+	turn     uint64 // what the queue is ordered by, then ticket
+	ticket   uint64 // order of arrival
 	deadline time.Time
 	answer   chan answered // capacity 1; sent to once, by who takes the waiter out of the queue
 }
@@ -66,7 +68,7 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 		p.unlock()
 		return nil, u
 	}
-	if len(p.queue) >= p.maxQueue {
+	if p.crowded(want.User, now) {
 		u := p.unavailable(l, &w.want, now)
 		u.Message = queueFull
 		p.unlock()
@@ -119,30 +121,59 @@ func (p *Pool) late(w *waiter) (*Lease, error) {
 	return nil, p.unavailable(w.lane, &w.want, now)
 }
 
-// enqueue puts w behind all who came before. A request that waited before, got a
-// lease and was refused keeps its place.
+// place is where a request stands in the queue. It keeps it when it got a lease,
+// was refused and waits again. The zero value is none.
+type place struct{ turn, ticket uint64 }
+
+// enqueue puts w into the queue. Everybody who waits gets one lease in a turn:
+// the n-th request of a user waits for the n-th turn from now on, so that one who
+// asks a hundred times does not stand a hundred times before one who asks once.
 func (p *Pool) enqueue(w *waiter) {
-	t := w.want.Tried
-	if t != nil {
-		t.mu.Lock()
-		w.ticket = t.ticket
-		t.mu.Unlock()
-	}
-	if w.ticket == 0 {
+	at := w.want.Tried.place()
+	if at.ticket == 0 {
 		p.tickets++
-		w.ticket = p.tickets
-		if t != nil {
-			t.mu.Lock()
-			t.ticket = w.ticket
-			t.mu.Unlock()
+		turn := max(p.turns[w.want.User], p.turned) + 1
+		p.turns[w.want.User] = turn
+		at = place{turn, p.tickets}
+		w.want.Tried.stand(at)
+	}
+	w.turn, w.ticket = at.turn, at.ticket
+	i, _ := slices.BinarySearchFunc(p.queue, w, func(a, b *waiter) int {
+		return cmp.Or(cmp.Compare(a.turn, b.turn), cmp.Compare(a.ticket, b.ticket))
+	})
+	p.queue = slices.Insert(p.queue, i, w)
+	w.lane.waiting.Add(1)
+}
+
+// crowded reports whether there is no place for one more request of a user. In a
+// full queue, a user who has less than others takes the last place of the one who
+// has most; that request is refused.
+func (p *Pool) crowded(user string, now time.Time) bool {
+	if len(p.queue) < p.maxQueue {
+		return false
+	}
+	count := map[string]int{}
+	most := ""
+	for _, w := range p.queue {
+		count[w.want.User]++
+		if count[w.want.User] > count[most] {
+			most = w.want.User
 		}
 	}
-	at := len(p.queue)
-	for at > 0 && p.queue[at-1].ticket > w.ticket {
-		at--
+	if count[most] <= count[user]+1 {
+		return true
 	}
-	p.queue = slices.Insert(p.queue, at, w)
-	w.lane.waiting.Add(1)
+	for i := len(p.queue) - 1; i >= 0; i-- {
+		if w := p.queue[i]; w.want.User == most {
+			p.queue = slices.Delete(p.queue, i, i+1)
+			p.left(w)
+			u := p.unavailable(w.lane, &w.want, now)
+			u.Message = queueFull
+			w.answer <- answered{err: u}
+			break
+		}
+	}
+	return false
 }
 
 // dequeue takes w out of the queue and reports whether it was there.
@@ -159,12 +190,16 @@ func (p *Pool) dequeue(w *waiter) bool {
 // left books that w is no longer in the queue.
 func (p *Pool) left(w *waiter) {
 	w.lane.waiting.Add(-1)
-	if len(p.queue) == 0 && p.timer != nil {
+	if len(p.queue) > 0 {
+		return
+	}
+	if p.timer != nil {
 		p.timer.Stop()
 	}
+	clear(p.turns) // nobody waits: everybody begins anew
 }
 
-// serve gives leases to those who wait, first come first served, as far as keys
+// serve gives leases to those who wait, in the queue's order, as far as keys
 // are ready and the ramp allows, and refuses those who would wait in vain.
 func (p *Pool) serve(now time.Time) {
 	queue := p.queue
@@ -227,6 +262,7 @@ func (p *Pool) try(w *waiter, t *turn, now time.Time) (a answered, leaves bool) 
 		if lease := p.take(w.lane, &w.want, now, true); lease != nil {
 			t.left--
 			w.lane.ramp.given++
+			p.turned = max(p.turned, w.turn)
 			return answered{lease: lease}, true
 		}
 	}

@@ -88,7 +88,7 @@ func (x *exchange) want() (balancer.Want, settings.Retry) {
 	x.measure()
 	want := balancer.Want{
 		Model: x.call.Model, Tried: new(balancer.Tried), Wait: retry.Wait,
-		Tokens: x.size.tokens, Affinity: x.size.conversation, Unmetered: !x.metered(),
+		Tokens: x.size.tokens, Affinity: x.size.conversation, Unmetered: !x.metered(), User: x.record.UserID,
 		Bound: x.refs.bound,
 	}
 	if x.account != nil {
