@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,5 +145,43 @@ func BenchmarkResources(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestResources_Home: of several who settle at the same time one succeeds, and a
+// home can be moved by who knows the last one.
+func TestResources_Home(t *testing.T) {
+	r, _ := newResources(t, 0)
+	if home, raw := r.home("u"); home != nil || raw != nil {
+		t.Errorf("%+v", home)
+	}
+	var settled atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			switch _, err := r.move("u", balancer.Binding{Project: fmt.Sprint("p", i)}, nil); {
+			case err == nil:
+				settled.Add(1)
+			case !errors.Is(err, store.ErrConflict):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	home, raw := r.home("u")
+	if settled.Load() != 1 || home == nil {
+		t.Fatalf("%d settled: %+v", settled.Load(), home)
+	}
+	if _, err := r.move("u", balancer.Binding{Project: "q"}, raw); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.move("u", balancer.Binding{Project: "r"}, raw); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("moved by who did not know: %v", err)
+	}
+	if home, _ := r.home("u"); home == nil || home.Bound.Project != "q" {
+		t.Errorf("%+v", home)
+	}
+	if home, _ := r.home("v"); home != nil {
+		t.Errorf("another user's: %+v", home)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -49,8 +48,7 @@ func (x *exchange) upload() *translate.Failure {
 	}
 	u := &uploading{x: x, form: form}
 	u.read()
-	f = u.place(existing)
-	if f != nil {
+	if f := x.make(u.attempt, u.elsewhere); f != nil {
 		return f
 	}
 	return x.json(fileObject(u.record()).Append(nil))
@@ -77,45 +75,13 @@ func (x *exchange) readWithin(d time.Duration) {
 	_ = x.out.rc.SetReadDeadline(deadline) // not every writer has deadlines
 }
 
-// place uploads to the project that the user's other files are in, so that
-// requests can name several, or else to the one that the user's name falls on.
-// Source: specs/native-anthropic.md A.3.
-func (u *uploading) place(existing []resource) *translate.Failure {
-	x := u.x
-	want, retry := x.want()
-	want.Unmetered = true
-	if home := x.home(existing, want); home != nil {
-		bound := want
-		bound.Bound, bound.Tried, bound.Wait = home, new(balancer.Tried), 0
-		f := x.try(bound, retry, u.attempt)
-		if f == nil || u.moved || f.Kind == translate.InvalidRequest || f.Kind == translate.Canceled || f.Kind == translate.TooLarge {
-			return f
-		}
+// elsewhere reports whether another project may do better.
+func (u *uploading) elsewhere(f *translate.Failure) bool {
+	switch f.Kind {
+	case translate.InvalidRequest, translate.TooLarge, translate.Canceled, translate.Internal:
+		return false
 	}
-	want.Affinity = fnv([]byte("home of " + x.record.UserID))
-	return x.try(want, retry, u.attempt)
-}
-
-// home is the project of the user's newest file, if the user key may use it.
-func (x *exchange) home(existing []resource, want balancer.Want) *balancer.Binding {
-	var newest *resource
-	for i := range existing {
-		if newest == nil || existing[i].Created.After(newest.Created) {
-			newest = &existing[i]
-		}
-	}
-	if newest == nil {
-		return nil
-	}
-	key, ok := x.g.Pool.Get(newest.Bound.KeyID)
-	if !ok || want.PaidOnly && !key.Paid || len(want.Tags) > 0 && !overlap(want.Tags, key.Tags) {
-		return nil
-	}
-	return &newest.Bound
-}
-
-func overlap(a, b []string) bool {
-	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+	return !u.moved
 }
 
 // attempt uploads with one key.

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -401,4 +402,27 @@ func (s *sampled) Read(p []byte) (int, error) {
 		s.every()
 	}
 	return n, nil
+}
+
+// TestUpload_Together: the first files of a user, uploaded side by side, can be
+// named in one request.
+func TestUpload_Together(t *testing.T) {
+	for _, strategy := range []string{"adaptive", "round_robin"} {
+		t.Run(strategy, func(t *testing.T) {
+			w := newWorld(t, keys(8))
+			must(t, w.pool.SetStrategy(strategy))
+			for range 5 {
+				w.key = strings.TrimPrefix(w.other(), "Bearer ")
+				ids := make([]string, 6)
+				var wg sync.WaitGroup
+				for i := range ids {
+					wg.Go(func() { ids[i] = w.put(fmt.Sprint(i, ".txt"), "x").ID })
+				}
+				wg.Wait()
+				if a := w.about(ids...); a.status != 200 {
+					t.Fatalf("%d %s", a.status, a.body)
+				}
+			}
+		})
+	}
 }
