@@ -76,14 +76,15 @@ func (x *exchange) prepare() *translate.Failure {
 	steps := []func(*exchange) *translate.Failure{
 		(*exchange).endpoint, (*exchange).authenticate, (*exchange).decode, (*exchange).admit, (*exchange).link,
 	}
-	switch {
-	case x.rt.op == opResponse: // asks nobody else
+	switch x.rt.op {
+	case opResponse: // asks nobody else
 		steps = append(steps[:2], (*exchange).permitted)
-	case x.rt.op == opFiles || x.rt.op == opFile: // reads as it goes
+	case opFiles, opFile: // reads as it goes
 		steps = append(steps[:2], (*exchange).bare, (*exchange).permitted)
 		if x.r.Method == http.MethodPost {
 			steps[3] = (*exchange).admit
 		}
+	default: // all steps
 	}
 	for _, step := range steps {
 		if f := step(x); f != nil {
