@@ -45,18 +45,8 @@ func (x *Completion) Event(dst []byte, frame translate.Frame) ([]byte, error) {
 	if len(frame.Data) == 0 || string(frame.Data) == "[DONE]" {
 		return dst, nil
 	}
-	if err := x.decode(frame.Data); err != nil {
+	if err := eachDocument(frame.Data, x.take); err != nil {
 		return dst, err
-	}
-	for i := range x.answer.Candidates {
-		if _, err := x.candidate(nil, x.choice(i), &x.answer.Candidates[i]); err != nil {
-			return dst, err
-		}
-	}
-	if x.answer.BlockReason != nil {
-		if x.blocked = true; len(x.choices) == 0 {
-			x.choices = append(x.choices, choice{})
-		}
 	}
 	out := dst
 	for i := range x.choices {
@@ -74,6 +64,24 @@ func (x *Completion) Event(dst []byte, frame translate.Frame) ([]byte, error) {
 		out = append(append(out, x.noUsage()...), "}\n\n"...)
 	}
 	return out, nil
+}
+
+// take takes over one document.
+func (x *Completion) take(doc []byte) error {
+	if err := x.decode(doc); err != nil {
+		return err
+	}
+	for i := range x.answer.Candidates {
+		if _, err := x.candidate(nil, x.choice(i), &x.answer.Candidates[i]); err != nil {
+			return err
+		}
+	}
+	if x.answer.BlockReason != nil {
+		if x.blocked = true; len(x.choices) == 0 {
+			x.choices = append(x.choices, choice{})
+		}
+	}
+	return nil
 }
 
 // chunk appends a chunk up to the value of finish_reason.

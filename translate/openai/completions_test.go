@@ -263,6 +263,14 @@ func TestCompletion_Stream(t *testing.T) {
 	}
 }
 
+// TestCompletion_Array: an array in place of a stream is read whole.
+func TestCompletion_Array(t *testing.T) {
+	w, err := legacy(t, completion(t, m3, `"prompt":"a","stream":true`), `[`+sayHi+`,`+stop+`]`)
+	if err != nil || *w.Choices[0].Text != "Hi" || *w.Choices[0].FinishReason != "stop" {
+		t.Errorf("%s, %v", show(w), err)
+	}
+}
+
 // TestCompletion_Recordings: what chat completions make of a recorded answer's
 // text is what completions make of it.
 func TestCompletion_Recordings(t *testing.T) {
