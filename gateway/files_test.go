@@ -215,6 +215,26 @@ func TestFiles_Bound(t *testing.T) {
 	}
 }
 
+// TestFiles_Batch: all calls of a request that takes several are bound.
+func TestFiles_Batch(t *testing.T) {
+	w := newWorld(t, keys(5))
+	f := w.put("a.txt", "text")
+	for _, stream := range []bool{false, true} {
+		for n := range 4 {
+			if stream && n > 0 {
+				continue
+			}
+			a := w.post("/v1/chat/completions", fmt.Sprintf(`{"model":%q,"n":%d,"stream":%v,"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":%q}}]}]}`, model, n+1, stream, f.ID))
+			if a.status != 200 {
+				t.Errorf("n %d, stream %v: %d %s", n+1, stream, a.status, a.body)
+			}
+		}
+	}
+	if v := w.google.Violations(); len(v) > 0 {
+		t.Error(v)
+	}
+}
+
 // TestFiles_Wait: within retry.wait the request waits for the project of its file.
 func TestFiles_Wait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
