@@ -265,6 +265,7 @@ func (p *Pool) publish(e *entry, now time.Time) {
 		}
 	}
 	e.spec.Store(s)
+	p.direct(e)
 	for _, t := range s.tags {
 		p.tag(t).set(e.slot, true)
 	}

@@ -4,8 +4,8 @@ package balancer
 
 import "time"
 
-// A project whose attempts for a model fail with errors of the server, time-outs
-// or broken answers is left alone for a while. The numbers are those of
+// A project whose attempts for a model fail with errors of the server and time-outs
+// is left alone for a while; what breaks on the way is the route's fault. The numbers are those of
 // specs/gateways.md §7.
 const (
 	breakerWindow = 30 * time.Second
@@ -20,10 +20,11 @@ func (s *pace) count(o *Outcome, now time.Time) (trips bool) {
 		s.since, s.attempts, s.bad = at, 0, 0
 	}
 	s.attempts++
-	if faulty(o.Verdict) {
+	bad := o.Verdict == ServerError || o.Verdict == UpstreamTimeout
+	if bad {
 		s.bad++
 	}
-	if s.attempts < breakerLeast || 2*s.bad < s.attempts || !faulty(o.Verdict) {
+	if s.attempts < breakerLeast || 2*s.bad < s.attempts || !bad {
 		return false
 	}
 	s.since = 0
@@ -44,7 +45,7 @@ func (p *Pool) trip(l *Lease, q *quota, o *Outcome, now time.Time) {
 		return
 	}
 	p.rest(&rest{scope: ScopeProjectModel, project: q.project, model: q.model}, l, &Outcome{
-		Verdict: Unusable, Blame: ScopeProjectModel, Rest: breakerRest, Escalate: true, Reason: o.Reason,
+		Verdict: ServerError, Blame: ScopeProjectModel, Rest: breakerRest, Escalate: true, Reason: o.Reason,
 	}, now)
 	if r := q.model.rests[q.project]; r != nil && r.holds() {
 		r.why = brokenDown

@@ -119,7 +119,7 @@ func (p *Pool) routeRest(e *entry) *rest {
 	if len(p.routes) == 0 {
 		return nil
 	}
-	return p.routes[e.spec.Load().proxy]
+	return p.routes[e.proxy()]
 }
 
 // hopeless returns why w need not wait, or nil if a key will be there in time.

@@ -18,6 +18,7 @@ type entry struct {
 
 	spec     atomic.Pointer[spec]
 	live     atomic.Pointer[live]
+	route    atomic.Pointer[route]
 	inFlight atomic.Int32
 	probedAt atomic.Int64 // when Google last answered a probe, in Unix ns; 0 for never
 

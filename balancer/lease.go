@@ -83,7 +83,7 @@ func (l *Lease) KeyID() string { return l.entry.id }
 func (l *Lease) Project() string { return l.entry.live.Load().project.id }
 
 // Proxy returns the URL of the key's egress route, "" for the default one.
-func (l *Lease) Proxy() string { return l.entry.spec.Load().proxy }
+func (l *Lease) Proxy() string { return l.entry.proxy() }
 
 // Format implements [fmt.Formatter] for all verbs: a lease is printed as the
 // id of its key.
@@ -102,6 +102,7 @@ func (l *Lease) Done(o Outcome) {
 	l.pool.inFlight.Add(-1)
 	l.tried.end(o)
 	l.pool.settle(l, &o)
+	l.pool.travelled(l, &o)
 	switch {
 	case o.Verdict == OK:
 		l.pool.succeeded(l)

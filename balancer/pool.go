@@ -89,7 +89,9 @@ type Pool struct {
 	orphanRests map[string]*restRecord // key-wide rests of such ids
 	tags        map[string]*bitmap
 	paid        bitmap
-	routes      map[string]*rest // by proxy
+	routes      map[string]*rest  // by proxy
+	ways        map[string]*route // by proxy
+	proxies     []string          // routes of keys without one of their own
 	counts      map[State]int
 	restHeap    restHeap
 	resting     int // rests in force
@@ -127,6 +129,7 @@ func Open(o Options) (*Pool, error) {
 		projects:    map[string]*project{},
 		tags:        map[string]*bitmap{},
 		routes:      map[string]*rest{},
+		ways:        map[string]*route{},
 		counts:      map[State]int{},
 		turns:       map[string]uint64{},
 	}

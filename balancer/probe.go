@@ -242,10 +242,10 @@ func tomorrow(now time.Time) time.Time { return now.Add(probeDaily).Truncate(tim
 // condemned books that Google refuses a key. Under p.mu.
 func (p *Pool) condemned(e *entry, o *Outcome, now time.Time) {
 	e.probing.fails = 0
-	switch was := e.live.Load().state; {
-	case was == StateDisabled: // the operator's word stands
+	switch e.live.Load().state {
+	case StateDisabled: // the operator's word stands
 		e.probing.at = time.Time{}
-	case was == o.State:
+	case o.State:
 		p.probeAt(e, tomorrow(now))
 	default:
 		p.enter(e, o.State, o.Reason, now)
@@ -260,6 +260,7 @@ func (p *Pool) alive(e *entry, now time.Time) {
 	case StateUntested, StateInvalid, StateMisconfigured:
 		p.enter(e, StateActive, "", now)
 		p.hurry()
+	default: // the others stay: an operator's word, and what Google takes back by hand only
 	}
 }
 

@@ -302,7 +302,7 @@ func (p *Pool) show(r *rest) {
 		}
 	default:
 		for _, e := range p.byID {
-			if e.spec.Load().proxy == r.proxy {
+			if e.proxy() == r.proxy {
 				p.refresh(e)
 			}
 		}
@@ -314,7 +314,7 @@ func (p *Pool) refresh(e *entry) {
 	l := e.live.Load()
 	may := !e.gone && l.state.leasable() && !e.rest.holds() && !l.project.rest.holds()
 	if may && len(p.routes) > 0 {
-		may = !p.routes[e.spec.Load().proxy].holds()
+		may = !p.routes[e.proxy()].holds()
 	}
 	p.proven.set(e.slot, may && !p.awaited(e))
 	if p.open.set(e.slot, may) {

@@ -145,7 +145,7 @@ func targets(p *Pool, l *Lease, o *Outcome) []*rest {
 			return []*rest{{scope: ScopeModel, model: m}}
 		}
 	case ScopeRoute:
-		return []*rest{{scope: ScopeRoute, proxy: l.entry.spec.Load().proxy}}
+		return []*rest{{scope: ScopeRoute, proxy: l.entry.proxy()}}
 	}
 	return nil
 }
