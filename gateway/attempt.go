@@ -54,7 +54,7 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	defer func() { x.observe(res.outcome, time.Since(started)) }()
 	answer, err := x.g.Upstream.Do(ctx, &upstream.Request{
 		Method: x.call.Method, Path: x.call.Path, Query: x.call.Query, Type: x.call.Type,
-		Header: x.forwarded(), Body: x.call.Body, Secret: lease.Secret(), Proxy: lease.Proxy(),
+		Header: x.forwarded(), Body: x.call.Body, Pieces: x.call.Pieces, Secret: lease.Secret(), Proxy: lease.Proxy(),
 	})
 	if err != nil {
 		return x.broken(ctx, err, false)

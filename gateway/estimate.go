@@ -4,11 +4,13 @@ package gateway
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 )
 
 // estimator learns how the guess of a request's prompt tokens relates to the true
@@ -86,14 +88,14 @@ func (x *exchange) measure() {
 	if x.size.call == x.call {
 		return
 	}
-	guess := estimateTokens(x.call.Body)
+	guess := estimateCall(x.call)
 	if conv, ok := x.conv.(translate.Linked); ok {
 		guess += mediaTokens * int64(len(conv.Remote()))
 	}
 	guess += mediaTokens * int64(len(x.refs.list))
 	x.size = size{call: x.call, guess: guess, tokens: x.g.estimates.correct(x.record.UserID, x.call.Model, guess)}
 	if x.g.Affinity {
-		x.size.conversation = conversation(x.call.Body, x.size.tokens)
+		x.size.conversation = conversation(x.call, x.size.tokens)
 	}
 }
 
@@ -104,6 +106,20 @@ func (x *exchange) metered() bool {
 
 // mediaTokens is what an image or a file is taken for. Source: specs/gateways.md §3.2.
 const mediaTokens = 1120
+
+// estimateCall is estimateTokens for a call, of whose pieces it is known what they
+// are.
+func estimateCall(c *translate.Call) int64 {
+	tokens := estimateTokens(c.Body)
+	for i := range c.Pieces {
+		if p := &c.Pieces[i]; p.Media {
+			tokens += mediaTokens
+		} else {
+			tokens += int64(len(p.Data)) / 4
+		}
+	}
+	return tokens
+}
 
 // estimateTokens guesses the prompt tokens of a request, to be reserved until
 // the true number is known: four bytes a token, and mediaTokens for each string so
@@ -140,25 +156,27 @@ const (
 
 // conversation returns a hash of what all requests of a conversation have in
 // common, the beginning of its first turn; 0 where nothing is gained by it.
-func conversation(body []byte, tokens int64) uint64 {
+func conversation(call *translate.Call, tokens int64) uint64 {
 	if tokens < cacheable {
 		return 0
 	}
-	_, turns, found := bytes.Cut(body, []byte(`"contents":`))
-	if !found {
+	const name = `"contents":`
+	at := bytes.Index(call.Body, []byte(name))
+	if at < 0 {
 		return 0
 	}
-	return fnv(firstElement(turns))
+	at += len(name)
+	begin := bytes.IndexByte(call.Body[at:], '{')
+	if begin < 0 {
+		return fnv(nil)
+	}
+	first := make([]byte, hashed)
+	n, _ := io.ReadFull(gemini.NewReader(call.Body, call.Pieces, at+begin), first) // of memory
+	return fnv(firstElement(first[:n]))
 }
 
-// firstElement returns the first element of an array, or as much of it as is
-// hashed.
+// firstElement returns the element that array begins with, or all there is of it.
 func firstElement(array []byte) []byte {
-	begin := bytes.IndexByte(array, '{')
-	if begin < 0 {
-		return nil
-	}
-	array = array[begin:min(len(array), begin+hashed)]
 	depth, quoted := 0, false
 	for i := 0; i < len(array); i++ {
 		switch c := array[i]; {

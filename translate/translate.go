@@ -13,6 +13,7 @@ package translate
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
@@ -37,15 +38,29 @@ type Memo interface {
 
 // Call is one request to Google, as the gateway sends it for every attempt.
 type Call struct {
-	Method   string // HTTP method
-	Path     string // escaped, for example "/v1beta/models/gemini-flash-latest:generateContent"
-	Query    string // encoded, without credentials
-	Model    string // model id without "models/"; "" where the call names none
-	Asked    string // what the client called Model, before aliases; "" = the same
-	Body     []byte // nil for GET; aliases the client's body where it passes untouched
-	Type     string // Content-Type of Body; "" means application/json
-	Stream   Stream // how the answer is framed
-	Generate bool   // asks a model to generate, so that an answer without content is a fault
+	Method   string         // HTTP method
+	Path     string         // escaped, for example "/v1beta/models/gemini-flash-latest:generateContent"
+	Query    string         // encoded, without credentials
+	Model    string         // model id without "models/"; "" where the call names none
+	Asked    string         // what the client called Model, before aliases; "" = the same
+	Body     []byte         // nil for GET; aliases the client's body where it passes untouched
+	Pieces   []gemini.Piece // the large values of Body, which it lacks
+	Type     string         // Content-Type of Body; "" means application/json
+	Stream   Stream         // how the answer is framed
+	Generate bool           // asks a model to generate, so that an answer without content is a fault
+}
+
+// Length is the size of Body with its Pieces.
+func (c *Call) Length() int { return int(gemini.Length(c.Body, c.Pieces)) }
+
+// Whole is Body with its Pieces, for those who have to look at it.
+func (c *Call) Whole() []byte {
+	if len(c.Pieces) == 0 {
+		return c.Body
+	}
+	whole := make([]byte, c.Length())
+	_, _ = io.ReadFull(gemini.NewReader(c.Body, c.Pieces, 0), whole) // of memory: it cannot fail
+	return whole
 }
 
 // Stream is the framing of an answer.

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 )
 
 // DefaultBaseURL is Google's public endpoint of the Gemini API.
@@ -120,10 +122,11 @@ type Request struct {
 	Query  string // encoded; must hold no credentials
 	Type   string // Content-Type of Body; "" = application/json
 	Accept string
-	Header http.Header // further headers that may go upstream; nil for none
-	Body   []byte      // nil for none
-	Secret string      // the Gemini key
-	Proxy  string      // URL of the egress route: http, https, socks5, socks5h; "" = direct
+	Header http.Header    // further headers that may go upstream; nil for none
+	Body   []byte         // nil for none
+	Pieces []gemini.Piece // the large values of Body, which it lacks
+	Secret string         // the Gemini key
+	Proxy  string         // URL of the egress route: http, https, socks5, socks5h; "" = direct
 }
 
 // Do sends a request and returns as soon as the answer's header is there. The
@@ -151,11 +154,11 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 		if header["Content-Type"] = jsonType; r.Type != "" {
 			header["Content-Type"] = []string{r.Type}
 		}
-		req.ContentLength = int64(len(r.Body))
-		req.Body = io.NopCloser(bytes.NewReader(r.Body))
+		req.ContentLength = gemini.Length(r.Body, r.Pieces)
+		req.Body = r.reader()
 		// With GetBody the transport may send the body again by itself when a kept
 		// connection turns out closed before any byte of an answer.
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return r.reader(), nil }
 	}
 	transport, err := c.route(r.Proxy)
 	if err != nil {
@@ -170,6 +173,14 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 		return nil, err
 	}
 	return res, nil
+}
+
+// reader reads the body from its beginning.
+func (r *Request) reader() io.ReadCloser {
+	if len(r.Pieces) == 0 {
+		return io.NopCloser(bytes.NewReader(r.Body))
+	}
+	return io.NopCloser(gemini.NewReader(r.Body, r.Pieces, 0))
 }
 
 // route returns the connections of an egress route. Each has its own, so that

@@ -38,8 +38,8 @@ func TestChat_Calls(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			x := newChoices(t, tc.model, tc.n)
-			if len(x.Calls()) != tc.calls || strings.Contains(string(x.Call().Body), "candidateCount") != tc.count {
-				t.Errorf("%d calls of %s", len(x.Calls()), x.Call().Body)
+			if len(x.Calls()) != tc.calls || strings.Contains(string(x.Call().Whole()), "candidateCount") != tc.count {
+				t.Errorf("%d calls of %s", len(x.Calls()), x.Call().Whole())
 			}
 			for _, c := range x.Calls() {
 				if c != x.Call() {

@@ -58,7 +58,7 @@ func newChat(env translate.Env, req *ChatRequest, size int) *Chat {
 		x.call.Query = "alt=sse"
 		x.call.Stream = translate.SSE
 	}
-	x.call.Body = req.Gemini.Append(make([]byte, 0, size+size/8+512))
+	x.call.Body, x.call.Pieces = req.Gemini.Encode(nil, size)
 	x.tail = `,"logprobs":null,"finish_reason":null}]` + x.noUsage() + "}\n\n"
 	return x
 }
@@ -86,7 +86,7 @@ func (x *Chat) Unsign() bool {
 	if !x.req.Unsign() {
 		return false
 	}
-	x.call.Body = x.req.Gemini.Append(make([]byte, 0, len(x.call.Body)+512))
+	x.call.Body, x.call.Pieces = x.req.Gemini.Encode(nil, x.call.Length())
 	return true
 }
 

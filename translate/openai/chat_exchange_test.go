@@ -29,7 +29,7 @@ func TestNewChat(t *testing.T) {
 		if call.Method != "POST" || call.Path != path || call.Query != query || call.Stream != form || !call.Generate || call.Model != "gemini-3-flash-preview" {
 			t.Errorf("%+v", call)
 		}
-		sent := string(call.Body)
+		sent := string(call.Whole())
 		if !strings.Contains(sent, `"_1_read_file"`) {
 			t.Errorf("§21.47 sent %s", sent)
 		}
@@ -70,11 +70,11 @@ func TestChat_Unsign(t *testing.T) {
 	if f != nil {
 		t.Fatal(f)
 	}
-	if !strings.Contains(string(x.Call().Body), "REALSIG") {
-		t.Fatalf("sent %s", x.Call().Body)
+	if !strings.Contains(string(x.Call().Whole()), "REALSIG") {
+		t.Fatalf("sent %s", x.Call().Whole())
 	}
-	if !x.Unsign() || strings.Contains(string(x.Call().Body), "REALSIG") || !strings.Contains(string(x.Call().Body), "skip_thought_signature_validator") {
-		t.Errorf("unsigned %s", x.Call().Body)
+	if !x.Unsign() || strings.Contains(string(x.Call().Whole()), "REALSIG") || !strings.Contains(string(x.Call().Whole()), "skip_thought_signature_validator") {
+		t.Errorf("unsigned %s", x.Call().Whole())
 	}
 	if x.Unsign() {
 		t.Error("nothing was left to replace")

@@ -123,8 +123,8 @@ func TestEmbeddings_Requests(t *testing.T) {
 			}
 			want := `{"requests":[{"model":"models/` + target + `","content":{"parts":[{"text":"a \"b\""}]}` + tc.want + `}]}`
 			call := x.Call()
-			if string(call.Body) != want {
-				t.Errorf("\n got %s\nwant %s", call.Body, want)
+			if string(call.Whole()) != want {
+				t.Errorf("\n got %s\nwant %s", call.Whole(), want)
 			}
 			if call.Path != "/v1beta/models/"+target+":batchEmbedContents" || call.Method != "POST" || call.Model != target || call.Generate || len(x.Calls()) != 1 {
 				t.Errorf("%+v", call)

@@ -126,8 +126,8 @@ func TestImage_Requests(t *testing.T) {
 				config = `,"imageConfig":` + tc.want
 			}
 			want := `{"contents":[{"role":"user","parts":[{"text":"a \"cat\""}]}],"safetySettings":[{"category":"c","threshold":"OFF"}],"generationConfig":{"responseModalities":["IMAGE"]` + config + `}}`
-			if string(call.Body) != want {
-				t.Errorf("\n got %s\nwant %s", call.Body, want)
+			if string(call.Whole()) != want {
+				t.Errorf("\n got %s\nwant %s", call.Whole(), want)
 			}
 			if call.Path != "/v1beta/models/"+tc.model+":generateContent" || !call.Generate || call.Stream != translate.Unary {
 				t.Errorf("%+v", call)
@@ -332,7 +332,7 @@ func TestImageEdit(t *testing.T) {
 	}
 	want := `{"contents":[{"role":"user","parts":[` + blob("image/png", "\x89PNG\r\n\x1a\n") + `,` + blob("image/jpeg", jpegBytes) + `,` + blob("image/webp", "?") +
 		`,{"text":"make it \"blue\""}]}],"generationConfig":{"responseModalities":["IMAGE"],"imageConfig":{"aspectRatio":"3:2"}}}`
-	if got := string(x.Call().Body); got != want {
+	if got := string(x.Call().Whole()); got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 	if len(x.Calls()) != 2 {

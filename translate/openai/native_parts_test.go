@@ -216,7 +216,7 @@ func nextResponses(t *testing.T, o Options, members string) []byte {
 	if f != nil {
 		t.Fatal(f)
 	}
-	return x.Call().Body
+	return x.Call().Whole()
 }
 
 func nextChat(t *testing.T, c *wireCompletion) []byte {
@@ -226,7 +226,7 @@ func nextChat(t *testing.T, c *wireCompletion) []byte {
 	if f != nil {
 		t.Fatal(f)
 	}
-	return x.Call().Body
+	return x.Call().Whole()
 }
 
 const (
@@ -298,7 +298,7 @@ func TestReplay_Mixed(t *testing.T) {
 			if f != nil {
 				t.Fatal(f)
 			}
-			sent := y.Call().Body
+			sent := y.Call().Whole()
 			if got := askedAgain(t, false, sent); got != want {
 				t.Errorf("%s: sent back\n%s\nwant\n%s", c.name, got, want)
 			}
@@ -383,7 +383,7 @@ func TestReplay_Chat(t *testing.T) {
 					t.Fatal(f)
 				}
 				var sent struct{ Contents []struct{ Parts any } }
-				if err := json.Unmarshal(x.Call().Body, &sent); err != nil {
+				if err := json.Unmarshal(x.Call().Whole(), &sent); err != nil {
 					t.Fatal(err)
 				}
 				sameJSON(t, sent.Contents[1].Parts, `[`+c.want+`]`)
@@ -416,8 +416,8 @@ func TestReplay_Unsign(t *testing.T) {
 	if f != nil {
 		t.Fatal(f)
 	}
-	if before := string(x.Call().Body); !strings.Contains(before, "toolCall") || !x.Unsign() || strings.Contains(string(x.Call().Body), "tool") {
-		t.Errorf("%s became %s", before, x.Call().Body)
+	if before := string(x.Call().Whole()); !strings.Contains(before, "toolCall") || !x.Unsign() || strings.Contains(string(x.Call().Whole()), "tool") {
+		t.Errorf("%s became %s", before, x.Call().Whole())
 	}
 }
 
@@ -434,8 +434,8 @@ func TestReplay_Spoofed(t *testing.T) {
 			t.Fatal(f, f2)
 		}
 		const want = `{"contents":[{"role":"user","parts":[{"text":"q"}]}]}`
-		if string(x.Call().Body) != want || string(y.Call().Body) != want {
-			t.Errorf("%s: %s, %s", part, x.Call().Body, y.Call().Body)
+		if string(x.Call().Whole()) != want || string(y.Call().Whole()) != want {
+			t.Errorf("%s: %s, %s", part, x.Call().Whole(), y.Call().Whole())
 		}
 	}
 }

@@ -85,7 +85,7 @@ func (x *Chat) Remote() []string { return x.req.Remote() }
 func (x *Chat) Provide(find func(url string) (string, []byte, error)) *translate.Failure {
 	size, f := x.req.Provide(find)
 	if f == nil {
-		x.call.Body = x.req.Gemini.Append(make([]byte, 0, len(x.call.Body)+size+512))
+		x.call.Body, x.call.Pieces = x.req.Gemini.Encode(nil, x.call.Length()+size)
 	}
 	return f
 }
@@ -97,7 +97,7 @@ func (x *Responses) Remote() []string { return x.req.Remote() }
 func (x *Responses) Provide(find func(url string) (string, []byte, error)) *translate.Failure {
 	size, f := x.req.Provide(find)
 	if f == nil {
-		x.call.Body = x.req.Gemini.Append(make([]byte, 0, len(x.call.Body)+size+512))
+		x.call.Body, x.call.Pieces = x.req.Gemini.Encode(nil, x.call.Length()+size)
 	}
 	return f
 }
@@ -109,7 +109,7 @@ func (x *InputTokens) Remote() []string { return x.req.Remote() }
 func (x *InputTokens) Provide(find func(url string) (string, []byte, error)) *translate.Failure {
 	size, f := x.req.Provide(find)
 	if f == nil {
-		x.call.Body = x.body(len(x.call.Body) + size + 512)
+		x.encode(x.call.Length() + size)
 	}
 	return f
 }

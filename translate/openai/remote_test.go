@@ -100,8 +100,8 @@ func TestLinked(t *testing.T) {
 					Contents any `json:"contents"`
 				} `json:"generateContentRequest"`
 			}
-			if err := json.Unmarshal(tc.x.Call().Body, &body); err != nil {
-				t.Fatalf("%s: %v", tc.x.Call().Body, err)
+			if err := json.Unmarshal(tc.x.Call().Whole(), &body); err != nil {
+				t.Fatalf("%s: %v", tc.x.Call().Whole(), err)
 			}
 			if body.Wrapped != nil {
 				body.Contents = body.Wrapped.Contents
@@ -174,8 +174,8 @@ func TestChat_UnsignKeepsRemoteMedia(t *testing.T) {
 	if f = x.Provide(files.find); f != nil {
 		t.Fatal(f)
 	}
-	if !x.Unsign() || !strings.Contains(string(x.Call().Body), `"data":"iVBORw=="`) || strings.Contains(string(x.Call().Body), "U2ln") {
-		t.Errorf("got %s", x.Call().Body)
+	if !x.Unsign() || !strings.Contains(string(x.Call().Whole()), `"data":"iVBORw=="`) || strings.Contains(string(x.Call().Whole()), "U2ln") {
+		t.Errorf("got %s", x.Call().Whole())
 	}
 }
 

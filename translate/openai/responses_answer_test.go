@@ -429,7 +429,7 @@ func TestResponses_Reference(t *testing.T) {
 	}
 	_, first := ask(`"one"`)
 	x, second := ask(`[{"role":"user","content":"one"},{"type":"item_reference","id":"` + first + `"},{"role":"user","content":"two"}]`)
-	if sent := string(x.Call().Body); strings.Count(sent, `"text":"answer"`) != 1 {
+	if sent := string(x.Call().Whole()); strings.Count(sent, `"text":"answer"`) != 1 {
 		t.Errorf("sent %s", sent)
 	}
 	if _, items := x.Stored(); strings.Contains(string(items), "item_reference") || strings.Count(string(items), `"text":"answer"`) != 2 {
@@ -462,11 +462,11 @@ func TestResponses_Stored(t *testing.T) {
 			t.Fatal(f)
 		}
 		var got map[string]any
-		if err := json.Unmarshal(x.Call().Body, &got); err != nil {
+		if err := json.Unmarshal(x.Call().Whole(), &got); err != nil {
 			t.Fatal(err)
 		}
 		if contents := got["contents"].([]any); len(contents) != 1+2*turn {
-			t.Errorf("turn %d: %s", turn, x.Call().Body)
+			t.Errorf("turn %d: %s", turn, x.Call().Whole())
 		}
 		sameJSON(t, got["systemInstruction"], `{"parts":[{"text":"I`+fmt.Sprint(turn)+`"}]}`) // those of before do not last
 		if id, _ := x.Stored(); id != "" {

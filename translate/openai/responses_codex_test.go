@@ -115,14 +115,14 @@ func TestCodex(t *testing.T) {
 		if f != nil {
 			t.Fatal(f)
 		}
-		if got, want := askedAgain(t, false, next.Call().Body), modelTurn(t, false, answer); got != want {
+		if got, want := askedAgain(t, false, next.Call().Whole()), modelTurn(t, false, answer); got != want {
 			t.Errorf("stream %v: sent back\n%s\nwant\n%s", stream, got, want)
 		}
 		var m struct {
 			Contents []struct{ Parts []map[string]any }
 		}
-		if err := json.Unmarshal(next.Call().Body, &m); err != nil || len(m.Contents) != 3 || len(m.Contents[2].Parts) != 3 {
-			t.Errorf("stream %v: %v %s", stream, err, next.Call().Body)
+		if err := json.Unmarshal(next.Call().Whole(), &m); err != nil || len(m.Contents) != 3 || len(m.Contents[2].Parts) != 3 {
+			t.Errorf("stream %v: %v %s", stream, err, next.Call().Whole())
 		}
 	}
 }

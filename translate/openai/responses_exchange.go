@@ -56,7 +56,7 @@ func NewResponses(env translate.Env, o Options, body []byte) (*Responses, *trans
 		x.call.Query, x.call.Stream = "alt=sse", translate.SSE
 	}
 	x.call.Generate = true
-	x.call.Body = req.Gemini.Append(make([]byte, 0, len(body)+len(body)/8+len(req.previous)+512))
+	x.call.Body, x.call.Pieces = req.Gemini.Encode(nil, len(body)+len(req.previous))
 	return x, nil
 }
 
@@ -74,7 +74,7 @@ func (x *Responses) Unsign() bool {
 	if !x.req.Unsign() {
 		return false
 	}
-	x.call.Body = x.req.Gemini.Append(make([]byte, 0, len(x.call.Body)+512))
+	x.call.Body, x.call.Pieces = x.req.Gemini.Encode(nil, x.call.Length())
 	return true
 }
 

@@ -27,18 +27,16 @@ func NewInputTokens(env translate.Env, o Options, body []byte) (*InputTokens, *t
 	}
 	x := &InputTokens{req: req}
 	x.call = callTo(req.ChatRequest, "countTokens")
-	x.call.Body = x.body(len(body) + len(body)/8 + len(req.previous) + 512)
+	x.encode(len(body) + len(req.previous))
 	return x, nil
 }
 
-// body wraps the request as countTokens wants it: the whole one, with its model.
-func (x *InputTokens) body(size int) []byte {
-	const head = `{"generateContentRequest":{"model":"models/`
-	dst := append(append(append(make([]byte, 0, size), head...), x.req.Target...), '"')
-	at := len(dst)
-	dst = x.req.Gemini.Append(dst)
-	dst[at] = ',' // for the brace; the request has contents
-	return append(dst, '}')
+// encode wraps the request as countTokens wants it: the whole one, with its model.
+func (x *InputTokens) encode(size int) {
+	head := []byte(`{"generateContentRequest":{"model":"models/` + x.req.Target + `"`)
+	body, pieces := x.req.Gemini.Encode(head, size)
+	body[len(head)] = ',' // for the brace; the request has contents
+	x.call.Body, x.call.Pieces = append(body, '}'), pieces
 }
 
 // Response implements [translate.Exchange].
@@ -63,6 +61,6 @@ func (x *InputTokens) Unsign() bool {
 	if !x.req.Unsign() {
 		return false
 	}
-	x.call.Body = x.body(len(x.call.Body) + 512)
+	x.encode(x.call.Length())
 	return true
 }

@@ -238,7 +238,7 @@ func TestReplay_Input(t *testing.T) {
 	}
 	// The ids that items got are good for references.
 	x, f := NewResponses(env, o, []byte(`{"model":"gemini-3-flash-preview","input":[{"type":"item_reference","id":"`+all.Data[2]["id"].(string)+`"}]}`))
-	if f != nil || !strings.Contains(string(x.Call().Body), `{"text":"two"}`) {
+	if f != nil || !strings.Contains(string(x.Call().Whole()), `{"text":"two"}`) {
 		t.Errorf("reference: %v", f)
 	}
 	if !json.Valid(k.Trace) {

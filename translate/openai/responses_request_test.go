@@ -22,8 +22,8 @@ func responsesUpstream(t testing.TB, env translate.Env, o Options, body string) 
 		t.Fatalf("NewResponses: %v", f)
 	}
 	var m map[string]any
-	if err := json.Unmarshal(x.Call().Body, &m); err != nil {
-		t.Fatalf("%s: %v", x.Call().Body, err)
+	if err := json.Unmarshal(x.Call().Whole(), &m); err != nil {
+		t.Fatalf("%s: %v", x.Call().Whole(), err)
 	}
 	return m
 }
@@ -303,7 +303,7 @@ func TestResponses_Rejects(t *testing.T) {
 			}
 			x, f := NewResponses(requestEnv(), Options{}, []byte(`{`+members+`}`))
 			if f == nil {
-				t.Fatalf("accepted: %s", x.Call().Body)
+				t.Fatalf("accepted: %s", x.Call().Whole())
 			}
 			if f.Param != c.param || f.Code != c.code || f.Message == "" {
 				t.Errorf("param %q code %q: %s", f.Param, f.Code, f.Message)
@@ -338,7 +338,7 @@ func TestResponses_Golden(t *testing.T) {
 			}
 			want := filepath.Join(filepath.Dir(file), "upstream.json")
 			if *update {
-				if err := os.WriteFile(want, append(x.Call().Body, '\n'), 0o644); err != nil {
+				if err := os.WriteFile(want, append(x.Call().Whole(), '\n'), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -346,7 +346,7 @@ func TestResponses_Golden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := string(x.Call().Body) + "\n"; got != string(doc) {
+			if got := string(x.Call().Whole()) + "\n"; got != string(doc) {
 				t.Errorf("\n got %s\nwant %s", got, doc)
 			}
 		})
@@ -379,7 +379,7 @@ func TestResponses_Unsign(t *testing.T) {
 	if !x.Unsign() || x.Unsign() {
 		t.Error("not once")
 	}
-	v, err := rawjson.Parse(x.Call().Body)
+	v, err := rawjson.Parse(x.Call().Whole())
 	if err != nil || !strings.Contains(string(v), "skip_thought_signature_validator") || strings.Contains(string(v), "U2ln") {
 		t.Errorf("%s", v)
 	}
@@ -423,7 +423,7 @@ func TestInputTokens(t *testing.T) {
 		t.Errorf("%v", f)
 	}
 	x, f = NewInputTokens(requestEnv(), Options{}, []byte(`{"model":"gemini-3-flash-preview","input":[{"role":"user","content":"q"},`+reasoned(signedCall, "c1", "U2ln")+`,{"type":"function_call","call_id":"c1","name":"w"}]}`))
-	if f != nil || !x.Unsign() || strings.Contains(string(x.Call().Body), "U2ln") || !json.Valid(x.Call().Body) {
-		t.Errorf("%v %s", f, x.Call().Body)
+	if f != nil || !x.Unsign() || strings.Contains(string(x.Call().Whole()), "U2ln") || !json.Valid(x.Call().Whole()) {
+		t.Errorf("%v %s", f, x.Call().Whole())
 	}
 }

@@ -87,7 +87,7 @@ func NewSpeech(env translate.Env, o Options, body []byte) (*Speech, *translate.F
 	x.generate(d, len(text))
 	x.again = func() {
 		d.req.Gemini.Contents = userText(slices.Concat(rawjson.Value(`"Say: `), text[1:]))
-		x.call.Body = d.req.Gemini.Append(make([]byte, 0, len(x.call.Body)+8))
+		x.call.Body, x.call.Pieces = d.req.Gemini.Encode(nil, x.call.Length())
 	}
 	return x, nil
 }

@@ -91,8 +91,8 @@ func TestSpeech_Requests(t *testing.T) {
 				voice = `,"speechConfig":{"voiceConfig":{"prebuiltVoiceConfig":{"voiceName":"` + tc.voice + `"}}}`
 			}
 			want := `{"contents":[{"role":"user","parts":[{"text":` + tc.text + `}]}],"generationConfig":{"responseModalities":["AUDIO"]` + voice + `}}`
-			if string(call.Body) != want {
-				t.Errorf("\n got %s\nwant %s", call.Body, want)
+			if string(call.Whole()) != want {
+				t.Errorf("\n got %s\nwant %s", call.Whole(), want)
 			}
 			if call.Path != "/v1beta/models/"+tts+":generateContent" || call.Stream != translate.Unary || !call.Generate {
 				t.Errorf("%+v", call)
@@ -100,7 +100,7 @@ func TestSpeech_Requests(t *testing.T) {
 		})
 	}
 	for openai, gemini := range openAIVoices {
-		if x := speech(t, `,"voice":"`+openai+`"`); !strings.Contains(string(x.Call().Body), `"`+gemini+`"`) {
+		if x := speech(t, `,"voice":"`+openai+`"`); !strings.Contains(string(x.Call().Whole()), `"`+gemini+`"`) {
 			t.Errorf("%s is not %s", openai, gemini)
 		}
 	}
@@ -228,8 +228,8 @@ func TestSpeech_Faults(t *testing.T) {
 func TestSpeech_Unsign(t *testing.T) {
 	x := speech(t, "")
 	before := x.Call()
-	if !x.Unsign() || x.Call() != before || !strings.Contains(string(x.Call().Body), `"text":"Say: Hi \"you\""`) || !strings.Contains(string(x.Call().Body), "Kore") {
-		t.Errorf("%s", x.Call().Body)
+	if !x.Unsign() || x.Call() != before || !strings.Contains(string(x.Call().Whole()), `"text":"Say: Hi \"you\""`) || !strings.Contains(string(x.Call().Whole()), "Kore") {
+		t.Errorf("%s", x.Call().Whole())
 	}
 	if x.Unsign() {
 		t.Error("twice")

@@ -116,8 +116,8 @@ func TestTranscription_Requests(t *testing.T) {
 				config = `,"generationConfig":{` + tc.config + `}`
 			}
 			want := `{"contents":[{"role":"user","parts":[{"inlineData":{"mimeType":"audio/wav","data":"UklGRgAAAABXQVZF"}}` + text + `]}]` + config + `}`
-			if string(call.Body) != want {
-				t.Errorf("\n got %s\nwant %s", call.Body, want)
+			if string(call.Whole()) != want {
+				t.Errorf("\n got %s\nwant %s", call.Whole(), want)
 			}
 			if call.Stream != translate.Unary || call.Path != "/v1beta/models/"+tc.model+":generateContent" || !call.Generate {
 				t.Errorf("%+v", call)
@@ -125,7 +125,7 @@ func TestTranscription_Requests(t *testing.T) {
 		})
 	}
 	x := transcription(t, modelA, false, "prompt", strings.Repeat("word,", maxVocabulary+5))
-	if n := strings.Count(string(x.Call().Body), `"word"`); n != maxVocabulary {
+	if n := strings.Count(string(x.Call().Whole()), `"word"`); n != maxVocabulary {
 		t.Errorf("%d words of vocabulary", n)
 	}
 }

@@ -33,7 +33,7 @@ func (x *unary) generate(d *decoder, size int) {
 	}
 	x.call = callTo(d.req, "generateContent")
 	x.call.Generate = true
-	x.call.Body = d.req.Gemini.Append(make([]byte, 0, size+512))
+	x.call.Body, x.call.Pieces = d.req.Gemini.Encode(nil, size)
 }
 
 // callTo is a call of a method of the request's model, without a body.
