@@ -41,7 +41,9 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //		keys_file  <path>
 //		upstream   <url>
-//		strategy   round_robin
+//		proxy      <url...>
+//		strategy   adaptive | least_used | round_robin
+//		affinity   off | prefix
 //		probe      on | off
 //		retry {
 //			attempts <count>
@@ -70,7 +72,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"key":        a.unmarshalKey,
 		"keys_file":  once(path(&a.KeysFile)),
 		"upstream":   once(text(&a.Upstream)),
+		"proxy":      once(list(&a.Proxies)),
 		"strategy":   once(a.unmarshalStrategy),
+		"affinity":   once(a.unmarshalAffinity),
 		"probe":      once(onOff(&a.Probe)),
 		"retry":      once(a.unmarshalRetry),
 		"timeouts":   once(a.unmarshalTimeouts),
@@ -137,6 +141,16 @@ func (a *App) unmarshalKey(d *caddyfile.Dispenser) error {
 		"proxy":   once(text(&k.Proxy)),
 		"paid":    once(flag(&k.Paid)),
 	}.block(d)
+}
+
+func (a *App) unmarshalAffinity(d *caddyfile.Dispenser) error {
+	if err := text(&a.Affinity)(d); err != nil {
+		return err
+	}
+	if slices.Contains(affinities, a.Affinity) {
+		return nil
+	}
+	return d.Errf("affinity '%s' is unknown, want %s", a.Affinity, strings.Join(affinities, " or "))
 }
 
 func (a *App) unmarshalStrategy(d *caddyfile.Dispenser) error {

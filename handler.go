@@ -144,6 +144,7 @@ func (h *Handler) start() (err error) {
 		MaxRequestSize: h.MaxRequestSize,
 		CORS:           h.CORS,
 		Heartbeat:      time.Duration(h.Heartbeat),
+		Affinity:       h.app.Affinity != "off",
 		Reasoning:      h.Reasoning,
 		Anonymous:      h.Anonymous,
 		Timeouts:       gateway.Timeouts{FirstOutput: firstOutput, Idle: idle, Total: total},

@@ -110,10 +110,19 @@ type App struct {
 	// Default: `https://generativelanguage.googleapis.com`.
 	Upstream string `json:"upstream,omitempty"`
 
-	// How the pool picks among the keys that can serve. This version knows
-	// `round_robin`, which is the default. What is set here is locked for the
+	// The egress proxies of keys that have none of their own: `http`, `https`,
+	// `socks5` or `socks5h` URLs. Each key keeps its proxy as long as that is listed.
+	// A URL with a password must be a placeholder. Default: none, the direct way.
+	Proxies []string `json:"proxies,omitempty"`
+
+	// How the pool picks among the keys that can serve: `adaptive`, which is the
+	// default, `least_used` or `round_robin`. What is set here is locked for the
 	// admin API.
 	Strategy string `json:"strategy,omitempty"`
+
+	// Whether requests of one conversation stay with one project, so that Google's
+	// implicit caching pays: `prefix`, which is the default, or `off`.
+	Affinity string `json:"affinity,omitempty"`
 
 	// Whether Google is asked about Gemini keys before requests try them, and again
 	// about those it refused: `GET /v1beta/models`, which costs no quota. Default:
@@ -138,6 +147,7 @@ type App struct {
 	backend   storeBackend
 	masterKey []byte // nil = from the file
 	keys      []balancer.NewKey
+	proxies   []string
 
 	// What Start brings up. The handlers register their part in Provision.
 	starters      []func() error
@@ -247,6 +257,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		}
 		a.masterKey = []byte(secret)
 	}
+	if err := a.provisionProxies(); err != nil {
+		return err
+	}
 	return a.provisionKeys()
 }
 
@@ -309,6 +322,25 @@ func (a *App) provisionKeys() error {
 	})
 }
 
+// provisionProxies reads the egress routes.
+func (a *App) provisionProxies() error {
+	for i, text := range a.Proxies {
+		field := fmt.Sprintf("proxies[%d]", i)
+		proxy, err := resolveProxy(field, text)
+		if err != nil {
+			return err
+		}
+		if err := balancer.CheckProxy(proxy); err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+		if slices.Contains(a.proxies, proxy) {
+			return fmt.Errorf("%s is a proxy that is listed already", field)
+		}
+		a.proxies = append(a.proxies, proxy)
+	}
+	return nil
+}
+
 // Validate checks what the configuration says beyond its syntax.
 func (a *App) Validate() error {
 	if a.Upstream != "" {
@@ -332,16 +364,22 @@ func (a *App) Validate() error {
 			}
 		}
 	}
+	if a.Affinity != "" && !slices.Contains(affinities, a.Affinity) {
+		return fmt.Errorf("affinity '%s' is unknown, want %s", a.Affinity, strings.Join(affinities, " or "))
+	}
 	if l := a.Limits; l != nil && (l.RPM < 0 || l.TPM < 0 || l.RPD < 0 || l.Concurrency < 0) {
 		return errors.New("limits must not be negative; leave one out for its default")
 	}
 	return nil
 }
 
-// checkStrategy accepts the strategies that this version has.
+// affinities are the words for App.Affinity.
+var affinities = []string{"prefix", "off"}
+
+// checkStrategy accepts the strategies that there are.
 func checkStrategy(name string) error {
 	if name != "" && !slices.Contains(settings.Strategies(), name) {
-		return fmt.Errorf("strategy '%s' is not available in this version, only %s", name, strings.Join(settings.Strategies(), ", "))
+		return fmt.Errorf("strategy '%s' is unknown, want %s", name, strings.Join(settings.Strategies(), ", "))
 	}
 	return nil
 }

@@ -167,6 +167,9 @@ func (r *resource) declare(a *App) error {
 	}
 	r.unprobe()
 	r.pool.SetProbed(a.probes())
+	if err := r.pool.SetRoutes(a.proxies); err != nil {
+		return err
+	}
 	r.pool.Declare(a.keys)
 	r.reporter.Store(a)
 	if a.probes() {

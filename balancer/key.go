@@ -80,11 +80,12 @@ func (k NewKey) validate() error {
 	if k.Proxy == "" {
 		return nil
 	}
-	return checkProxy(k.Proxy)
+	return CheckProxy(k.Proxy)
 }
 
-// checkProxy reports what is wrong with the URL of an egress route.
-func checkProxy(proxy string) error {
+// CheckProxy reports what is wrong with the URL of an egress route, or nil. The
+// error tells no password.
+func CheckProxy(proxy string) error {
 	u, err := url.Parse(proxy)
 	if err != nil || u.Host == "" {
 		return errors.New("proxy is no URL like http://host:port") // err would print its password

@@ -33,7 +33,7 @@ type route struct {
 // among them: Google sees it from the same address. The error names no password.
 func (p *Pool) SetRoutes(proxies []string) error {
 	for i, proxy := range proxies {
-		if err := checkProxy(proxy); err != nil {
+		if err := CheckProxy(proxy); err != nil {
 			return fmt.Errorf("proxy %d: %w", i+1, err)
 		}
 	}
