@@ -44,6 +44,7 @@ var rooms = []room{
 	{room: "admin", may: []string{"balancer", "settings", "store", "usage", "users"}},
 	{room: "internal/fakegemini", may: []string{"translate/gemini", "translate/rawjson", "translate/sse"}},
 	{room: "bench", may: []string{"internal/fakegemini"}},
+	{room: "bench/quota", may: []string{"balancer", "gateway", "internal/fakegemini", "settings", "store", "store/memory", "upstream", "usage", "users"}},
 	{room: "cmd/caddy", may: []string{"", "internal/fakegemini"}, others: []string{"github.com/caddyserver/caddy/v2/*"}},
 	{
 		room:   "",
