@@ -43,6 +43,7 @@ type ChatRequest struct {
 
 	Gemini gemini.Request
 
+	family *family
 	names  toolNames
 	remote []remote // parts that wait for Provide
 }

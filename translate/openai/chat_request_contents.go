@@ -50,7 +50,7 @@ func (d *decoder) needsOpening() bool {
 	if len(d.turns) == 0 || !d.turns[0].model || len(d.system) > 0 && !d.family.has(system) {
 		return false // in the last case the instruction comes first
 	}
-	return len(d.turns[0].calls) > 0 || d.family.has(alternation)
+	return len(d.turns[0].calls) > 0 || d.family.has(userFirst)
 }
 
 // responses answers the calls of a turn, all of them, in their order.

@@ -41,7 +41,8 @@ func (d *decoder) model(v rawjson.Value) {
 		return
 	}
 	d.req.Target = id
-	d.family = familyOf(id)
+	d.family = d.opts.Capabilities.family(id)
+	d.req.family = d.family
 }
 
 func (d *decoder) resolve(name string) string {

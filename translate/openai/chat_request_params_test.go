@@ -224,53 +224,6 @@ func TestDecodeChat_Model(t *testing.T) {
 	}
 }
 
-// The rows of specs/openai.md §2 by what they let through.
-func TestFamilies(t *testing.T) {
-	for _, c := range []struct {
-		id     string
-		has    trait
-		lacks  trait
-		levels string // "", budget or the lowest level
-	}{
-		{"gemma-3-27b-it", sampling | functions | prefill, system | jsonMode | signed | jsonSchema, ""},
-		{"gemma-4-31b-it", sampling | system | prefill, jsonMode | signed, ""},
-		{"gemini-2.0-flash", sampling | penalties | logProbs | system | prefill, jsonWithTools | mixedTools | jsonSchema, ""},
-		{"gemini-2.5-pro", sampling | jsonSchema | prefill, penalties | logProbs | jsonWithTools | mixedTools | signed, "budget"},
-		{"gemini-2.5-flash", sampling | jsonSchema | prefill, penalties | signed, "budget"},
-		{"gemini-2.5-flash-lite", sampling | jsonSchema | prefill, penalties | signed, "budget"},
-		{"gemini-3-flash-preview", sampling | jsonWithTools | mixedTools | signed | prefill, penalties, "MINIMAL"},
-		{"gemini-3.1-pro-preview", sampling | signed | prefill, penalties, "LOW"},
-		{"gemini-3.1-pro-preview-customtools", sampling | signed | prefill, penalties, "LOW"},
-		{"gemini-3.1-flash-lite", sampling | signed | prefill, penalties, "MINIMAL"},
-		{"gemini-3.5-flash", sampling | signed | prefill, penalties, "MINIMAL"},
-		{"gemini-3.5-flash-lite", sampling | signed, prefill, "MINIMAL"},
-		{"gemini-3.6-flash", signed, sampling | prefill, "MINIMAL"},
-		{"gemini-3.7-flash", signed, sampling | prefill, "LOW"},
-		{"gemini-flash-latest", signed, sampling | prefill, "LOW"},
-		{"gemini-flash-lite-latest", signed, sampling | prefill, "MINIMAL"},
-		{"gemini-3.8-flash-lite", signed, sampling | prefill, "MINIMAL"},
-		{"gemini-2.5-flash-image", draws | sampling, functions | jsonMode | signed, ""},
-		{"gemini-3-pro-image-preview", draws | signed, functions, "budget"},
-		{"gemini-3.1-flash-image", draws | signed, functions, ""},
-		{"gemini-2.5-flash-preview-tts", speaks, system | functions | jsonMode, ""},
-		{"gemini-9-ultra", newest, sampling | prefill, "LOW"},
-	} {
-		t.Run(c.id, func(t *testing.T) {
-			f := familyOf(c.id)
-			if !f.has(c.has) || f.traits&c.lacks != 0 {
-				t.Errorf("traits %b, want %b without %b", f.traits, c.has, c.lacks)
-			}
-			levels := f.lowest
-			if f.thinking == byBudget {
-				levels = "budget"
-			}
-			if levels != c.levels {
-				t.Errorf("thinks by %q, want %q", levels, c.levels)
-			}
-		})
-	}
-}
-
 // Everything that is refused, with the path of the field at fault.
 func TestDecodeChat_Rejects(t *testing.T) {
 	user := func(content string) string {

@@ -100,8 +100,7 @@ func firstSignature(m *message, t *turn) rawjson.Value {
 // it, because models do not take each other's signatures.
 // Source: specs/openai.md §7.3.
 func memoKey(model, callID string) string {
-	f := familyOf(model)
-	return f.prefix + f.infix + "/" + callID
+	return familyOf(model).name + "/" + callID
 }
 
 // recall asks the memo where the client brought no signature.
@@ -145,7 +144,7 @@ func (t *turn) sign(f *family) {
 // documented placeholder on the first call of each model turn. It reports false
 // where nothing was left to replace. Source: specs/openai.md §7.3.
 func (r *ChatRequest) Unsign() bool {
-	changed, insists := false, familyOf(r.Target).has(signed)
+	changed, insists := false, r.family.has(signed)
 	for i := range r.Gemini.Contents {
 		c := &r.Gemini.Contents[i]
 		first := true

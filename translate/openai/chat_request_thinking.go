@@ -3,6 +3,7 @@
 package openai
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
@@ -74,28 +75,29 @@ func (d *decoder) effortSuffix() string {
 	return ""
 }
 
-// level is the column of families that think by levels.
-func (f *family) level(effort string) string {
-	switch effort {
-	case "none", "minimal":
-		return f.lowest
-	case "low":
-		return "LOW"
-	case "medium":
-		return f.medium
+// efforts are the levels that efforts ask for, as places in thinkingLevels.
+var efforts = map[string]int{"none": 0, "minimal": 0, "low": 1, "medium": 2, "high": 3, "xhigh": 3, "max": 3}
+
+// level is the column of families that think by levels: the least that is as much
+// as was asked for, or the most there is.
+func (r *reasoning) level(effort string) string {
+	for _, level := range r.levels {
+		if slices.Index(thinkingLevels, level) >= efforts[effort] {
+			return level
+		}
 	}
-	return "HIGH"
+	return r.levels[len(r.levels)-1]
 }
 
 // budget is the column of families that think by budgets.
-func (f *family) budget(effort string) int64 {
+func (r *reasoning) budget(effort string) int64 {
 	if effort == "none" {
-		if f.canDisable {
+		if r.off {
 			return 0
 		}
-		return f.minBudget
+		return r.minBudget
 	}
-	return min(max(budgets[effort], f.minBudget), f.maxBudget)
+	return min(max(budgets[effort], r.minBudget), r.maxBudget)
 }
 
 // fitBudget leaves room for an answer: thoughts count as output, and a budget

@@ -27,6 +27,8 @@ type Options struct {
 	// ("files/…"). The failure it may return gets the field's name as its Param; see
 	// [NoSuchFile]. nil knows no id and passes Google's names on unseen.
 	File func(id string) (uri, mimeType string, f *translate.Failure)
+	// Capabilities is what the models take; nil is the built-in table.
+	Capabilities *Capabilities
 	// Fetch takes http and https URLs of media, which have to be fetched and given
 	// to Provide; see [translate.Linked]. Otherwise they are refused.
 	Fetch bool
