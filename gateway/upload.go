@@ -40,37 +40,27 @@ func (x *exchange) upload() *translate.Failure {
 	if len(existing) >= maxResources {
 		return translate.Invalid("", "This user key has %d files already. Delete some, or wait until they expire.", maxResources)
 	}
-	x.readWithin(x.g.Timeouts.Idle)
 	defer x.readWithin(0)
 	form, f := x.newUploadForm()
 	if f != nil {
 		return f
 	}
 	u := &uploading{x: x, form: form}
-	u.read()
 	if f := x.make(u.attempt, u.elsewhere); f != nil {
 		return f
 	}
 	return x.json(fileObject(u.record()).Append(nil))
 }
 
-// read gives the client time for the next chunk. With the last one in, nothing
-// must be read in time any more: net/http would take the deadline of a connection
-// that is silent while Google is at work for a client that left.
-func (u *uploading) read() {
-	if u.form.whole {
-		u.x.readWithin(0)
-		return
-	}
-	u.x.readWithin(u.x.g.Timeouts.Idle)
-}
-
 // readWithin sets when reading from the client ends; 0 = never. An upload holds a
-// lease while it waits for a slow client.
+// lease while it waits for a client.
 func (x *exchange) readWithin(d time.Duration) {
 	var deadline time.Time
 	if d > 0 {
 		deadline = time.Now().Add(d)
+		if total, ok := x.ctx.Deadline(); ok && total.Before(deadline) {
+			deadline = total
+		}
 	}
 	_ = x.out.rc.SetReadDeadline(deadline) // not every writer has deadlines
 }
@@ -104,10 +94,7 @@ func (u *uploading) attempt(lease *balancer.Lease) (res result) {
 		}
 		u.moved = true
 		u.offset = u.form.size
-		u.read()
-		f := u.form.next()
-		u.read()
-		if f != nil {
+		if f := u.form.next(); f != nil {
 			u.cancel()
 			if x.r.Context().Err() != nil && !u.form.stalled {
 				return x.gone()

@@ -30,9 +30,11 @@ const (
 // fields before the file or behind it, so what is wrong with them may only turn
 // out when the file has passed.
 type uploadForm struct {
-	parts *multipart.Reader
-	limit int64
-	count int
+	parts  *multipart.Reader
+	limit  int64
+	count  int
+	within func(time.Duration) // sets when reading ends; 0 = never
+	idle   time.Duration       // that the client may be silent
 
 	file     *bufio.Reader // nil before the file's part
 	filename string
@@ -60,7 +62,8 @@ func (x *exchange) newUploadForm() (*uploadForm, *translate.Failure) {
 			Message: "This endpoint takes multipart/form-data with a boundary, not " + strconv.Quote(clipText(x.r.Header.Get("Content-Type"), 100)) + ".",
 		}
 	}
-	u := &uploadForm{parts: parts, limit: limit}
+	u := &uploadForm{parts: parts, limit: limit, within: x.readWithin, idle: x.g.Timeouts.Idle}
+	u.within(u.idle)
 	if f := u.advance(); f != nil {
 		return nil, f
 	}
@@ -92,6 +95,7 @@ func (u *uploadForm) next() *translate.Failure {
 			copy(grown, u.chunk)
 			u.chunk = grown
 		}
+		u.within(u.idle)
 		n, err := u.file.Read(u.chunk[len(u.chunk):cap(u.chunk)])
 		u.chunk = u.chunk[:len(u.chunk)+n]
 		if err != nil && err != io.EOF {
@@ -112,6 +116,9 @@ func (u *uploadForm) next() *translate.Failure {
 	if f := u.advance(); f != nil {
 		return f
 	}
+	// Nothing must come in time any more: net/http takes the deadline of a connection
+	// that is silent while Google is at work for a client that left.
+	u.within(0)
 	return openai.FilePurpose(u.purpose)
 }
 

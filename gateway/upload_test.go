@@ -318,8 +318,8 @@ func TestUpload_ClientLeaves(t *testing.T) {
 // TestUpload_Pace: a client that stalls gives up its lease; a Google that takes
 // its time does not look like a client that left.
 func TestUpload_Pace(t *testing.T) {
-	w := newWorld(t, keys(2), func(c *Config) { c.Timeouts.Idle = 150 * time.Millisecond })
-	w.google.Script(fakegemini.Rule{Method: "files.upload", Skip: 1, Times: 1, Steer: fakegemini.Steer{Delay: 500 * time.Millisecond}})
+	w := newWorld(t, keys(2), func(c *Config) { c.Timeouts.Idle = time.Second })
+	w.google.Script(fakegemini.Rule{Method: "files.upload", Skip: 1, Times: 1, Steer: fakegemini.Steer{Delay: 2 * time.Second}})
 	if f := w.put("a.bin", string(pattern(uploadChunk+5))); f.Bytes != uploadChunk+5 {
 		t.Errorf("%+v", f)
 	}
