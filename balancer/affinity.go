@@ -16,7 +16,7 @@ const (
 	hashes = 8
 	// homes is how many conversations are remembered; a power of two.
 	homes    = 1 << 15
-	crowded  = 2.0 // cost from which a key is not the first choice of a new conversation
+	crowded  = 1.6 // cost from which a key is not the first choice of a new conversation
 	slotBits = 24  // of an entry, for the slot and 1; the others tell conversations apart
 )
 
@@ -69,32 +69,25 @@ func (m move) op() store.Op {
 
 // home returns the key of the conversation, or nil if no near one is fit: the one
 // that answered it last, else the first that is fit in an order that the
-// conversation's hash gives, or where that one has much to do, the least loaded of
-// the first eight. The order is the same after a restart, and a key that comes or
-// goes moves the conversations of that key only.
+// conversation's hash gives, unless that has much to do already: then the
+// conversation begins where any other request would. The order is the same after
+// a restart, and a key that comes or goes moves the conversations of that key only.
 func (c candidates) home(words int) *entry {
 	if e := c.fits(c.pool.affinity.slot(c.hash)); e != nil {
 		return e
 	}
 	size := uint64(words * 64)
 	h := c.hash
-	var best *entry
-	least := 0.0
 	for range hashes {
 		h = mix(h)
-		e := c.fits(int(h % size))
-		if e == nil {
-			continue
-		}
-		cost := c.cost(e)
-		if best == nil && cost < crowded {
-			return e
-		}
-		if best == nil || cost < least {
-			best, least = e, cost
+		if e := c.fits(int(h % size)); e != nil {
+			if c.cost(e) < crowded {
+				return e
+			}
+			return nil
 		}
 	}
-	return best
+	return nil
 }
 
 // fits returns the key of a slot if it may take a conversation.
