@@ -4,7 +4,6 @@ package openai
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
@@ -39,23 +38,20 @@ func (d *decoder) result(m *message, key rawjson.Value) {
 	}
 	t := &d.turns[ref.turn]
 	t.answered = true
-	c := &t.calls[ref.call]
 	if key != nil {
-		c = t.answering(ref.call, name)
+		ref.call = t.answering(ref.call, name)
+		d.calls[name] = ref // where the next result under it begins to search
 	}
+	c := &t.calls[ref.call]
 	c.response, c.media = response(text), media
 }
 
 // unanswered finds the call a result without id must be meant for.
 func (d *decoder) unanswered() (callRef, bool) {
-	for i, turn := range slices.Backward(d.turns) {
-		for j := range turn.calls {
-			if turn.calls[j].response == nil {
-				return callRef{i, j}, true
-			}
-		}
-		if len(turn.calls) > 0 {
-			break
+	for i := len(d.turns) - 1; i >= 0; i-- {
+		if t := &d.turns[i]; len(t.calls) > 0 {
+			n, ok := t.unanswered()
+			return callRef{i, n}, ok
 		}
 	}
 	return callRef{}, false

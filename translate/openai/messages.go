@@ -61,6 +61,7 @@ type turn struct {
 	parts    []gemini.Part
 	calls    []call
 	answered bool // a result arrived: further calls are another step
+	waiting  int  // the calls before this one have their results
 }
 
 // call is one function call of a model turn.
@@ -72,19 +73,27 @@ type call struct {
 	media    []gemini.Part // what the result shows besides
 }
 
-// answering finds the call that a result under the key is for, from the first
-// call under it on: of several with one id, which some servers derive from the
-// name, the first that has no result yet, else the last.
-func (t *turn) answering(first int, key string) *call {
-	found := &t.calls[first]
+// answering finds the call that a result under the key is for, from a call under
+// it on: of several with one id, which some servers derive from the name, the
+// first that has no result yet, else the last.
+func (t *turn) answering(first int, key string) (found int) {
+	found = first
 	for i := first; i < len(t.calls); i++ {
 		if c := &t.calls[i]; c.key == key {
-			if found = c; c.response == nil {
+			if found = i; c.response == nil {
 				break
 			}
 		}
 	}
 	return found
+}
+
+// unanswered finds the first call that has no result.
+func (t *turn) unanswered() (n int, ok bool) {
+	for t.waiting < len(t.calls) && t.calls[t.waiting].response != nil {
+		t.waiting++
+	}
+	return t.waiting, t.waiting < len(t.calls)
 }
 
 // callRef finds a call: turns[turn].calls[call].
