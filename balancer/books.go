@@ -30,6 +30,7 @@ type quotaRecord struct {
 	Spends  [][3]int64   `json:"spends,omitempty"` // at in Unix ms, requests, tokens; those not ended yet are among them
 	DayEnds int64        `json:"day_ends"`         // Unix s
 	Today   int64        `json:"today"`
+	Doubted int64        `json:"doubted,omitempty"` // as DayEnds
 	RPM     *limitRecord `json:"rpm,omitempty"`
 	TPM     *limitRecord `json:"tpm,omitempty"`
 	RPD     *limitRecord `json:"rpd,omitempty"`
@@ -52,7 +53,7 @@ func (r *limitRecord) limit() limit {
 	if r == nil {
 		return limit{}
 	}
-	return limit{r.Value, r.Learned}
+	return limit{value: r.Value, learned: r.Learned}
 }
 
 // op is the write of q.
@@ -62,7 +63,7 @@ func (q *quota) op(project string) store.Op {
 	for _, s := range q.minute.spends {
 		r.Spends = append(r.Spends, [3]int64{s.at / int64(time.Millisecond), int64(s.requests), s.tokens})
 	}
-	r.DayEnds, r.Today, r.Proven = q.dayEnds, q.today, q.proven
+	r.DayEnds, r.Today, r.Doubted, r.Proven = q.dayEnds, q.today, q.doubted, q.proven
 	r.RPM, r.TPM, r.RPD = q.rpm.record(), q.tpm.record(), q.rpd.record()
 	q.mu.Unlock()
 	return store.Op{
@@ -127,8 +128,8 @@ func (p *Pool) loadBooks(now time.Time) error {
 		for _, s := range r.Spends {
 			q.minute.merge([]spend{{s[0] * int64(time.Millisecond), int32(s[1]), s[2]}})
 		}
-		q.dayEnds, q.today, q.proven = r.DayEnds, r.Today, r.Proven
-		q.rpm, q.tpm, q.rpd = r.RPM.limit(), r.TPM.limit(), r.RPD.limit()
+		q.dayEnds, q.today, q.doubted, q.proven = r.DayEnds, r.Today, r.Doubted, r.Proven
+		q.rpm, q.tpm, q.rpd = q.rpm.later(r.RPM.limit()), q.tpm.later(r.TPM.limit()), q.rpd.later(r.RPD.limit())
 		q.mu.Unlock()
 		if r.RPM != nil {
 			m.teach(r.RPM.Value)

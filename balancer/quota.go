@@ -21,17 +21,26 @@ const (
 
 // Limit of one window of a (project, model).
 type limit struct {
-	value   int64     // 0 for unknown
-	learned time.Time // when Google named it
+	value   int64     // that Google named; 0 for unknown
+	learned time.Time // when it did
+	set     int64     // by the operator; 0 for none. See [Pool.SetLimits]
 }
 
-// holds returns the limit, or unlimited where none is known that counts.
+// holds returns the limit, or unlimited where none is known that counts: the
+// operator's, or a smaller one that Google named not long ago.
 func (l limit) holds(now time.Time) int64 {
-	if l.value <= 0 || now.Sub(l.learned) > learnedFor {
-		return unlimited
+	least := int64(unlimited)
+	if l.set > 0 {
+		least = l.set
 	}
-	return l.value
+	if l.fresh(now) {
+		least = min(least, l.value)
+	}
+	return least
 }
+
+// fresh reports whether the limit that Google named still counts.
+func (l limit) fresh(now time.Time) bool { return l.value > 0 && now.Sub(l.learned) <= learnedFor }
 
 // quota is what a project has used of a model, what is known of its limits, and
 // how it has served. It is made with the first lease.
@@ -53,6 +62,7 @@ type quota struct {
 	minute        window
 	dayEnds       int64 // Unix seconds of the Pacific midnight after which today counts anew
 	today         int64 // requests
+	doubted       int64 // dayEnds of the day whose first refusal was not believed
 	rpm, tpm, rpd limit
 	inFlight      int32
 	// announced is a time at which Google said there is room although the books say
@@ -107,7 +117,7 @@ func (q *quota) absorb(from *quota) {
 // later returns the limit that was learned last.
 func (l limit) later(other limit) limit {
 	if other.learned.After(l.learned) {
-		return other
+		l.value, l.learned = other.value, other.learned
 	}
 	return l
 }
@@ -123,23 +133,36 @@ type standing struct {
 // stands computes the standing. Under q.mu.
 func (q *quota) stands(now time.Time, aligned bool) standing {
 	q.forget(now, aligned)
-	if q.today >= q.rpd.holds(now) {
+	u, rpm, tpm := used{q.minute.requests, q.minute.tokens, q.today}, q.rpm.holds(now), q.tpm.holds(now)
+	q.left.Store(tpm - u.tokens)
+	if u.requests < rpm && u.tokens < tpm && u.today < q.rpd.holds(now) {
+		q.announced = 0
+	}
+	return q.judge(u, now, aligned)
+}
+
+// used is what counts in the windows of a quota.
+type used struct{ requests, tokens, today int64 }
+
+// judge is stands for what is in the windows. It changes nothing. Under q.mu.
+func (q *quota) judge(u used, now time.Time, aligned bool) standing {
+	if u.today >= q.rpd.holds(now) {
 		return standing{until: time.Unix(q.dayEnds, 0), day: true}
 	}
 	rpm, tpm := q.rpm.holds(now), q.tpm.holds(now)
-	q.left.Store(tpm - q.minute.tokens)
-	if q.minute.requests >= rpm || q.minute.tokens >= tpm {
+	if u.requests >= rpm || u.tokens >= tpm {
 		s := standing{until: q.minute.room(rpm, tpm-1, aligned)}
-		if q.announced != 0 && now.UnixNano() >= q.announced {
+		// Google may have more room than the books say; the operator has not.
+		full := q.rpm.set > 0 && u.requests >= q.rpm.set || q.tpm.set > 0 && u.tokens >= q.tpm.set
+		if q.announced != 0 && now.UnixNano() >= q.announced && !full {
 			s.soft, s.gated = true, q.exploring >= max(q.allowed, 1)
 		}
 		return s
 	}
-	q.announced = 0
 	if rpm != unlimited {
 		return standing{}
 	}
-	if hint := q.model.hint(q.proven); q.minute.requests >= hint {
+	if hint := q.model.hint(q.proven); u.requests >= hint {
 		return standing{until: q.minute.room(hint, unlimited, aligned), soft: true, gated: q.exploring >= max(q.allowed, 1)}
 	}
 	return standing{}
@@ -198,6 +221,29 @@ func (q *quota) tight(now time.Time, tokens int64, aligned bool) bool {
 	defer q.mu.Unlock()
 	q.stands(now, aligned)
 	return !q.fits(now, tokens)
+}
+
+// doubtedRest is how long a day rests that Google calls used up although the books
+// do not: such answers were seen with a retry time of seconds. The second one is
+// believed. Source: specs/peers.md §4b.
+const doubtedRest = 10 * time.Minute
+
+// doubts reports whether the books contradict a refusal for the day, once a day.
+func (q *quota) doubts(o *Outcome, now time.Time, aligned bool) bool {
+	var value int64
+	for _, l := range o.Limits {
+		if w, tokens := l.window(); w == day && !tokens {
+			value = l.Value
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.forget(now, aligned)
+	if value <= 0 || q.today*10 >= value*9 || q.doubted == q.dayEnds {
+		return false
+	}
+	q.doubted = q.dayEnds
+	return true
 }
 
 // uncounted are the verdicts of answers to requests that Google does not count:
@@ -269,11 +315,11 @@ func (q *quota) learn(o *Outcome, tokens int64, tried *Tried, now time.Time, ali
 		}
 		switch window, tokens := l.window(); {
 		case window == day && !tokens:
-			q.rpd = limit{l.Value, now}
+			q.rpd.value, q.rpd.learned = l.Value, now
 		case window == perMinute && tokens:
-			q.tpm, tokensFull = limit{l.Value, now}, true
+			q.tpm.value, q.tpm.learned, tokensFull = l.Value, now, true
 		case window == perMinute:
-			q.rpm, requestsFull = limit{l.Value, now}, true
+			q.rpm.value, q.rpm.learned, requestsFull = l.Value, now, true
 		}
 	}
 	if o.Verdict != RateLimited || o.RetryAfter <= 0 {
@@ -359,32 +405,47 @@ func (m *model) teach(rpm int64) {
 	m.hints.Store(&hints)
 }
 
+// score has the parts of [adaptive]'s measure that are about the quota.
+type score struct{ load, slowness, room, reliability float64 }
+
+func (s score) cost() float64 { return s.load * s.slowness / s.room / (s.reliability * s.reliability) }
+
 // cost is the part of [adaptive]'s measure that is about the quota.
-func (q *quota) cost(now time.Time, aligned bool) float64 {
+func (q *quota) cost(now time.Time, aligned bool, weight float64) float64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.forget(now, aligned)
-	reliable := max(q.pace.reliability(now), 0.05)
-	return float64(q.inFlight+1) * max(q.pace.ratio(q.model, now)/notSlow, 1) / q.room(now) / (reliable * reliable)
+	return q.score(used{q.minute.requests, q.minute.tokens, q.today}, now, weight).cost()
+}
+
+// score computes the score for what is in the windows. It changes nothing. Under
+// q.mu.
+func (q *quota) score(u used, now time.Time, weight float64) score {
+	return score{
+		load:        float64(q.inFlight)/weight + 1,
+		slowness:    max(q.pace.ratio(q.model, now)/notSlow, 1),
+		room:        q.room(u, now, weight),
+		reliability: max(q.pace.reliability(now), 0.05),
+	}
 }
 
 // room is the free share of the fullest window. Under q.mu.
-func (q *quota) room(now time.Time) float64 {
+func (q *quota) room(u used, now time.Time, weight float64) float64 {
 	rpm := q.rpm.holds(now)
 	if rpm == unlimited {
 		rpm = q.model.hint(q.proven)
 	}
 	room := 1.0
 	if rpm == unlimited {
-		room = 8 / (8 + float64(q.minute.requests)) // spread, as long as nothing is known
+		room = 8 / (8 + float64(u.requests)/weight) // spread, as long as nothing is known
 	} else {
-		room = 1 - float64(q.minute.requests)/float64(rpm)
+		room = 1 - float64(u.requests)/weight/float64(rpm)
 	}
 	if tpm := q.tpm.holds(now); tpm != unlimited {
-		room = min(room, 1-float64(q.minute.tokens)/float64(tpm))
+		room = min(room, 1-float64(u.tokens)/weight/float64(tpm))
 	}
 	if rpd := q.rpd.holds(now); rpd != unlimited {
-		room = min(room, 1-float64(q.today)/float64(rpd))
+		room = min(room, 1-float64(u.today)/weight/float64(rpd))
 	}
 	return max(room, leastRoom)
 }
@@ -416,5 +477,5 @@ func (q *quota) roomFor(tokens int64, now time.Time, aligned bool) time.Time {
 	if q.fits(now, tokens) {
 		return now
 	}
-	return q.minute.room(unlimited, max(q.tpm.value-tokens, 0), aligned)
+	return q.minute.room(unlimited, max(q.tpm.holds(now)-tokens, 0), aligned)
 }
