@@ -27,10 +27,12 @@ const (
 
 // adaptive chooses the key that is expected to answer best: the least
 //
-//	cost = (in flight + 1) · slowness / room / reliability²    (· 8 for a paid key)
+//	cost = (in flight / weight + 1) · slowness / room / reliability²    (· 8 for a paid key)
 //
 // where slowness is the time per token against the model's mean, room the free
-// share of the fullest window (minute requests, minute tokens, day requests), and
+// share of the fullest window (minute requests, minute tokens, day requests; what
+// is used counts by the weight's part, so that a key of weight 2 takes about twice
+// as much as one of weight 1 until it is full), and
 // reliability the share of the last attempts that did not fail for the server's
 // fault. What is known of a key's pace fades within a minute, so that one that
 // was slow is tried again. Pools of up to 64 keys compare all of them, larger ones
@@ -87,12 +89,38 @@ func (c candidates) cheapest(i int) *entry {
 
 // cost is what the choice is made by.
 func (c candidates) cost(e *entry) float64 {
-	cost := 1 + float64(e.inFlight.Load())
+	weight := c.weight(e)
+	cost := 1 + float64(e.inFlight.Load())/weight
 	if q := c.lane.model.quota(e.slot); q != nil {
-		cost = q.cost(c.now, c.pool.aligned())
+		cost = q.cost(c.now, c.pool.aligned(), weight)
 	}
-	if word(c.pool.paid.view(), e.slot/64)>>(e.slot%64)&1 != 0 {
-		cost *= paidCost
+	return cost * c.price(e)
+}
+
+// measure is the cost. What does not count any more stays in the books.
+func (adaptive) measure(c candidates, e *entry) float64 {
+	weight := c.weight(e)
+	cost := 1 + float64(e.inFlight.Load())/weight
+	if q := c.lane.model.quota(e.slot); q != nil {
+		q.mu.Lock()
+		cost = q.score(q.counts(c.now, c.pool.aligned()), c.now, weight).cost()
+		q.mu.Unlock()
 	}
-	return cost
+	return cost * c.price(e)
+}
+
+// weight is that of a key. Most have none of their own, which a bit tells.
+func (c candidates) weight(e *entry) float64 {
+	if !c.pool.weighted.has(e.slot) {
+		return 1
+	}
+	return float64(e.spec.Load().weight)
+}
+
+// price is what a key costs more for costing money.
+func (c candidates) price(e *entry) float64 {
+	if c.pool.paid.has(e.slot) {
+		return paidCost
+	}
+	return 1
 }

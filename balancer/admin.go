@@ -118,7 +118,8 @@ func newSpec(k NewKey, source string, created time.Time) *spec {
 	tags := slices.Clone(k.Tags)
 	slices.Sort(tags)
 	return &spec{
-		name: k.Name, project: k.Project, proxy: k.Proxy, tags: slices.Compact(tags), paid: k.Paid, source: source, created: created,
+		name: k.Name, project: k.Project, proxy: k.Proxy, tags: slices.Compact(tags), paid: k.Paid, weight: max(k.Weight, 1),
+		source: source, created: created,
 	}
 }
 
@@ -270,6 +271,7 @@ func (p *Pool) publish(e *entry, now time.Time) {
 		p.tag(t).set(e.slot, true)
 	}
 	p.paid.set(e.slot, s.paid)
+	p.weighted.set(e.slot, s.weight > 1)
 	p.gains.Add(1)
 	(*p.slots.Load())[e.slot].Store(e)
 	p.version++
@@ -299,6 +301,7 @@ func (p *Pool) dismiss(e *entry) {
 		p.tag(t).set(e.slot, false)
 	}
 	p.paid.set(e.slot, false)
+	p.weighted.set(e.slot, false)
 	l.project.keys = slices.DeleteFunc(l.project.keys, func(k *entry) bool { return k == e })
 	p.dropIfUnused(l.project)
 	(*p.slots.Load())[e.slot].Store(nil)

@@ -18,6 +18,9 @@ func (b *bitmap) view() []atomic.Uint64 {
 	return nil
 }
 
+// has reports slot's bit.
+func (b *bitmap) has(slot int) bool { return word(b.view(), slot/64)>>(slot%64)&1 != 0 }
+
 // set makes slot's bit v and reports whether that changed it.
 func (b *bitmap) set(slot int, v bool) bool {
 	words, i, bit := b.view(), slot/64, uint64(1)<<(slot%64)

@@ -38,6 +38,7 @@ type spec struct {
 	name, project, proxy string
 	tags                 []string
 	paid                 bool
+	weight               int // 1 or more
 	source               string
 	created              time.Time
 }
@@ -96,6 +97,7 @@ func (e *entry) key() Key {
 	k := Key{
 		ID: e.id, Name: s.name, Tags: slices.Clone(s.tags), Paid: s.paid, Proxy: s.proxy, Source: s.source, Created: s.created,
 		State: l.state, StateReason: l.reason, StateSince: l.since, InFlight: int(e.inFlight.Load()),
+		Weight: s.weight, Hint: hint(*e.secret, l.state, l.reason),
 	}
 	if at := e.probedAt.Load(); at != 0 {
 		k.Probed = time.Unix(0, at).UTC()

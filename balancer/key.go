@@ -36,6 +36,8 @@ type Key struct {
 	State       State     `json:"state"`
 	StateReason string    `json:"state_reason,omitempty"`
 	StateSince  time.Time `json:"state_since"`
+	Hint        string    `json:"hint,omitempty"`  // what the operator can do about the key; "" for nothing
+	Weight      int       `json:"weight"`          // how much the key is to be used, measured by others; 1 or more
 	InFlight    int       `json:"in_flight"`       // leases that were not Done yet
 	Probed      time.Time `json:"probed,omitzero"` // when Google last answered a probe of the key
 }
@@ -56,7 +58,11 @@ type NewKey struct {
 	Proxy   string   `json:"proxy,omitempty"`   // http, https, socks5 or socks5h URL; "" for the default route
 	Tags    []string `json:"tags,omitempty"`
 	Paid    bool     `json:"paid,omitempty"`
+	Weight  int      `json:"weight,omitempty"` // 1 to MaxWeight: see [Key]; 0 means 1
 }
+
+// MaxWeight is the most that a key may weigh. Source: specs/ui.md §3.4.
+const MaxWeight = 100
 
 // Format implements [fmt.Formatter] for all verbs, without the secret and
 // without the proxy, whose URL may hold a password.
@@ -76,6 +82,9 @@ func (k NewKey) validate() error {
 		if c := k.Secret[i]; c <= ' ' || c > '~' {
 			return fmt.Errorf("the key holds a space, a control character or a letter outside ASCII at position %d", i+1)
 		}
+	}
+	if k.Weight < 0 || k.Weight > MaxWeight {
+		return fmt.Errorf("weight is %d; want 1 to %d", k.Weight, MaxWeight)
 	}
 	if k.Proxy == "" {
 		return nil

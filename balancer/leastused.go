@@ -45,3 +45,14 @@ func (leastUsed) pick(c candidates) *entry {
 	}
 	return best
 }
+
+// measure is the requests of the day, and for those in flight a little more.
+func (leastUsed) measure(c candidates, e *entry) float64 {
+	today, inFlight := int64(0), e.inFlight.Load()
+	if q := c.lane.model.quota(e.slot); q != nil {
+		q.mu.Lock()
+		today, inFlight = q.counts(c.now, c.pool.aligned()).today, q.inFlight
+		q.mu.Unlock()
+	}
+	return float64(today) + float64(inFlight)/1e6
+}

@@ -36,6 +36,7 @@ type keyRecord struct {
 	Proxy   []byte    `json:"proxy,omitempty"` // sealed with the id: it may hold a password
 	Tags    []string  `json:"tags,omitempty"`
 	Paid    bool      `json:"paid,omitempty"`
+	Weight  int       `json:"weight,omitempty"` // 0 for 1
 	Created time.Time `json:"created"`
 }
 
@@ -67,7 +68,8 @@ type restRecord struct {
 
 func (p *Pool) keyOp(id string, k NewKey, created time.Time) store.Op {
 	r := keyRecord{
-		Secret: p.sealer.Seal(id, []byte(k.Secret)), Name: k.Name, Project: k.Project, Tags: k.Tags, Paid: k.Paid, Created: created,
+		Secret: p.sealer.Seal(id, []byte(k.Secret)), Name: k.Name, Project: k.Project, Tags: k.Tags, Paid: k.Paid,
+		Weight: k.Weight, Created: created,
 	}
 	if k.Proxy != "" {
 		r.Proxy = p.sealer.Seal(id, []byte(k.Proxy))
@@ -312,7 +314,7 @@ func (p *Pool) loadKeys(now time.Time) error {
 		}
 		all = append(all, loaded{id, string(secret), &spec{
 			name: r.Name, project: r.Project, proxy: string(proxy), tags: slices.Compact(slices.Sorted(slices.Values(r.Tags))),
-			paid: r.Paid, source: SourceStore, created: r.Created,
+			paid: r.Paid, weight: max(r.Weight, 1), source: SourceStore, created: r.Created,
 		}})
 		return true
 	})

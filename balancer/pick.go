@@ -17,6 +17,9 @@ import (
 type strategy interface {
 	// pick returns a candidate, or nil if there is none.
 	pick(c candidates) *entry
+	// measure is what pick compares: the key with the least goes first. It is for
+	// [Pool.Explain] and changes nothing.
+	measure(c candidates, e *entry) float64
 }
 
 // strategies are the strategies by their names in the configuration.
@@ -57,6 +60,12 @@ func (roundRobin) pick(c candidates) *entry {
 			return e
 		}
 	}
+}
+
+// measure is how many slots are before the key's turn.
+func (roundRobin) measure(c candidates, e *entry) float64 {
+	n := len(*c.pool.slots.Load())
+	return float64((e.slot - int(c.lane.cursor.Load()) + n) % n)
 }
 
 // candidates are the keys that a request may use, as they are at the moment of

@@ -40,6 +40,7 @@ type Options struct {
 	Observer Observer         // nil for none
 	Strategy string           // "" means round_robin
 	MaxQueue int              // requests that may wait at once; 0 means 1,000
+	Limits   []LimitRule      // see [Pool.SetLimits]
 	Probed   bool             // see [Pool.SetProbed]
 }
 
@@ -67,6 +68,10 @@ type Pool struct {
 	clock    atomic.Int32 // evidence that Google's minutes follow the clock, less that they roll
 	grace    atomic.Int64 // until when requests wait for the first probes, in Unix ns
 
+	forecastMu   sync.Mutex
+	forecasts    []Forecast
+	forecastGood time.Time // until when they need not be made anew
+
 	// writeMu orders writes to the store as the changes in memory. It is taken
 	// before mu and held across I/O.
 	writeMu sync.Mutex
@@ -89,6 +94,8 @@ type Pool struct {
 	orphanRests map[string]*restRecord // key-wide rests of such ids
 	tags        map[string]*bitmap
 	paid        bitmap
+	weighted    bitmap            // keys with a weight above 1
+	limits      limitRules        // of the operator
 	routes      map[string]*rest  // by proxy
 	ways        map[string]*route // by proxy
 	proxies     []string          // routes of keys without one of their own
@@ -145,6 +152,9 @@ func Open(o Options) (*Pool, error) {
 	p.probed.Store(o.Probed)
 	p.gains.Store(1) // no lane has noted anything
 	if err := p.SetStrategy(o.Strategy); err != nil {
+		return nil, err
+	}
+	if err := p.SetLimits(o.Limits); err != nil {
 		return nil, err
 	}
 	if err := p.load(); err != nil {

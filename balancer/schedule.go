@@ -79,6 +79,7 @@ func (p *Pool) makeQuota(t *project, m *model) *quota {
 	if q == nil {
 		q = &quota{project: t, model: m}
 		q.left.Store(unlimited)
+		q.rpm.set, q.tpm.set, q.rpd.set = p.limits.of(t.id, m.name)
 		if t.quotas == nil {
 			t.quotas = map[*model]*quota{}
 		}

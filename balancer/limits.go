@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// LimitRule is what an operator knows of quotas: how much the projects may use of
+// the models. In globs * is any text and ? one character. A window of 0 is not
+// spoken of; at least one must be.
+type LimitRule struct {
+	Model   string // glob of model ids without "models/"
+	Project string // glob of projects, for a key's own the key's id; "" for any
+	RPM     int64  // requests a minute
+	TPM     int64  // input tokens a minute
+	RPD     int64  // requests a Pacific day
+}
+
+// limitRules are the rules in force.
+type limitRules struct {
+	rules []LimitRule
+	since time.Time
+}
+
+// SetLimits replaces what the operator says of quotas. Of several rules that match
+// a model and a project, the first that speaks of a window decides it. The pool
+// keeps within these limits by its own count; where Google names a smaller one,
+// that holds for a day. What the windows have counted stays. The error says which
+// rule makes no sense; then nothing changed.
+func (p *Pool) SetLimits(rules []LimitRule) error {
+	for i, r := range rules {
+		if err := r.Check(); err != nil {
+			return fmt.Errorf("rule %d: %w", i+1, err)
+		}
+	}
+	now := p.now()
+	p.lock()
+	defer p.unlock()
+	if slices.Equal(p.limits.rules, rules) {
+		return nil
+	}
+	p.limits = limitRules{slices.Clone(rules), now}
+	for _, t := range p.projects {
+		for m, q := range t.quotas {
+			q.mu.Lock()
+			q.rpm.set, q.tpm.set, q.rpd.set = p.limits.of(t.id, m.name)
+			q.mu.Unlock()
+			p.look(q, now)
+		}
+	}
+	p.serve(now)
+	return nil
+}
+
+// Check reports what is wrong with a rule, or nil.
+func (r LimitRule) Check() error {
+	switch {
+	case r.Model == "":
+		return errors.New("the model is empty; * stands for all")
+	case strings.ContainsAny(r.Model+r.Project, `[]\`):
+		return errors.New(`a pattern has [, ] or \; only * and ? have a meaning`)
+	case r.RPM < 0 || r.TPM < 0 || r.RPD < 0:
+		return errors.New("rpm, tpm and rpd must be above 0; leave one out to say nothing of it")
+	case r.RPM == 0 && r.TPM == 0 && r.RPD == 0:
+		return errors.New("it sets none of rpm, tpm and rpd")
+	}
+	return nil
+}
+
+// of returns what the rules say of a project's model; 0 for nothing.
+func (l limitRules) of(project, model string) (rpm, tpm, rpd int64) {
+	for _, r := range l.rules {
+		if matches(r.Model, model) && (r.Project == "" || matches(r.Project, project)) {
+			rpm, tpm, rpd = cmp.Or(rpm, r.RPM), cmp.Or(tpm, r.TPM), cmp.Or(rpd, r.RPD)
+		}
+	}
+	return rpm, tpm, rpd
+}
+
+// matches tells whether a name matches a glob. It goes back to the last * at most.
+func matches(glob, name string) bool {
+	star, resume, g := -1, 0, 0
+	for n := 0; n < len(name); {
+		switch {
+		case g < len(glob) && glob[g] == '*':
+			star, resume = g, n
+			g++
+		case g < len(glob) && (glob[g] == '?' || glob[g] == name[n]):
+			g++
+			n++
+		case star >= 0:
+			resume++
+			g, n = star+1, resume
+		default:
+			return false
+		}
+	}
+	return strings.Trim(glob[g:], "*") == ""
+}
