@@ -44,6 +44,7 @@ type result struct {
 func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	started := time.Now()
 	x.record.Attempts++
+	x.schemaRefused = false
 	x.record.KeyID = lease.KeyID()
 	x.conv.Begin()
 	ctx, cancel := context.WithCancelCause(x.ctx)
@@ -205,6 +206,7 @@ func (x *exchange) refused(status int, header http.Header, body []byte, secret s
 	o := upstream.Classify(upstream.Answer{
 		Status: status, Header: header, Body: body, Model: x.call.Model, Now: time.Now(), Secret: secret,
 	})
+	x.schemaRefused = upstream.RefusesSchema(o, body)
 	f := upstream.Failure(o, body)
 	// What looks like a key is gone already; this one may look like anything.
 	f.Message = upstream.Redact(f.Message, secret)

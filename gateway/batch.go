@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
@@ -50,6 +51,10 @@ func (x *exchange) batch(b translate.Batch) *translate.Failure {
 		}
 	}
 	if failed != nil && (good == 0 || !b.Partial()) {
+		refused := slices.ContainsFunc(parts, func(p *batchPart) bool { return p.schemaRefused })
+		if refused && x.ctx.Err() == nil && x.relax() {
+			return x.batch(b)
+		}
 		return failed
 	}
 	body, err := b.Join(nil, answers)
@@ -73,6 +78,7 @@ type batchPart struct {
 	failure            *translate.Failure
 	attempts           int
 	keyID              string
+	schemaRefused      bool
 	panicked           any
 }
 
@@ -85,6 +91,7 @@ func (p *batchPart) run(x *exchange, reporting *sync.Mutex) {
 	}
 	part.record.Attempts = 0
 	p.failure = part.attempts()
+	p.schemaRefused = part.schemaRefused
 	p.attempts, p.keyID = part.record.Attempts, part.record.KeyID
 }
 

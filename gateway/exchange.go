@@ -44,6 +44,8 @@ type exchange struct {
 	refs     references // of the request, to what one project has
 	record   usage.Record
 
+	schemaRefused bool // by the last attempt
+
 	siblings *sync.Mutex // held while reporting; nil unless the exchange is part of a batch
 }
 
@@ -174,7 +176,7 @@ func (x *exchange) formConverter() (translate.Exchange, *translate.Failure) {
 }
 
 func (x *exchange) options() openai.Options {
-	o := openai.Options{Reasoning: x.g.Reasoning, Resolve: x.resolve, Fetch: x.g.Fetch != nil}
+	o := openai.Options{Reasoning: x.g.Reasoning, Resolve: x.resolve, Fetch: x.g.Fetch != nil, Capabilities: x.g.Capabilities, CountTokens: x.g.CountEmbeddings}
 	if x.g.Resources != nil {
 		o.File = x.file
 	}

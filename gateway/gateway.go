@@ -33,14 +33,18 @@ type Config struct {
 	Settings *settings.Store
 	Upstream *upstream.Client
 
-	Aliases        []Alias
-	MaxRequestSize int64         // bytes of a request body; 0 = 100 MB
-	CORS           []string      // allowed origins, "*" for any; none = no CORS headers
-	Heartbeat      time.Duration // silence after which a stream gets a comment; 0 = 15 s, < 0 = never
-	Reasoning      string        // see openai.Options
-	Affinity       bool          // long conversations stay with a project while it can serve them
-	Anonymous      bool          // serve requests without a user key
-	Timeouts       Timeouts
+	Aliases         []Alias
+	MaxRequestSize  int64         // bytes of a request body; 0 = 100 MB
+	CORS            []string      // allowed origins, "*" for any; none = no CORS headers
+	Heartbeat       time.Duration // silence after which a stream gets a comment; 0 = 15 s, < 0 = never
+	Reasoning       string        // see openai.Options
+	CountEmbeddings bool          // see openai.Options.CountTokens
+	Affinity        bool          // long conversations stay with a project while it can serve them
+	Anonymous       bool          // serve requests without a user key
+	Timeouts        Timeouts
+
+	// Capabilities is what models take; nil is the built-in table.
+	Capabilities *openai.Capabilities
 
 	// Fetch downloads media that requests name by URL; nil refuses such requests.
 	Fetch *fetch.Fetcher

@@ -187,8 +187,18 @@ func (x *exchange) again(moves *retries, res result, retry settings.Retry) bool 
 		}
 		return true
 	default:
+		return x.schemaRefused && x.relax()
+	}
+}
+
+// relax turns to plainer schemas, where Google refused those of the request.
+func (x *exchange) relax() bool {
+	conv, ok := x.conv.(translate.Relaxed)
+	if !ok || !conv.Relax() {
 		return false
 	}
+	x.call = conv.Call()
+	return true
 }
 
 // pause waits before the n-th repetition: 250 ms · 2ⁿ⁻¹ with full jitter, 4 s at

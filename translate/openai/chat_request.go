@@ -43,9 +43,10 @@ type ChatRequest struct {
 
 	Gemini gemini.Request
 
-	family *family
-	names  toolNames
-	remote []remote // parts that wait for Provide
+	family  *family
+	schemas relaxation
+	names   toolNames
+	remote  []remote // parts that wait for Provide
 }
 
 // chatFields are the members of the body, null and absent ones nil.
@@ -196,7 +197,7 @@ func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *trans
 	f = d.run(
 		d.params, d.limits, d.penalties, d.probabilities, d.tier, d.output,
 		d.tools, d.extras, d.search, d.toolChoice, d.combine, d.format,
-		d.thinking, d.messages, d.contents, d.cached,
+		d.thinking, d.messages, d.contents, d.cached, d.relaxed,
 	)
 	if f != nil {
 		return nil, f

@@ -27,6 +27,9 @@ const (
 //	task_type, title requests[].taskType, title; also in google or extra_body.google
 //	user             ignored
 //
+// Where [Options.CountTokens] says so, each call of vectors is followed, in Calls,
+// by one that counts the tokens of the same inputs.
+//
 // Source: specs/openai.md §14.
 type Embeddings struct {
 	unary
@@ -34,6 +37,7 @@ type Embeddings struct {
 	calls    []*translate.Call
 	counts   []int   // inputs per call
 	estimate []int64 // tokens per call, where Google does not count them
+	counted  bool    // the second half of calls counts the tokens of the first
 }
 
 var _ translate.Batch = (*Embeddings)(nil)
@@ -191,6 +195,31 @@ func (x *Embeddings) build(d *decoder, in *embeddingFields, options []byte) {
 		inputs = inputs[n:]
 	}
 	x.call = *x.calls[0]
+	if d.opts.CountTokens && !reportsUsage(d.req.Target) {
+		x.counted = true
+		inputs = d.inputs(in.input)
+		for _, n := range x.counts {
+			x.calls = append(x.calls, countCall(d.req, inputs[:n]))
+			inputs = inputs[n:]
+		}
+	}
+}
+
+// reportsUsage knows the models whose answers have usageMetadata.
+func reportsUsage(model string) bool { return strings.HasPrefix(model, "gemini-embedding-2") }
+
+// countCall has Google count the tokens of texts.
+func countCall(req *ChatRequest, texts []rawjson.Value) *translate.Call {
+	call := callTo(req, "countTokens")
+	call.Body = append(call.Body, `{"contents":[`...)
+	for i, v := range texts {
+		if i > 0 {
+			call.Body = append(call.Body, ',')
+		}
+		call.Body = append(append(append(call.Body, `{"role":"user","parts":[{"text":`...), v...), `}]}`...)
+	}
+	call.Body = append(call.Body, `]}`...)
+	return &call
 }
 
 // inputs returns the texts, of which none is empty.

@@ -23,8 +23,28 @@ func (x *Embeddings) Response(dst, body []byte) ([]byte, error) {
 
 // Check implements [translate.Batch].
 func (x *Embeddings) Check(i int, body []byte) error {
+	if i >= len(x.counts) {
+		_, err := countedTokens(body)
+		return err
+	}
 	_, _, err := x.vectors(i, body)
 	return err
+}
+
+// countedTokens reads the answer of countTokens.
+func countedTokens(body []byte) (int64, error) {
+	doc, err := rawjson.Parse(body)
+	if err != nil {
+		return 0, translate.Unreadable(err, len(body))
+	}
+	if e := doc.Get("error"); !e.IsNull() {
+		return 0, translate.ErrorInAnswer(e)
+	}
+	n, ok := doc.Get("totalTokens").Int()
+	if !ok || n < 0 || n > math.MaxInt32 {
+		return 0, translate.NoContent()
+	}
+	return n, nil
 }
 
 // vectors returns the elements of an answer's list, which must be as many as the
@@ -68,6 +88,8 @@ func (x *Embeddings) vectors(i int, body []byte) (list rawjson.Value, u gemini.U
 // Join implements [translate.Batch].
 func (x *Embeddings) Join(dst []byte, answers [][]byte) ([]byte, error) {
 	size := 256
+	counts := answers[min(len(answers), len(x.counts)):]
+	answers = answers[:len(answers)-len(counts)]
 	for _, body := range answers {
 		size += len(body)
 	}
@@ -98,6 +120,17 @@ func (x *Embeddings) Join(dst []byte, answers [][]byte) ([]byte, error) {
 			}
 			out = append(out, '}')
 		}
+	}
+	for i, body := range counts {
+		n, err := countedTokens(body)
+		if err != nil {
+			return dst, err
+		}
+		if i == 0 {
+			x.usage = gemini.Usage{Reported: true}
+		}
+		x.usage.Prompt += n
+		x.usage.Total = x.usage.Prompt
 	}
 	out = appendInt(append(out, `],"usage":{"prompt_tokens":`...), x.usage.Prompt)
 	out = appendInt(append(out, `,"total_tokens":`...), x.usage.Prompt)

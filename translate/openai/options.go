@@ -29,6 +29,9 @@ type Options struct {
 	File func(id string) (uri, mimeType string, f *translate.Failure)
 	// Capabilities is what the models take; nil is the built-in table.
 	Capabilities *Capabilities
+	// CountTokens has Google count the tokens of embeddings, in calls of their own,
+	// where they would be guessed otherwise.
+	CountTokens bool
 	// Fetch takes http and https URLs of media, which have to be fetched and given
 	// to Provide; see [translate.Linked]. Otherwise they are refused.
 	Fetch bool

@@ -63,7 +63,7 @@ func decodeResponses(env translate.Env, o *Options, body []byte) (*responsesRequ
 		d.params, d.limits, d.probabilities, d.tier, d.silent, d.output,
 		d.stateful, d.repeated, d.included, d.text, d.reasoning,
 		d.tools, d.extras, d.toolChoice, d.combine, d.format, d.thinking,
-		d.items, d.contents, d.cached,
+		d.items, d.contents, d.cached, d.relaxed,
 	)
 	if f != nil {
 		return nil, f

@@ -55,8 +55,16 @@ func Light(v rawjson.Value) (rawjson.Value, error) {
 	return out, nil
 }
 
-// Strict converts v for Gemini's OpenAPI fields (converter B).
-func Strict(v rawjson.Value) (rawjson.Value, error) {
+// Strict converts v for Gemini's OpenAPI fields (converter B). What [Light] made of
+// a schema gives the same as the schema itself.
+func Strict(v rawjson.Value) (rawjson.Value, error) { return subset(v, false) }
+
+// Bare is [Strict] without the keywords that restrict values or only describe
+// them for validators: for schemas that Google finds too complex. What is left is
+// the form: types, properties, enums, descriptions.
+func Bare(v rawjson.Value) (rawjson.Value, error) { return subset(v, true) }
+
+func subset(v rawjson.Value, bare bool) (rawjson.Value, error) {
 	if len(v) > MaxSize {
 		return nil, ErrSize
 	}
@@ -64,7 +72,7 @@ func Strict(v rawjson.Value) (rawjson.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := strict{defs: make(map[string]*node, len(c.defs)), open: map[string]int{}}
+	s := strict{bare: bare, defs: make(map[string]*node, len(c.defs)), open: map[string]int{}}
 	for _, d := range c.defs {
 		s.defs[d.name] = d.node
 	}

@@ -146,6 +146,31 @@ func TestStrict_CutsRecursion(t *testing.T) {
 	}
 }
 
+// What converter A made gives converter B the same as the schema itself, so that
+// a request needs to keep only the former.
+func TestStrict_OfLight(t *testing.T) {
+	for _, c := range lightCases {
+		t.Run(c.name, func(t *testing.T) {
+			if got, want := convert(t, Strict, convert(t, Light, c.in)), convert(t, Strict, c.in); got != want {
+				t.Errorf("\n got %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+func TestBare(t *testing.T) {
+	const in = `{"type":"object","title":"T","properties":{"a":{"type":"string","format":"date-time","minLength":1,"maxLength":2,"pattern":"x","default":"d","description":"kept"},
+		"b":{"type":"array","minItems":1,"maxItems":2,"items":{"type":"integer","minimum":1,"maximum":2,"enum":[1,2]}},"minimum":{"type":"string","enum":["u"]}},"required":["a"],"minProperties":1}`
+	want := `{"type":"object","properties":{"a":{"type":"string","description":"kept"},"b":{"type":"array","items":{"type":"string","enum":["1","2"]}},"minimum":{"type":"string","enum":["u"]}},"required":["a"]}`
+	got := convert(t, Bare, in)
+	if got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+	if again := convert(t, Bare, convert(t, Strict, in)); again != got {
+		t.Errorf("after converter B\n%s", again)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	deep := strings.Repeat(`{"type":"array","items":`, 40) + `{}` + strings.Repeat(`}`, 40)
 	wide := `{"type":"object","description":"` + strings.Repeat("x", MaxSize) + `"}`
@@ -226,6 +251,9 @@ func FuzzSchema(f *testing.F) {
 			if err != nil || !bytes.Equal(again, a) {
 				t.Fatalf("A(%s) = %s, A of it %s, %v", v, a, again, err)
 			}
+		}
+		if b, err := Bare(v); err == nil && !json.Valid(b) {
+			t.Fatalf("bare %s is %s", v, b)
 		}
 		if b, err := Strict(v); err == nil {
 			var doc any

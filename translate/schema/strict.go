@@ -12,6 +12,7 @@ import (
 // strict writes a tree that converter A has read in the OpenAPI subset.
 type strict struct {
 	defs  map[string]*node
+	bare  bool           // without constraints
 	open  map[string]int // definitions being expanded → how often
 	depth int            // sum of open
 	nodes int
@@ -179,6 +180,9 @@ func (w *keywords) write() {
 	enum := w.n.get("enum")
 	w.impliedType(enum)
 	for _, m := range w.n.members {
+		if w.bare && constrains(m.name) {
+			continue
+		}
 		switch m.name {
 		case "type":
 			if len(w.types) == 1 && !(enum != nil && stringly(enum.words)) {
@@ -207,6 +211,16 @@ func (w *keywords) write() {
 	if w.is("array") && w.n.get("items") == nil {
 		w.tuple()
 	}
+}
+
+// constrains reports whether a keyword is left out of a bare schema.
+func constrains(keyword string) bool {
+	switch keyword {
+	case "format", "title", "minItems", "maxItems", "minProperties", "maxProperties",
+		"minLength", "maxLength", "pattern", "minimum", "maximum", "default", "example":
+		return true
+	}
+	return false
 }
 
 func (w *keywords) raw(m *member) {
@@ -257,8 +271,10 @@ func (w *keywords) enum(words []rawjson.Value) {
 	if convert {
 		w.key("type")
 		w.dst = append(w.dst, `"string"`...)
-		w.key("format")
-		w.dst = append(w.dst, `"enum"`...)
+		if !w.bare {
+			w.key("format")
+			w.dst = append(w.dst, `"enum"`...)
+		}
 	}
 	if len(list) > 0 {
 		w.key("enum")
