@@ -226,25 +226,29 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // UnmarshalCaddyfile reads the handler directive. Syntax:
 //
 //	gemini_balance [<matcher>] {
-//		model            <alias> <targets...>
-//		max_request_size <size>
-//		cors             <origins...>
-//		heartbeat        <duration> | off
-//		reasoning        reasoning_content | thought_tags | off
-//		fetch_images     on | off
+//		model                   <alias> <targets...>
+//		max_request_size        <size>
+//		cors                    <origins...>
+//		heartbeat               <duration> | off
+//		reasoning               reasoning_content | thought_tags | off
+//		fetch_images            on | off
+//		capabilities            <path>
+//		embeddings_count_tokens on | off
 //		anonymous
 //	}
 //
 // model may be repeated.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return options{
-		"model":            h.unmarshalModel,
-		"max_request_size": once(size(&h.MaxRequestSize)),
-		"cors":             once(list(&h.CORS)),
-		"heartbeat":        once(h.unmarshalHeartbeat),
-		"reasoning":        once(h.unmarshalReasoning),
-		"fetch_images":     once(onOff(&h.FetchImages)),
-		"anonymous":        once(flag(&h.Anonymous)),
+		"model":                   h.unmarshalModel,
+		"max_request_size":        once(size(&h.MaxRequestSize)),
+		"cors":                    once(list(&h.CORS)),
+		"heartbeat":               once(h.unmarshalHeartbeat),
+		"reasoning":               once(h.unmarshalReasoning),
+		"fetch_images":            once(onOff(&h.FetchImages)),
+		"capabilities":            once(path(&h.Capabilities)),
+		"anonymous":               once(flag(&h.Anonymous)),
+		"embeddings_count_tokens": once(onOff(&h.CountEmbeddings)),
 	}.directive(d)
 }
 

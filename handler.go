@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -80,6 +81,16 @@ type Handler struct {
 	// resolves to or a redirect says. Default: true.
 	FetchImages *bool `json:"fetch_images,omitempty"`
 
+	// A file that says what models take where the built-in table does not know it,
+	// or not any more: `{"models": [{"match": "gemini-4-*", "sampling": true}]}`.
+	// What it names wins over the table. It is read when the configuration is
+	// loaded; the properties are described in README.md. Default: none.
+	Capabilities string `json:"capabilities,omitempty"`
+
+	// Whether the tokens of embeddings are counted by Google, one call more for
+	// each hundred inputs, where it would be guessed otherwise. Default: false.
+	CountEmbeddings *bool `json:"embeddings_count_tokens,omitempty"`
+
 	// Serve requests without a user key, too. Anybody who reaches the listener
 	// then spends the quota of the Gemini keys.
 	Anonymous bool `json:"anonymous,omitempty"`
@@ -87,6 +98,8 @@ type Handler struct {
 	app     *App
 	logger  *zap.Logger
 	gateway *gateway.Gateway
+
+	capabilities *openai.Capabilities
 }
 
 // ModelConfig is a further name for a Gemini model.
@@ -113,6 +126,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app = app
+	if h.capabilities, err = readCapabilities(h.Capabilities); err != nil {
+		return err
+	}
 	app.starters = append(app.starters, h.start)
 	if h.Anonymous && !loopbackOnly(ctx) {
 		h.logger.Warn("ANONYMOUS ACCESS: anybody who reaches this listener can spend the quota of your Gemini keys; "+
@@ -141,17 +157,19 @@ func (h *Handler) start() (err error) {
 		Fetch: fetcher,
 		Pool:  a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept, Resources: a.shared.bound,
-		MaxRequestSize: h.MaxRequestSize,
-		CORS:           h.CORS,
-		Heartbeat:      time.Duration(h.Heartbeat),
-		Affinity:       h.app.Affinity != "off",
-		Reasoning:      h.Reasoning,
-		Anonymous:      h.Anonymous,
-		Timeouts:       gateway.Timeouts{FirstOutput: firstOutput, Idle: idle, Total: total},
-		Observer:       observer{a, h.logger},
-		ClientIP:       clientIP,
-		Version:        version(),
-		Started:        processStarted,
+		MaxRequestSize:  h.MaxRequestSize,
+		CORS:            h.CORS,
+		Heartbeat:       time.Duration(h.Heartbeat),
+		Affinity:        h.app.Affinity != "off",
+		Reasoning:       h.Reasoning,
+		Capabilities:    h.capabilities,
+		CountEmbeddings: h.CountEmbeddings != nil && *h.CountEmbeddings,
+		Anonymous:       h.Anonymous,
+		Timeouts:        gateway.Timeouts{FirstOutput: firstOutput, Idle: idle, Total: total},
+		Observer:        observer{a, h.logger},
+		ClientIP:        clientIP,
+		Version:         version(),
+		Started:         processStarted,
 	}
 	for _, m := range h.Models {
 		config.Aliases = append(config.Aliases, gateway.Alias{Name: m.Name, Targets: m.Targets})
@@ -244,6 +262,26 @@ func (h *Handler) Validate() error {
 		}
 	}
 	return nil
+}
+
+// readCapabilities reads a table of what models take; none where path is empty.
+func readCapabilities(path string) (*openai.Capabilities, error) {
+	if path == "" {
+		return nil, nil
+	}
+	path, err := caddy.NewReplacer().ReplaceOrErr(path, true, true)
+	if err != nil {
+		return nil, fmt.Errorf("capabilities: %w", err)
+	}
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("capabilities: %w", err)
+	}
+	table, err := openai.ParseCapabilities(doc)
+	if err != nil {
+		return nil, fmt.Errorf("capabilities %s: %w", path, err)
+	}
+	return table, nil
 }
 
 var reasonings = []string{openai.ReasoningContent, openai.ReasoningTags, openai.ReasoningOff}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -44,6 +45,33 @@ func TestHandler_Validate(t *testing.T) {
 		{"origin without a scheme", Handler{CORS: []string{"a.example"}}, "cors"},
 	} {
 		t.Run(tc.name, func(t *testing.T) { checkError(t, tc.handler.Validate(), tc.want) })
+	}
+}
+
+func TestReadCapabilities(t *testing.T) {
+	write := func(doc string) string {
+		file := filepath.Join(t.TempDir(), "models.json")
+		if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	good, bad := write(`{"models":[{"match":"gemini-4-*","sampling":true}]}`), write(`{"models":[{"match":"gemini-4-*","sampling":1}]}`)
+	for _, tc := range []struct{ name, path, want string }{
+		{"good", good, ""},
+		{"fault", bad, "capabilities " + bad + ": models[0].sampling is a number, want a boolean"},
+		{"no file", good + ".none", "capabilities: open " + good + ".none"},
+		{"placeholder of nothing", "{env.UNSET}/models.json", "capabilities: "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			table, err := readCapabilities(tc.path)
+			if checkError(t, err, tc.want); (table != nil) != (tc.want == "") {
+				t.Errorf("table %v", table)
+			}
+		})
+	}
+	if table, err := readCapabilities(""); table != nil || err != nil {
+		t.Errorf("without the option: %v, %v", table, err)
 	}
 }
 
