@@ -75,7 +75,7 @@ func (p *Pool) blame(l *Lease, o Outcome) {
 		}
 	}
 	if o.UntilMidnight && l.quota != nil && l.quota.current().doubts(&o, now, p.aligned()) {
-		o.UntilMidnight, o.Verdict, o.Rest = false, RateLimited, max(o.RetryAfter, doubtedRest)
+		o.UntilMidnight, o.Rest = false, max(o.RetryAfter, doubtedRest)
 	}
 	if o.Rest > 0 || o.UntilMidnight {
 		for _, target := range targets(p, l, &o) {
