@@ -155,10 +155,13 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 			header["Content-Type"] = []string{r.Type}
 		}
 		req.ContentLength = gemini.Length(r.Body, r.Pieces)
-		req.Body = r.reader()
+		// The answer holds on to its request as long as it is read.
+		body := payload{r.Body, r.Pieces}
+		defer func() { body = payload{} }()
+		req.Body = body.reader()
 		// With GetBody the transport may send the body again by itself when a kept
 		// connection turns out closed before any byte of an answer.
-		req.GetBody = func() (io.ReadCloser, error) { return r.reader(), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
 	}
 	transport, err := c.route(r.Proxy)
 	if err != nil {
@@ -175,12 +178,21 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 	return res, nil
 }
 
-// reader reads the body from its beginning.
-func (r *Request) reader() io.ReadCloser {
-	if len(r.Pieces) == 0 {
-		return io.NopCloser(bytes.NewReader(r.Body))
+// payload is the body of a request.
+type payload struct {
+	body   []byte
+	pieces []gemini.Piece
+}
+
+// reader reads the payload from its beginning. Small ones take a type of which
+// net/http knows that it is no wait to read it, so that they leave in one write
+// with the header.
+func (p payload) reader() io.ReadCloser {
+	const small = 16 << 10
+	if len(p.pieces) == 0 && len(p.body) < small {
+		return io.NopCloser(bytes.NewReader(p.body))
 	}
-	return io.NopCloser(gemini.NewReader(r.Body, r.Pieces, 0))
+	return io.NopCloser(gemini.NewReader(p.body, p.pieces, 0))
 }
 
 // route returns the connections of an egress route. Each has its own, so that
