@@ -23,6 +23,7 @@ type addGeminiKeysForm struct {
 	Tags    []string `json:"tags"`
 	Paid    bool     `json:"paid"`
 	Proxy   string   `json:"proxy"`
+	Weight  *int     `json:"weight"`
 }
 
 func (f *addGeminiKeysForm) validate() error {
@@ -38,6 +39,9 @@ func (f *addGeminiKeysForm) validate() error {
 	faults = checkText(faults, "name", f.Name)
 	faults = checkText(faults, "project", f.Project)
 	faults = checkTags(faults, f.Tags)
+	if f.Weight != nil && (*f.Weight < 1 || *f.Weight > balancer.MaxWeight) {
+		faults = append(faults, fieldError{"weight", "invalid_value", fmt.Sprintf("must be a whole number from 1 to %d", balancer.MaxWeight)})
+	}
 	// The secret is checked key by key; here it only has to be one.
 	if err := (balancer.NewKey{Secret: "x", Proxy: f.Proxy}).Check(); err != nil {
 		faults = append(faults, fieldError{"proxy", "invalid_value", strings.TrimPrefix(err.Error(), "proxy ")})
@@ -51,10 +55,14 @@ func (f *addGeminiKeysForm) newKeys() (keys []balancer.NewKey, fields []string) 
 	if f.Key != nil {
 		secrets = []string{*f.Key}
 	}
+	weight := 1
+	if f.Weight != nil {
+		weight = *f.Weight
+	}
 	for i, secret := range secrets {
 		keys = append(keys, balancer.NewKey{
 			Secret: secret, Name: f.Name, Project: f.Project,
-			Tags: f.Tags, Paid: f.Paid, Proxy: f.Proxy,
+			Tags: f.Tags, Paid: f.Paid, Proxy: f.Proxy, Weight: weight,
 		})
 		field := fmt.Sprintf("keys[%d]", i)
 		if f.Key != nil {

@@ -40,8 +40,8 @@ func TestGeminiKeys_Add(t *testing.T) {
 		{name: "both", body: `{"key":"a","keys":["b"]}`, status: 400, contains: []string{"ambiguous"}},
 		{name: "1,001", body: many, status: 400, contains: []string{"too_many", "1000"}},
 		{
-			name: "unknown fields", body: `{"key":"AIzaSyCanary-3","weight":1,"id":"gk_0","state":"active"}`, status: 400,
-			contains: []string{`"weight"`, `"id"`, `"state"`, "unknown_field", "2 more"}, excludes: []string{"AIzaSyCanary-3"},
+			name: "unknown fields", body: `{"key":"AIzaSyCanary-3","colour":1,"id":"gk_0","state":"active"}`, status: 400,
+			contains: []string{`"colour"`, `"id"`, `"state"`, "unknown_field", "2 more"}, excludes: []string{"AIzaSyCanary-3"},
 		},
 		{name: "other case", body: `{"Key":"AIzaSyCanary-3"}`, status: 400, contains: []string{`"Key"`}},
 		{name: "repeated field", body: `{"key":"AIzaSyCanary-3","key":"AIzaSyCanary-4"}`, status: 400, contains: []string{"repeated_field"}},

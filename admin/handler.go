@@ -83,6 +83,8 @@ type operation func(a *api, c *call) (status int, body any, err error)
 var routes = []route{
 	{"GET", "/admin/status", nil, (*api).status},
 	{"GET", "/admin/stats", []string{"window"}, (*api).stats},
+	{"GET", "/admin/explain", []string{"model", "user_key", "tokens", "standing", "limit", "offset"}, (*api).explain},
+	{"GET", "/admin/quotas", []string{"model", "project", "limit", "offset"}, (*api).listQuotas},
 	{"GET", "/admin/config", nil, (*api).getConfig},
 	{"POST", "/admin/config", nil, (*api).setConfig},
 	{"GET", "/admin/openapi.json", nil, (*api).openAPI},

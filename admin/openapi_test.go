@@ -43,12 +43,24 @@ type response struct {
 // schema is the part of JSON Schema that the document uses.
 type schema struct {
 	Ref                  string `json:"$ref"`
-	Type                 string
+	Type                 types
 	Properties           map[string]schema
 	Required             []string
 	Items                *schema
 	Enum                 []any
 	AdditionalProperties json.RawMessage
+}
+
+// types are one or more names of JSON types.
+type types []string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *types) UnmarshalJSON(data []byte) error {
+	if data[0] == '"' {
+		*t = types{""}
+		return json.Unmarshal(data, &(*t)[0])
+	}
+	return json.Unmarshal(data, (*[]string)(t))
 }
 
 func parseDocument(t testing.TB) *document {
@@ -136,7 +148,7 @@ func TestOpenAPI_ReferencesExist(t *testing.T) {
 // TestOpenAPI_NamesTheSameWords compares lists that are kept in two places.
 func TestOpenAPI_NamesTheSameWords(t *testing.T) {
 	d := parseDocument(t)
-	words := map[string][]string{"status": stateNames(), "sort": geminiKeySorts, "window": slices.Sorted(maps.Keys(windows)), "order": {"asc", "desc"}}
+	words := map[string][]string{"status": stateNames(), "sort": geminiKeySorts, "window": slices.Sorted(maps.Keys(windows)), "standing": standingNames(), "order": {"asc", "desc"}}
 	for path, operations := range d.Paths {
 		for _, p := range operations["get"].Parameters {
 			if want, ok := words[p.Name]; ok && !sameWords(p.Schema.Enum, want) {
@@ -202,8 +214,10 @@ func (d *document) faults(s schema, v any, at string) (faults []string) {
 	if s.Enum != nil && !slices.Contains(s.Enum, v) {
 		faults = append(faults, fmt.Sprintf("%s: %v is not in %v", at, v, s.Enum))
 	}
-	is := map[string]bool{"": true}
+	is := map[string]bool{}
 	switch v := v.(type) {
+	case nil:
+		is["null"] = true
 	case string:
 		is["string"] = true
 	case bool:
@@ -241,7 +255,7 @@ func (d *document) faults(s schema, v any, at string) (faults []string) {
 			}
 		}
 	}
-	if !is[s.Type] {
+	if s.Type != nil && !slices.ContainsFunc(s.Type, func(name string) bool { return is[name] }) {
 		faults = append(faults, fmt.Sprintf("%s: %v is no %s", at, v, s.Type))
 	}
 	return faults

@@ -66,15 +66,18 @@ func (q *queryReader) word(name string, words []string) string {
 	return value
 }
 
-// search reads q.
-func (q *queryReader) search() string {
-	value := strings.TrimSpace(q.query.Get("q"))
+// text reads words of the client's own; absent means "".
+func (q *queryReader) text(name string) string {
+	value := strings.TrimSpace(q.query.Get(name))
 	if len(value) > maxSearch {
-		q.fault("q", fmt.Sprintf("is longer than %d bytes", maxSearch))
+		q.fault(name, fmt.Sprintf("is longer than %d bytes", maxSearch))
 		return ""
 	}
 	return value
 }
+
+// search reads q.
+func (q *queryReader) search() string { return q.text("q") }
 
 func (q *queryReader) limit() int  { return q.number("limit", defaultLimit, 1, maxLimit) }
 func (q *queryReader) offset() int { return q.number("offset", 0, 0, 1<<31-1) }

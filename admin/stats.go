@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
@@ -37,6 +38,8 @@ type statsView struct {
 	ByKey     map[string]counts `json:"by_key"`
 	ByUser    map[string]counts `json:"by_user"`
 	Dropped   int64             `json:"dropped"`
+	// Forecast has what is left now, by model: of today and of this minute.
+	Forecast []balancer.Forecast `json:"forecast"`
 }
 
 func (a *api) stats(c *call) (status int, body any, err error) {
@@ -57,6 +60,7 @@ func (a *api) stats(c *call) (status int, body any, err error) {
 		Window: window, Since: t.Since, counts: counts(t.Counts), Dropped: t.Dropped,
 		ByOutcome: countsOf(t.ByOutcome), ByModel: countsOf(t.ByModel),
 		ByKey: countsOf(t.ByKey), ByUser: countsOf(t.ByUser),
+		Forecast: a.Pool.Forecasts(),
 	}, nil
 }
 

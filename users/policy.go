@@ -123,9 +123,7 @@ func (p *policy) forbids(now time.Time, model, dialect string, ip netip.Addr) *R
 }
 
 // allows reports whether the key may use and see a model.
-func (p *policy) allows(model string) bool {
-	return len(p.key.Models) == 0 || matchesAny(p.key.Models, model)
-}
+func (p *policy) allows(model string) bool { return p.key.Allows(model) }
 
 // matchesAny tells whether a model name matches one of the globs. The prefix
 // models/ of Google's resource names means nothing in either.

@@ -113,6 +113,7 @@ type Spec struct {
 	Tags      []string  `json:"tags,omitempty"`      // only Gemini keys with one of these
 	PaidOnly  bool      `json:"paid_only,omitempty"` // only projects with billing
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero = never
+	Explain   bool      `json:"explain,omitempty"`   // answers tell which Gemini key served: for operators' own keys
 }
 
 // Key is a user key without its secret. Its slices are shared: read only.
@@ -122,3 +123,6 @@ type Key struct {
 	Created time.Time `json:"created"`
 	Enabled bool      `json:"enabled"`
 }
+
+// Allows reports whether the key may use and see a model.
+func (k Key) Allows(model string) bool { return len(k.Models) == 0 || matchesAny(k.Models, model) }
