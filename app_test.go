@@ -84,6 +84,7 @@ func TestProvision_Refuses(t *testing.T) {
 		{"attempts", `{"retry": {"attempts": 99}}`, "retry.attempts must be"},
 		{"budget", `{"retry": {"budget": 1.5}}`, "retry.budget must be"},
 		{"wait", `{"retry": {"wait": "1h"}}`, "retry.wait must be"},
+		{"hedge", `{"retry": {"hedge": 5}}`, "retry.hedge must be"},
 		{"timeout", `{"timeouts": {"idle": -1}}`, "timeouts.idle is negative"},
 		{"limit", `{"limits": {"rpm": -1}}`, "limits must not be negative"},
 		{"budget limit", `{"limits": {"budget": 1}}`, "unknown field"},

@@ -49,6 +49,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			attempts <count>
 //			budget   <share>
 //			wait     <duration>
+//			hedge    <share>
 //		}
 //		timeouts {
 //			connect      <duration>
@@ -182,6 +183,10 @@ func (a *App) unmarshalRetry(d *caddyfile.Dispenser) error {
 		"wait": once(func(d *caddyfile.Dispenser) error {
 			a.Retry.Wait = new(caddy.Duration)
 			return duration(a.Retry.Wait, 0)(d)
+		}),
+		"hedge": once(func(d *caddyfile.Dispenser) error {
+			a.Retry.Hedge = new(float64)
+			return share(a.Retry.Hedge)(d)
 		}),
 	}.block(d)
 }

@@ -196,6 +196,11 @@ type RetryConfig struct {
 	// How long a request waits for a key when all of them rest; 0 = not at all.
 	// Default: 10s.
 	Wait *caddy.Duration `json:"wait,omitempty"`
+
+	// The share of all requests that may be sent to a second project as well when
+	// the first is slower than 19 of 20 requests for the model were; the first
+	// output wins, the other request is cancelled. 0 = never. Default: 0.
+	Hedge *float64 `json:"hedge,omitempty"`
 }
 
 // TimeoutsConfig bounds the waiting for Google.
@@ -397,7 +402,7 @@ func (a *App) declaredSettings() (p settings.Patch) {
 	if r.Attempts != 0 {
 		p.Retry.Attempts = &r.Attempts
 	}
-	p.Retry.Budget = r.Budget
+	p.Retry.Budget, p.Retry.Hedge = r.Budget, r.Hedge
 	if r.Wait != nil {
 		wait := settings.Duration(*r.Wait)
 		p.Retry.Wait = &wait

@@ -27,6 +27,7 @@ type configView struct {
 		Attempts setting[int]               `json:"attempts"`
 		Budget   setting[float64]           `json:"budget"` // share, 0–1
 		Wait     setting[settings.Duration] `json:"wait"`   // as "10s"
+		Hedge    setting[float64]           `json:"hedge"`  // share, 0–1; 0 = never
 	} `json:"retry"`
 }
 
@@ -36,6 +37,7 @@ func (a *api) config() configView {
 	view.Retry.Attempts = settingOf(values.Retry.Attempts, sources.Retry.Attempts)
 	view.Retry.Budget = settingOf(values.Retry.Budget, sources.Retry.Budget)
 	view.Retry.Wait = settingOf(settings.Duration(values.Retry.Wait), sources.Retry.Wait)
+	view.Retry.Hedge = settingOf(values.Retry.Hedge, sources.Retry.Hedge)
 	return view
 }
 

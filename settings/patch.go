@@ -13,7 +13,7 @@ import (
 // Patch names values for some fields; nil fields say nothing. Its JSON is what
 // POST /admin/config takes:
 //
-//	{"strategy": "adaptive", "retry": {"attempts": 3, "budget": 0.2, "wait": "10s"}}
+//	{"strategy": "adaptive", "retry": {"attempts": 3, "budget": 0.2, "wait": "10s", "hedge": 0}}
 type Patch struct {
 	Strategy *string    `json:"strategy,omitempty"`
 	Retry    RetryPatch `json:"retry,omitzero"`
@@ -24,6 +24,7 @@ type RetryPatch struct {
 	Attempts *int      `json:"attempts,omitempty"`
 	Budget   *float64  `json:"budget,omitempty"`
 	Wait     *Duration `json:"wait,omitempty"`
+	Hedge    *float64  `json:"hedge,omitempty"`
 }
 
 // Duration is a [time.Duration] whose text form is that of the Caddyfile: "10s".
@@ -62,6 +63,8 @@ func (v *Values) validate() error {
 		return &InvalidError{Field: "retry.budget", Message: "must be a share of all requests, from 0 to 1"}
 	case v.Retry.Wait < 0 || v.Retry.Wait > MaxWait:
 		return &InvalidError{Field: "retry.wait", Message: fmt.Sprintf("must be from 0s (never wait) to %s", MaxWait)}
+	case !(v.Retry.Hedge >= 0 && v.Retry.Hedge <= 1): // NaN too
+		return &InvalidError{Field: "retry.hedge", Message: "must be a share of all requests, from 0 (never) to 1"}
 	}
 	return nil
 }
@@ -72,6 +75,7 @@ func (p Patch) with(q Patch) Patch {
 	p.Retry.Attempts = first(q.Retry.Attempts, p.Retry.Attempts)
 	p.Retry.Budget = first(q.Retry.Budget, p.Retry.Budget)
 	p.Retry.Wait = first(q.Retry.Wait, p.Retry.Wait)
+	p.Retry.Hedge = first(q.Retry.Hedge, p.Retry.Hedge)
 	return p
 }
 
@@ -93,6 +97,7 @@ func (p Patch) overlap(q Patch) (fields []string) {
 	both("retry.attempts", p.Retry.Attempts != nil && q.Retry.Attempts != nil)
 	both("retry.budget", p.Retry.Budget != nil && q.Retry.Budget != nil)
 	both("retry.wait", p.Retry.Wait != nil && q.Retry.Wait != nil)
+	both("retry.hedge", p.Retry.Hedge != nil && q.Retry.Hedge != nil)
 	return fields
 }
 

@@ -37,6 +37,7 @@ type Retry struct {
 	Attempts int           // upstream requests for one client request, the first included; 1 = no retry
 	Budget   float64       // retries as a share of all requests, 0–1
 	Wait     time.Duration // how long a request waits for a key when all rest; 0 = not at all
+	Hedge    float64       // requests that may be asked of a second project when the first is slow, as a share of all, 0–1; 0 = none
 }
 
 // Defaults are the values where nobody said anything. Source: DESIGN §2.1.
@@ -57,7 +58,7 @@ const (
 // Sources tells the source of each field of [Values].
 type Sources struct {
 	Strategy Source
-	Retry    struct{ Attempts, Budget, Wait Source }
+	Retry    struct{ Attempts, Budget, Wait, Hedge Source }
 }
 
 // snapshot is one state of everything; it never changes.
@@ -178,7 +179,8 @@ func (s *Store) read() (p Patch, raw []byte, err error) {
 func merge(stored, declared Patch) (*snapshot, error) {
 	next := &snapshot{values: Defaults()}
 	next.sources.Strategy = SourceDefault
-	next.sources.Retry.Attempts, next.sources.Retry.Budget, next.sources.Retry.Wait = SourceDefault, SourceDefault, SourceDefault
+	r := &next.sources.Retry
+	r.Attempts, r.Budget, r.Wait, r.Hedge = SourceDefault, SourceDefault, SourceDefault, SourceDefault
 	next.apply(stored, SourceStore)
 	next.apply(declared, SourceCaddyfile)
 	return next, next.values.validate()
@@ -189,6 +191,7 @@ func (s *snapshot) apply(p Patch, from Source) {
 	set(&s.values.Retry.Attempts, p.Retry.Attempts, &s.sources.Retry.Attempts, from)
 	set(&s.values.Retry.Budget, p.Retry.Budget, &s.sources.Retry.Budget, from)
 	set(&s.values.Retry.Wait, (*time.Duration)(p.Retry.Wait), &s.sources.Retry.Wait, from)
+	set(&s.values.Retry.Hedge, p.Retry.Hedge, &s.sources.Retry.Hedge, from)
 }
 
 func set[T any](value, patch *T, source *Source, from Source) {

@@ -53,16 +53,20 @@ func TestStore_ValuesAndSources(t *testing.T) {
 
 func TestStore_UpdateRefusesLockedFields(t *testing.T) {
 	s := memory.New()
-	st := open(t, s, wait(time.Second))
+	declared, never := wait(time.Second), 0.0
+	declared.Retry.Hedge = &never
+	st := open(t, s, declared)
 	attempts := 7
 	p := wait(2 * time.Second)
 	p.Retry.Attempts = &attempts
+	share := 0.5
+	p.Retry.Hedge = &share
 	err := st.Update(p)
 	locked, ok := errors.AsType[*settings.LockedError](err)
-	if !ok || !reflect.DeepEqual(locked.Fields, []string{"retry.wait"}) {
-		t.Fatalf("Update = %v, want retry.wait locked", err)
+	if !ok || !reflect.DeepEqual(locked.Fields, []string{"retry.wait", "retry.hedge"}) {
+		t.Fatalf("Update = %v, want retry.wait and retry.hedge locked", err)
 	}
-	if got := st.Current().Retry; got.Attempts != 3 || got.Wait != time.Second {
+	if got := st.Current().Retry; got.Attempts != 3 || got.Wait != time.Second || got.Hedge != 0 {
 		t.Errorf("a refused update changed %+v", got)
 	}
 	if _, err := s.Get("settings/values"); !errors.Is(err, store.ErrNotFound) {
@@ -97,6 +101,7 @@ func TestStore_DeclareUncoversWhatWasStored(t *testing.T) {
 func TestStore_UpdateChecksRanges(t *testing.T) {
 	attempts := func(n int) settings.Patch { return settings.Patch{Retry: settings.RetryPatch{Attempts: &n}} }
 	budget := func(n float64) settings.Patch { return settings.Patch{Retry: settings.RetryPatch{Budget: &n}} }
+	hedge := func(n float64) settings.Patch { return settings.Patch{Retry: settings.RetryPatch{Hedge: &n}} }
 	strategy := func(s string) settings.Patch { return settings.Patch{Strategy: &s} }
 	for name, test := range map[string]struct {
 		patch settings.Patch
@@ -114,6 +119,11 @@ func TestStore_UpdateChecksRanges(t *testing.T) {
 		"budget 20":         {budget(20), "retry.budget"},
 		"budget negative":   {budget(-0.1), "retry.budget"},
 		"budget not finite": {budget(math.NaN()), "retry.budget"},
+		"hedge 0":           {hedge(0), ""},
+		"hedge 1":           {hedge(1), ""},
+		"hedge 5":           {hedge(5), "retry.hedge"},
+		"hedge negative":    {hedge(-0.1), "retry.hedge"},
+		"hedge not finite":  {hedge(math.NaN()), "retry.hedge"},
 		"wait 0":            {wait(0), ""},
 		"wait negative":     {wait(-1), "retry.wait"},
 		"wait 5m":           {wait(5 * time.Minute), ""},
@@ -185,7 +195,7 @@ func TestStore_ParallelUpdatesLoseNothing(t *testing.T) {
 }
 
 func TestPatch_JSON(t *testing.T) {
-	const text = `{"strategy":"round_robin","retry":{"attempts":3,"budget":0.2,"wait":"10s"}}`
+	const text = `{"strategy":"round_robin","retry":{"attempts":3,"budget":0.2,"wait":"10s","hedge":0.05}}`
 	var p settings.Patch
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		t.Fatal(err)
