@@ -21,7 +21,7 @@ func (g *Gateway) cors(w http.ResponseWriter, r *http.Request, methods string) (
 			h.Set("Access-Control-Allow-Origin", origin)
 		}
 		if h.Get("Access-Control-Allow-Origin") != "" {
-			h.Set("Access-Control-Expose-Headers", "x-request-id, retry-after, retry-after-ms, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens")
+			h.Set("Access-Control-Expose-Headers", "x-request-id, x-gemini-balance-model, x-gemini-balance-key, x-gemini-balance-attempts, retry-after, retry-after-ms, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens")
 			if r.Method == http.MethodOptions {
 				h.Set("Access-Control-Allow-Methods", methods+", OPTIONS")
 				if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {

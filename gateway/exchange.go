@@ -54,7 +54,7 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 	x.record = usage.Record{RequestID: "req_" + randomID(20), Dialect: string(rt.dialect), Outcome: "ok"}
 	x.ctx, x.cancel = context.WithTimeoutCause(r.Context(), g.Timeouts.Total, errTotal)
 	x.out = newClientWriter(w)
-	x.out.onHeader = x.headers
+	x.out.onHeader, x.out.onServed = x.headers, x.explain
 	x.out.deadline, _ = x.ctx.Deadline()
 	return x
 }
@@ -372,6 +372,7 @@ func limitHeaders(h http.Header, l users.LimitState) {
 func (x *exchange) settle() {
 	x.cancel()
 	x.out.stop()
+	x.explainLate()
 	tokens := int64(-1) // unknown
 	if x.conv != nil {
 		if u := x.conv.Usage(); u.Reported {

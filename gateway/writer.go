@@ -18,6 +18,7 @@ import (
 // heartbeat's timer write between the exchange's writes.
 type clientWriter struct {
 	onHeader func(http.Header) // last chance to set headers
+	onServed func(http.Header) // the same, but not for the header that a heartbeat sends
 	deadline time.Time         // of the whole request; zero = none
 
 	mu          sync.Mutex
@@ -25,6 +26,7 @@ type clientWriter struct {
 	rc          *http.ResponseController
 	status      int // 0 until started
 	useful      bool
+	early       bool  // a heartbeat sent the header
 	err         error // first write error; all further writes fail with it
 	comment     []byte
 	contentType string
@@ -72,6 +74,7 @@ func (c *clientWriter) beat() {
 		c.timer.Reset(c.every - silent)
 		return
 	}
+	c.early = c.early || c.status == 0
 	if c.write(c.comment, c.contentType) == nil {
 		c.timer.Reset(c.every)
 	}
@@ -162,6 +165,9 @@ func (c *clientWriter) header(status int) {
 	c.status = status
 	if c.onHeader != nil {
 		c.onHeader(c.w.Header())
+	}
+	if c.onServed != nil && !c.early {
+		c.onServed(c.w.Header())
 	}
 	c.w.WriteHeader(status)
 }

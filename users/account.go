@@ -79,6 +79,9 @@ type LimitState struct {
 // Key returns the key as it is now.
 func (a *Account) Key() Key { return a.policy.Load().key }
 
+// Explains reports whether answers tell which Gemini key served.
+func (a *Account) Explains() bool { return a.policy.Load().key.Explain }
+
 // Allows reports whether the key may use a model, by the name clients give it.
 func (a *Account) Allows(model string) bool { return a.policy.Load().allows(model) }
 
