@@ -44,19 +44,29 @@ type result struct {
 func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	started := time.Now()
 	x.record.Attempts++
-	x.schemaRefused = false
-	x.record.KeyID = lease.KeyID()
-	x.conv.Begin()
 	ctx, cancel := context.WithCancelCause(x.ctx)
 	defer cancel(nil)
 	dog := newWatchdog(x.g.Timeouts.FirstOutput, cancel)
 	defer dog.stop()
 
 	defer func() { x.observe(res.outcome, time.Since(started)) }()
-	answer, err := x.g.Upstream.Do(ctx, &upstream.Request{
+	answer, err := x.g.Upstream.Do(ctx, x.request(lease))
+	return x.receive(ctx, answer, err, dog, lease)
+}
+
+// request is what an attempt sends.
+func (x *exchange) request(lease *balancer.Lease) *upstream.Request {
+	return &upstream.Request{
 		Method: x.call.Method, Path: x.call.Path, Query: x.call.Query, Type: x.call.Type,
 		Header: x.forwarded(), Body: x.call.Body, Pieces: x.call.Pieces, Secret: lease.Secret(), Proxy: lease.Proxy(),
-	})
+	}
+}
+
+// receive takes the answer of an attempt, or the error that came instead.
+func (x *exchange) receive(ctx context.Context, answer *http.Response, err error, dog *watchdog, lease *balancer.Lease) result {
+	x.schemaRefused = false
+	x.record.KeyID = lease.KeyID()
+	x.conv.Begin()
 	if err != nil {
 		return x.broken(ctx, err, false)
 	}
@@ -77,6 +87,10 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 
 // observe reports a finished attempt.
 func (x *exchange) observe(o balancer.Outcome, took time.Duration) {
+	x.attempted(x.record.Attempts, x.record.KeyID, o, took)
+}
+
+func (x *exchange) attempted(number int, keyID string, o balancer.Outcome, took time.Duration) {
 	if x.g.Observer == nil {
 		return
 	}
@@ -85,7 +99,7 @@ func (x *exchange) observe(o balancer.Outcome, took time.Duration) {
 		defer x.siblings.Unlock()
 	}
 	x.g.Observer.Attempted(x.r.Context(), Attempt{
-		RequestID: x.record.RequestID, Number: x.record.Attempts, KeyID: x.record.KeyID,
+		RequestID: x.record.RequestID, Number: number, KeyID: keyID,
 		Model: x.call.Model, Outcome: o, Duration: took,
 	})
 }
@@ -119,6 +133,7 @@ func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchd
 		x.g.lists.keep(x.call, body)
 	}
 	x.record.FirstOutput = time.Since(x.accepted)
+	x.release()
 	if err := x.out.answer(translate.Answer{Status: http.StatusOK, ContentType: x.conv.ContentType(), Body: out}); err != nil {
 		return x.gone()
 	}
@@ -192,8 +207,23 @@ func (x *exchange) flush(pending []byte) error {
 	}
 	if x.record.FirstOutput == 0 {
 		x.record.FirstOutput = time.Since(x.accepted)
+		x.release()
 	}
 	return x.out.output(pending, x.conv.ContentType())
+}
+
+// releasable is from how many bytes on it is worth to let go of a body.
+const releasable = 256 << 10
+
+// release lets go of a large request when the answer begins: no other attempt
+// follows, but the answer may take minutes.
+func (x *exchange) release() {
+	conv, ok := x.conv.(translate.Released)
+	if !ok || len(x.body) < releasable && x.media == nil {
+		return
+	}
+	conv.Release()
+	x.body, x.media = nil, nil
 }
 
 func (x *exchange) success() balancer.Outcome {

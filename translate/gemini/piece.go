@@ -40,7 +40,7 @@ func Length(body []byte, pieces []Piece) int64 {
 
 // NewReader reads a body with its pieces, which are in order of At, from an
 // offset of body on; pieces before it are left out. Any number of readers may
-// read the same body.
+// read the same body. At its end a reader lets go of it.
 func NewReader(body []byte, pieces []Piece, from int) io.Reader {
 	for len(pieces) > 0 && pieces[0].At < from {
 		pieces = pieces[1:]
@@ -71,7 +71,7 @@ func (r *reader) Read(p []byte) (n int, err error) {
 			n += m
 		case len(r.pieces) == 0:
 			if n == 0 {
-				err = io.EOF
+				*r, err = reader{}, io.EOF
 			}
 			return n, err
 		case r.piece == len(r.pieces[0].Data):

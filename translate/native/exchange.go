@@ -26,7 +26,7 @@ type Exchange struct {
 	closed   bool   // the array's closing bracket came
 }
 
-var _ translate.Exchange = (*Exchange)(nil)
+var _ translate.Released = (*Exchange)(nil)
 
 // New returns the exchange of a request that goes to Google as call says.
 func New(call *translate.Call) *Exchange { return &Exchange{call: call} }
@@ -139,6 +139,9 @@ func (x *Exchange) ContentType() string {
 // Unsign implements [translate.Exchange]. A native client keeps its own
 // signatures; it gets Google's words about them.
 func (x *Exchange) Unsign() bool { return false }
+
+// Release implements [translate.Released].
+func (x *Exchange) Release() { x.call.Body, x.call.Pieces = nil, nil }
 
 // Usage implements [translate.Exchange].
 func (x *Exchange) Usage() gemini.Usage { return x.answer.Usage }

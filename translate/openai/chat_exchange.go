@@ -31,7 +31,7 @@ type Chat struct {
 	scratch  []byte
 }
 
-var _ translate.Exchange = (*Chat)(nil)
+var _ translate.Released = (*Chat)(nil)
 
 // NewChat decodes a chat completions request. The result aliases body.
 func NewChat(env translate.Env, o Options, body []byte) (*Chat, *translate.Failure) {
@@ -88,6 +88,12 @@ func (x *Chat) Unsign() bool {
 	}
 	x.call.Body, x.call.Pieces = x.req.Gemini.Encode(nil, x.call.Length())
 	return true
+}
+
+// Release implements [translate.Released].
+func (x *Chat) Release() {
+	x.call.Body, x.call.Pieces = nil, nil
+	x.req.Gemini = gemini.Request{ServiceTier: x.req.Gemini.ServiceTier} // which answers may name
 }
 
 // Heartbeat implements [translate.Exchange]: a comment, which all SDKs skip.

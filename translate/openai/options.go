@@ -43,6 +43,9 @@ type Options struct {
 	// nil means that nothing is kept: previous_response_id is refused and answers
 	// say that they were not stored.
 	Previous func(id string) (items []byte, ok bool)
+	// MaxKept is how large, in bytes, a conversation may be for its answer to be kept;
+	// 0 sets no limit.
+	MaxKept int
 	// Safety is sent with requests that bring no safety_settings of their own:
 	// a JSON array as Google takes it. nil sends nothing.
 	Safety []byte

@@ -41,7 +41,7 @@ type Responses struct {
 	deltas   []int  // lengths of the pieces of texts, likewise
 }
 
-var _ translate.Exchange = (*Responses)(nil)
+var _ translate.Released = (*Responses)(nil)
 
 // NewResponses decodes a Responses request. The result aliases body.
 func NewResponses(env translate.Env, o Options, body []byte) (*Responses, *translate.Failure) {
@@ -76,6 +76,12 @@ func (x *Responses) Unsign() bool {
 	}
 	x.call.Body, x.call.Pieces = x.req.Gemini.Encode(nil, x.call.Length())
 	return true
+}
+
+// Release implements [translate.Released].
+func (x *Responses) Release() {
+	x.call.Body, x.call.Pieces = nil, nil
+	x.req.release()
 }
 
 // Heartbeat implements [translate.Exchange]: a comment, which all SDKs skip.
@@ -160,7 +166,7 @@ func (x *Responses) Abort(dst []byte, f *translate.Failure) []byte {
 // finish notes that the answer is whole.
 func (x *Responses) finish(document []byte) {
 	x.ended = true
-	if x.req.store {
+	if x.req.kept {
 		x.document = append([]byte(nil), document...)
 	}
 }
@@ -169,9 +175,9 @@ func (x *Responses) finish(document []byte) {
 // can name it as previous_response_id: its id and the JSON array of all items of
 // the conversation up to and with it, as [Options.Previous] must return them.
 // The id is empty where nothing is to be kept: store was false, there is no
-// store, or the answer failed.
+// store, the conversation is too large for it, or the answer failed.
 func (x *Responses) Stored() (id string, items []byte) {
-	if !x.ended || !x.req.store {
+	if !x.ended || !x.req.kept {
 		return "", nil
 	}
 	input := x.req.own.input

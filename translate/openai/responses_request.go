@@ -3,7 +3,10 @@
 package openai
 
 import (
+	"bytes"
+
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -16,7 +19,8 @@ type responsesRequest struct {
 	limit     rawjson.Value         // max_output_tokens
 	previous  rawjson.Value         // items of the earlier response, an array; nil for none
 	referred  map[int]rawjson.Value // items of kept answers, by the index in input of what refers to them
-	store     bool                  // the answer is to be kept
+	store     bool                  // the answer is to be kept, as the client asked
+	kept      bool                  // it will be
 	encrypted bool                  // reasoning items carry signatures to the client
 }
 
@@ -35,6 +39,23 @@ type responsesEcho struct{ temperature, topP, tools, toolChoice rawjson.Value }
 var responsesWords = wording{
 	conversation: "input", callID: "call_id", limit: "max_output_tokens", effort: "reasoning.effort",
 	format: "text.format", schema: "text.format.schema", items: true,
+}
+
+// release lets go of the client's body: what answers repeat of it is copied, the
+// conversation only stays where it is to be kept.
+func (r *responsesRequest) release() {
+	r.Gemini = gemini.Request{ServiceTier: r.Gemini.ServiceTier}
+	own, echo := &r.own, &r.echo
+	for _, v := range []*rawjson.Value{
+		&own.instructions, &own.previousID, &own.conversation, &own.store, &own.background, &own.prompt, &own.include,
+		&own.text, &own.reasoning, &own.metadata, &own.user, &own.truncation, &own.maxToolCalls, &own.topLogprobs,
+		&own.cacheKey, &own.safetyID, &echo.temperature, &echo.topP, &echo.tools, &echo.toolChoice, &r.limit,
+	} {
+		*v = bytes.Clone(*v)
+	}
+	if !r.kept {
+		own.input, r.previous, r.referred = nil, nil, nil
+	}
 }
 
 // responsesDecoder adds to the shared decoder what only the Responses API has.
@@ -68,6 +89,7 @@ func decodeResponses(env translate.Env, o *Options, body []byte) (*responsesRequ
 	if f != nil {
 		return nil, f
 	}
+	d.out.kept = d.out.store && (o.MaxKept == 0 || len(d.out.own.input)+len(d.out.previous) <= o.MaxKept)
 	d.out.limit = d.in.maxCompletionTokens
 	d.out.echo = responsesEcho{d.in.temperature, d.in.topP, d.in.tools, d.in.toolChoice}
 	return d.out, nil
