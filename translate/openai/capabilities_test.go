@@ -53,7 +53,7 @@ func TestCapabilities_BuiltIn(t *testing.T) {
 				thinking = strings.Join(f.levels, " ")
 			}
 			var columns []string
-			for _, column := range strings.Fields(all) {
+			for column := range strings.FieldsSeq(all) {
 				if map[string]bool{
 					"sampling": f.has(sampling), "penalties": f.has(penalties | logProbs), "n8": f.candidates == 8,
 					"json+functions": f.has(functions | jsonMode | jsonWithTools), "mixed": f.has(mixedTools),

@@ -38,6 +38,16 @@ func (x *Chat) text(dst []byte, c *choice, inner, signature []byte) []byte {
 	if !x.req.Stream {
 		return dst
 	}
+	if x.req.JSONMode {
+		if inner = c.flow(inner); inner == nil {
+			return dst
+		}
+	}
+	return x.textDelta(dst, c, end, inner)
+}
+
+// textDelta appends a chunk of text, after the end of a tag.
+func (x *Chat) textDelta(dst []byte, c *choice, end string, inner []byte) []byte {
 	dst = x.open(dst, c, false)
 	dst = append(append(append(dst, `{"content":"`...), end...), inner...)
 	dst = append(dst, '"')

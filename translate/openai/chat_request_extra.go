@@ -68,6 +68,10 @@ func (d *decoder) google(v rawjson.Value, path string) {
 			config.ImageConfig = d.copyKnown(m, imageShape, at)
 		case "tools":
 			d.googleTools(m, at)
+		case "tool_config", "toolConfig":
+			if d.is(m, rawjson.Object, at) {
+				d.place(m, at)
+			}
 		}
 	}
 }

@@ -144,7 +144,7 @@ func (t *turn) sign(f *family) {
 // documented placeholder on the first call of each model turn. It reports false
 // where nothing was left to replace. Source: specs/openai.md §7.3.
 func (r *ChatRequest) Unsign() bool {
-	changed, insists := false, r.family.has(signed)
+	changed, insists := false, r.family != nil && r.family.has(signed)
 	for i := range r.Gemini.Contents {
 		c := &r.Gemini.Contents[i]
 		first := true

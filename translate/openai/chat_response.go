@@ -166,20 +166,3 @@ func appendRefusal(dst []byte, answer *gemini.Response) []byte {
 	}
 	return dst
 }
-
-// unfence takes away the Markdown fence that older models put around JSON.
-func (c *choice) unfence() {
-	text := c.content
-	for _, start := range []string{"```json\\n", "```\\n"} {
-		rest, ok := bytes.CutPrefix(text, []byte(start))
-		if !ok {
-			continue
-		}
-		rest = bytes.TrimSuffix(rest, []byte("\\n"))
-		rest, ok = bytes.CutSuffix(rest, []byte("\\n```"))
-		if ok && !bytes.Contains(rest, []byte("```")) {
-			c.content, c.gaps, c.grounding, c.citations = rest, nil, nil, nil
-		}
-		return
-	}
-}

@@ -143,6 +143,10 @@ func (x *Chat) endChoice(dst []byte, c *choice) []byte {
 	if c.tagOpen {
 		dst = x.closeTag(dst, c)
 	}
+	if x.req.JSONMode && !c.flowing && len(c.content) > 0 {
+		c.unfence()
+		dst = x.textDelta(dst, c, "", c.content)
+	}
 	x.rememberNative(c)
 	if len(c.signature)+len(c.native) > 0 {
 		dst = x.open(dst, c, false)

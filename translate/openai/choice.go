@@ -20,6 +20,7 @@ type choice struct {
 	output  bool // text, a call or media
 	tagOpen bool // a <thought> tag waits for its end
 	tagged  bool // there was one
+	flowing bool // JSON that is streamed goes out as it comes
 
 	content   []byte // message content so far
 	gaps      []gap  // what of it is not the model's text

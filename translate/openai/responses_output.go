@@ -150,8 +150,10 @@ func (x *Responses) closeItem(dst []byte, status string) []byte {
 }
 
 func (x *Responses) closeMessage(dst []byte, o *openItem, status string) []byte {
-	if x.req.JSONMode && !x.req.Stream && o.from == 0 {
-		x.all.unfence()
+	if x.req.JSONMode && o.from == 0 && !x.all.flowing {
+		if x.all.unfence(); x.req.Stream {
+			dst = x.textDelta(dst, o, x.all.content, nil)
+		}
 	}
 	text := x.all.content[o.from:]
 	var sources []byte

@@ -155,9 +155,19 @@ func (x *Responses) text(dst, inner, signature []byte) []byte {
 	if !x.req.Stream {
 		return dst
 	}
+	if x.req.JSONMode && x.open.from == 0 {
+		if inner = x.all.flow(inner); inner == nil {
+			return dst
+		}
+	}
+	return x.textDelta(dst, &x.open, inner, logprobs)
+}
+
+// textDelta appends an event of text of the message o.
+func (x *Responses) textDelta(dst []byte, o *openItem, inner []byte, logprobs rawjson.Value) []byte {
 	x.piece(inner)
 	dst = x.event(dst, "response.output_text.delta")
-	dst = append(append(dst, x.open.place...), `,"content_index":0,"delta":"`...)
+	dst = append(append(dst, o.place...), `,"content_index":0,"delta":"`...)
 	dst = append(append(dst, inner...), `","logprobs":[`...)
 	if logprobs != nil {
 		dst = appendTokens(dst, logprobs, x.req.TopLogprobs, false)

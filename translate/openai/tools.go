@@ -161,7 +161,8 @@ func (d *decoder) function(v rawjson.Value, path toolPath) (t tool) {
 	if strictly != nil && d.isTool(strictly, rawjson.Bool, path, ".strict") && strictly.IsTrue() {
 		d.strict = true
 	}
-	if native := nativeName(t.name); native != "" && schema.IsEmpty(t.parameters) {
+	native := nativeName(t.name)
+	if native == "googleMaps" && d.place(t.parameters, path.String()+".parameters") || native != "" && schema.IsEmpty(t.parameters) {
 		d.builtIn(native, nil, path.String())
 		return tool{}
 	}
@@ -266,6 +267,7 @@ func (d *decoder) nativeTool(v rawjson.Value, path string) bool {
 			options = d.copyKnown(m, searchShape, path+"."+k.Text())
 		case name == "googleMaps":
 			options = d.copyKnown(m, mapsShape, path+"."+k.Text())
+			d.place(m, path+"."+k.Text())
 		default:
 			d.is(m, rawjson.Object, path+"."+k.Text())
 		}
@@ -314,6 +316,7 @@ func (d *decoder) combine() {
 		case d.family.has(mixedTools):
 		case d.words.items: // agents declare a search beside their functions whatever the model
 			g.Tools = []gemini.Tool{{Functions: d.functions}}
+			g.ToolConfig.RetrievalRaw = nil
 			return
 		default:
 			d.reject(d.builtInPath, "%s cannot use built-in tools and functions in one request.", d.req.Target)
@@ -323,6 +326,9 @@ func (d *decoder) combine() {
 		if g.ToolConfig.Mode == "" {
 			g.ToolConfig.Mode = "VALIDATED"
 		}
+	}
+	if len(d.builtIns) == 0 {
+		g.ToolConfig.RetrievalRaw = nil
 	}
 	g.Tools = d.builtIns
 	if len(d.functions) > 0 {
