@@ -5,6 +5,7 @@ package geminibalance
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -81,6 +82,11 @@ func TestProvision_Refuses(t *testing.T) {
 		{"proxy twice", `{"proxies": ["http://a:1", "http://a:1"]}`, "proxies[1] is a proxy that is listed already"},
 		{"proxy with a password", `{"proxies": ["http://u:p@a:1"]}`, "proxies[0] holds a literal user name or password"},
 		{"affinity", `{"affinity": "sticky"}`, "affinity 'sticky' is unknown, want prefix or off"},
+		{"quota without a model", `{"quotas": [{"rpm": 1}]}`, "quotas[0]: the model is empty"},
+		{"quota without a limit", `{"quotas": [{"model": "*", "rpm": 1}, {"model": "*"}]}`, "quotas[1]: it sets none"},
+		{"quota below zero", `{"quotas": [{"model": "*", "rpd": -1}]}`, "quotas[0]: rpm, tpm and rpd must be above 0"},
+		{"no quota", `{"quotas": [null]}`, "quotas[0] is empty"},
+		{"weight", `{"keys": [{"key": "{env.GB_TEST_KEY}", "weight": 101}]}`, "keys[0]: weight is 101"},
 		{"attempts", `{"retry": {"attempts": 99}}`, "retry.attempts must be"},
 		{"budget", `{"retry": {"budget": 1.5}}`, "retry.budget must be"},
 		{"wait", `{"retry": {"wait": "1h"}}`, "retry.wait must be"},
@@ -181,6 +187,40 @@ func TestReload_FailedRestoresDeclarations(t *testing.T) {
 		t.Error("metrics are about the failed configuration")
 	}
 	must(t, a.Cleanup())
+}
+
+// TestReload_QuotasAndWeights: what a reload says of both counts from then on, and
+// what it does not say any more is gone.
+func TestReload_QuotasAndWeights(t *testing.T) {
+	t.Setenv("GB_TEST_A", "key-a")
+	config := func(key, quotas string) string {
+		return `{"store": {"backend": "memory"}, "probe": false, "keys": [{"key": "{env.GB_TEST_A}"` + key + `}], "quotas": [` + quotas + `]}`
+	}
+	limit := func(a *App) any {
+		c := a.shared.pool.Explain(balancer.ExplainQuery{Model: "m"}).Candidates[0]
+		if c.RPD.Limit == nil {
+			return nil
+		}
+		return fmt.Sprint(*c.RPD.Limit, " ", c.RPD.Source, " ", c.Score.Weight)
+	}
+	a := mustProvision(t, config(`, "weight": 3`, `{"model": "m", "rpd": 7}`))
+	must(t, a.Start())
+	if got := limit(a); got != "7 set 3" {
+		t.Errorf("limit %v", got)
+	}
+	b := mustProvision(t, config("", `{"model": "m*", "project": "gk_*", "rpd": 9}`))
+	must(t, b.Start())
+	must(t, a.Cleanup())
+	if got := limit(b); got != "9 set 1" {
+		t.Errorf("limit %v after a reload", got)
+	}
+	c := mustProvision(t, config("", ""))
+	must(t, c.Start())
+	must(t, b.Cleanup())
+	if got := limit(c); got != nil {
+		t.Errorf("limit %v after a reload without any", got)
+	}
+	must(t, c.Cleanup())
 }
 
 func TestStart_RefusesAnotherMasterKey(t *testing.T) {

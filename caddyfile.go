@@ -38,6 +38,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			tags    <tags...>
 //			proxy   <url>
 //			paid
+//			weight  <number>
 //		}
 //		keys_file  <path>
 //		upstream   <url>
@@ -57,6 +58,11 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			idle         <duration>
 //			total        <duration>
 //		}
+//		quota <model> [project <project>] {
+//			rpm <count>
+//			tpm <count>
+//			rpd <count>
+//		}
 //		limits {
 //			rpm         <count>
 //			tpm         <count>
@@ -65,13 +71,14 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //	}
 //
-// key may be repeated. Secrets are {env.NAME} or {file./absolute/path}.
+// key and quota may be repeated. Secrets are {env.NAME} or {file./absolute/path}.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return options{
 		"store":      once(a.unmarshalStore),
 		"master_key": once(secret(&a.MasterKey)),
 		"key":        a.unmarshalKey,
 		"keys_file":  once(path(&a.KeysFile)),
+		"quota":      a.unmarshalQuota,
 		"upstream":   once(text(&a.Upstream)),
 		"proxy":      once(list(&a.Proxies)),
 		"strategy":   once(a.unmarshalStrategy),
@@ -141,6 +148,7 @@ func (a *App) unmarshalKey(d *caddyfile.Dispenser) error {
 		"tags":    once(list(&k.Tags)),
 		"proxy":   once(text(&k.Proxy)),
 		"paid":    once(flag(&k.Paid)),
+		"weight":  once(weight(&k.Weight)),
 	}.block(d)
 }
 

@@ -71,7 +71,7 @@ func TestOptions_Once(t *testing.T) {
 		"attempts 2": "retry", "budget 20%": "retry", "wait 1s": "retry", "hedge 5%": "retry",
 		"connect 1s": "timeouts", "first_output 1s": "timeouts", "idle 1s": "timeouts", "total 1s": "timeouts",
 		"rpm 1": "limits", "tpm 1": "limits", "rpd 1": "limits", "concurrency 1": "limits",
-		"project p": "key", "tags a": "key", "paid": "key", "proxy http://localhost:1": "key",
+		"project p": "key", "tags a": "key", "paid": "key", "proxy http://localhost:1": "key", "weight 2": "key",
 	} {
 		option = strings.NewReplacer("{ ", "{\n", " }", "\n}").Replace(option)
 		twice := option + "\n" + option + "\n"

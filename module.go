@@ -105,6 +105,10 @@ type App struct {
 	// of the configuration, too.
 	KeysFile string `json:"keys_file,omitempty"`
 
+	// What is known of Google's quotas, by model and project. Of several that match,
+	// the first that names a limit decides it.
+	Quotas []*QuotaConfig `json:"quotas,omitempty"`
+
 	// The address of the Gemini API: scheme and host. It must be https, unless
 	// the host is a loopback address.
 	// Default: `https://generativelanguage.googleapis.com`.
@@ -181,6 +185,10 @@ type KeyConfig struct {
 
 	// Whether the project has billing.
 	Paid bool `json:"paid,omitempty"`
+
+	// How much the `adaptive` strategy uses the key, measured by others: one of
+	// weight 2 takes about twice as much as one of weight 1. 1 to 100. Default: 1.
+	Weight int `json:"weight,omitempty"`
 }
 
 // RetryConfig says how hard a request is tried.
@@ -314,7 +322,7 @@ func (a *App) provisionKeys() error {
 		if err != nil {
 			return err
 		}
-		err = add(from, balancer.NewKey{Secret: secret, Name: k.Name, Project: k.Project, Proxy: proxy, Tags: k.Tags, Paid: k.Paid})
+		err = add(from, balancer.NewKey{Secret: secret, Name: k.Name, Project: k.Project, Proxy: proxy, Tags: k.Tags, Paid: k.Paid, Weight: k.Weight})
 		if err != nil {
 			return err
 		}
@@ -354,6 +362,9 @@ func (a *App) Validate() error {
 		}
 	}
 	if err := checkStrategy(a.Strategy); err != nil {
+		return err
+	}
+	if err := a.validateQuotas(); err != nil {
 		return err
 	}
 	// The settings of an empty store are those of the configuration: checked.

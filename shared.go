@@ -167,6 +167,9 @@ func (r *resource) declare(a *App) error {
 	}
 	r.unprobe()
 	r.pool.SetProbed(a.probes())
+	if err := r.pool.SetLimits(a.limitRules()); err != nil {
+		return fmt.Errorf("quotas: %w", err)
+	}
 	if err := r.pool.SetRoutes(a.proxies); err != nil {
 		return err
 	}

@@ -159,8 +159,13 @@ func TestOpenAPI_NamesTheSameWords(t *testing.T) {
 	if got := d.Components.Schemas["GeminiKey"].Properties["state"].Enum; !sameWords(got, stateNames()) {
 		t.Errorf("GeminiKey.state is one of %v, want %v", got, stateNames())
 	}
-	if got := d.Components.Schemas["ConfigPatch"].Properties["strategy"].Enum; !sameWords(got, settings.Strategies()) {
-		t.Errorf("ConfigPatch.strategy is one of %v, want %v", got, settings.Strategies())
+	for _, name := range []string{"ConfigPatch", "Explanation"} {
+		if got := d.Components.Schemas[name].Properties["strategy"].Enum; !sameWords(got, settings.Strategies()) {
+			t.Errorf("%s.strategy is one of %v, want %v", name, got, settings.Strategies())
+		}
+	}
+	if got := d.Components.Schemas["Candidate"].Properties["standing"].Enum; !sameWords(got, standingNames()) {
+		t.Errorf("Candidate.standing is one of %v, want %v", got, standingNames())
 	}
 }
 
