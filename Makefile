@@ -11,6 +11,7 @@ TAGS     := -tags=nobadger,nomysql,nopgx
 XCADDY   := go tool -modfile=tools/go.mod xcaddy
 LINT     := $(BUILD)/golangci-lint
 FUZZTIME ?= 60s
+FUZZTIME_SHORT ?= 10s
 ROUNDS   ?= 200
 PORT     ?= 8080
 # Everything but the end-to-end tests, which have targets of their own.
@@ -66,12 +67,12 @@ fmt: $(LINT) ## format all Go files
 	@$(LINT) fmt ./...
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME (60s)
-	@FUZZTIME=$(FUZZTIME) bash test/fuzz.sh
+fuzz: ## decoders, schemas, SSE and encoders for FUZZTIME (60s), the others for FUZZTIME_SHORT (10s)
+	@FUZZTIME=$(FUZZTIME) FUZZTIME_SHORT=$(FUZZTIME_SHORT) bash test/fuzz.sh
 
 .PHONY: fuzz-short
-fuzz-short: ## the same for 5s each, as in make test
-	@FUZZTIME=5s bash test/fuzz.sh
+fuzz-short: ## the same for 5s each
+	@FUZZTIME=5s FUZZTIME_SHORT=5s bash test/fuzz.sh
 
 .PHONY: smoke
 smoke: ## build with xcaddy as users do; check modules and Caddyfile.example

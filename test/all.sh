@@ -56,7 +56,7 @@ step unit
 step integration
 if need npm npm; then step clients; else without clients; fi
 if need gcc gcc; then step race; else without race; fi
-step fuzz-short
+step fuzz
 step smoke
 step lint
 
