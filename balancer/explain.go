@@ -295,14 +295,14 @@ func (x *inquiry) stand(e *entry, v *keyView) Standing {
 		return StandsCooling
 	}
 	if q := m.quota(e.slot); q != nil && m.name != "" {
-		fits := true
-		if v.stands, fits = q.look(x.now, x.tokens, x.aligned); !v.stands.until.IsZero() && !v.stands.soft {
+		stands, fits := q.look(x.now, x.tokens, x.aligned)
+		v.stands = stands
+		switch {
+		case !stands.until.IsZero() && !stands.soft:
 			return StandsFull
-		}
-		if v.stands.gated {
+		case stands.gated:
 			return StandsExploring
-		}
-		if !fits {
+		case !fits:
 			return StandsNoRoom
 		}
 	}

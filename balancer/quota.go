@@ -28,7 +28,14 @@ type limit struct {
 
 // holds returns the limit, or unlimited where none is known that counts: the
 // operator's, or a smaller one that Google named not long ago.
-func (l limit) holds(now time.Time) int64 {
+func (l *limit) holds(now time.Time) int64 {
+	if l.value|l.set == 0 {
+		return unlimited // what nothing is known of costs a comparison
+	}
+	return l.least(now)
+}
+
+func (l *limit) least(now time.Time) int64 {
 	least := int64(unlimited)
 	if l.set > 0 {
 		least = l.set
@@ -40,7 +47,7 @@ func (l limit) holds(now time.Time) int64 {
 }
 
 // fresh reports whether the limit that Google named still counts.
-func (l limit) fresh(now time.Time) bool { return l.value > 0 && now.Sub(l.learned) <= learnedFor }
+func (l *limit) fresh(now time.Time) bool { return l.value > 0 && now.Sub(l.learned) <= learnedFor }
 
 // quota is what a project has used of a model, what is known of its limits, and
 // how it has served. It is made with the first lease.
@@ -435,17 +442,16 @@ func (q *quota) room(u used, now time.Time, weight float64) float64 {
 	if rpm == unlimited {
 		rpm = q.model.hint(q.proven)
 	}
-	room := 1.0
+	part := 1 / weight
+	room := 1 - float64(u.requests)*part/float64(rpm)
 	if rpm == unlimited {
-		room = 8 / (8 + float64(u.requests)/weight) // spread, as long as nothing is known
-	} else {
-		room = 1 - float64(u.requests)/weight/float64(rpm)
+		room = 8 / (8 + float64(u.requests)*part) // spread, as long as nothing is known
 	}
 	if tpm := q.tpm.holds(now); tpm != unlimited {
-		room = min(room, 1-float64(u.tokens)/weight/float64(tpm))
+		room = min(room, 1-float64(u.tokens)*part/float64(tpm))
 	}
 	if rpd := q.rpd.holds(now); rpd != unlimited {
-		room = min(room, 1-float64(u.today)/weight/float64(rpd))
+		room = min(room, 1-float64(u.today)*part/float64(rpd))
 	}
 	return max(room, leastRoom)
 }
