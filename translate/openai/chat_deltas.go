@@ -22,6 +22,7 @@ const (
 func (x *Chat) text(dst []byte, c *choice, inner, signature []byte) []byte {
 	if len(signature) > 0 {
 		c.signature = append(c.signature[:0], signature...)
+		c.textSigned = append(c.textSigned[:0], signature...)
 	}
 	if len(inner) == 0 {
 		return dst

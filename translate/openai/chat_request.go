@@ -45,6 +45,7 @@ type ChatRequest struct {
 
 	family  *family
 	schemas relaxation
+	turn    uint64 // of the user, see turnHash
 	names   toolNames
 	remote  []remote // parts that wait for Provide
 }

@@ -74,8 +74,6 @@ func (d *decoder) choiceObject(v rawjson.Value, param string) {
 		d.allowedTools(v, param)
 	case "auto", "none", "required", "any":
 		d.choiceWord(v.Get("type"), param)
-	case "web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11":
-		d.choiceBuiltIn("googleSearch", typ, param)
 	case "code_interpreter":
 		d.choiceBuiltIn("codeExecution", typ, param)
 	case "image_generation":
@@ -83,6 +81,10 @@ func (d *decoder) choiceObject(v rawjson.Value, param string) {
 			d.reject(param, "The tool %q in '%s' is not among the tools.", typ, param)
 		}
 	default:
+		if isWebSearch(typ) {
+			d.choiceBuiltIn("googleSearch", typ, param)
+			return
+		}
 		d.reject(param, "Tools of type %q are not supported in '%s'.", clip(typ), param)
 	}
 }

@@ -4,6 +4,7 @@ package openai
 
 import (
 	"math"
+	"math/big"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -30,6 +31,9 @@ func (d *decoder) params() {
 	d.stop(in.stop)
 	if v := in.seed; v != nil && d.is(v, rawjson.Number, "seed") {
 		n, ok := v.Int()
+		if !ok {
+			n, ok = lowBits(v)
+		}
 		switch {
 		case !ok:
 			d.reject("seed", "'seed' must be an integer.")
@@ -48,6 +52,15 @@ func (d *decoder) params() {
 		}
 	}
 	d.choices()
+}
+
+// lowBits reads an integer of any size, of which only the last bits are known then.
+func lowBits(v rawjson.Value) (int64, bool) {
+	n, ok := new(big.Int).SetString(string(v), 10)
+	if !ok || len(v) > 100 {
+		return 0, false
+	}
+	return math.MaxInt32 + 1 + n.And(n, big.NewInt(math.MaxInt32)).Int64(), true
 }
 
 // maxChoices is how many choices a request may ask for: Google's own limit where

@@ -32,6 +32,11 @@ func (d *decoder) result(m *message, key rawjson.Value) {
 	if key == nil {
 		ref, ok = d.unanswered()
 	}
+	if !ok && key != nil {
+		if ref, ok = d.named(m.name, name); ok {
+			key = nil // it is no call's id
+		}
+	}
 	if !ok {
 		d.user(append(orphan(key, text), media...))
 		return
@@ -52,6 +57,37 @@ func (d *decoder) unanswered() (callRef, bool) {
 		if t := &d.turns[i]; len(t.calls) > 0 {
 			n, ok := t.unanswered()
 			return callRef{i, n}, ok
+		}
+	}
+	return callRef{}, false
+}
+
+// maxNamed is among how many calls of a turn one is looked for by its name, which
+// costs a look at each of them.
+const maxNamed = 256
+
+// named finds the call that a result with an unknown id is for by the function's
+// name, which some clients send beside the id or as the id: the first of that name
+// in the last turn of calls that has no result yet. Source: specs/openai.md §3.5.
+func (d *decoder) named(member rawjson.Value, id string) (callRef, bool) {
+	name := id
+	if member.Kind() == rawjson.String {
+		name = member.Text()
+	} else if !d.req.names.declared[id] {
+		return callRef{}, false
+	}
+	if sent, ok := d.req.names.sent[name]; ok {
+		name = sent
+	}
+	for i := len(d.turns) - 1; i >= 0; i-- {
+		t := &d.turns[i]
+		for j := range t.calls[:min(len(t.calls), maxNamed)] {
+			if c := &t.calls[j]; c.response == nil && c.name.Is(name) {
+				return callRef{i, j}, true
+			}
+		}
+		if len(t.calls) > 0 {
+			break
 		}
 	}
 	return callRef{}, false

@@ -100,6 +100,7 @@ func (x *Chat) appendChoice(dst []byte, c *choice) []byte {
 		c.unfence()
 	}
 	x.rememberNative(c)
+	x.rememberText(c)
 	dst = append(dst, `{"index":`...)
 	dst = strconv.AppendInt(dst, int64(c.index), 10)
 	dst = append(dst, `,"message":{"role":"assistant","content":`...)

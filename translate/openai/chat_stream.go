@@ -148,6 +148,7 @@ func (x *Chat) endChoice(dst []byte, c *choice) []byte {
 		dst = x.textDelta(dst, c, "", c.content)
 	}
 	x.rememberNative(c)
+	x.rememberText(c)
 	if len(c.signature)+len(c.native) > 0 {
 		dst = x.open(dst, c, false)
 		dst, _ = c.appendExtra(append(dst, '{'), false)

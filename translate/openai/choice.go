@@ -36,9 +36,11 @@ type choice struct {
 	audioID   string
 	logprobs  []byte // only when not streamed
 	signature []byte // of the text, not told yet
-	native    []byte // elements, see [aside]
-	tooMuch   bool   // they are too large
-	firstCall string // its id
+
+	textSigned []byte // the last signature of the text, told or not
+	native     []byte // elements, see [aside]
+	tooMuch    bool   // they are too large
+	firstCall  string // its id
 
 	finish    []byte // Gemini's finishReason, encoded with its quotes
 	grounding []rawjson.Value

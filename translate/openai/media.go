@@ -41,6 +41,7 @@ func (x *Chat) media(dst []byte, c *choice, p *gemini.Part) ([]byte, error) {
 func (x *Chat) image(dst []byte, c *choice, p *gemini.Part) []byte {
 	n := c.imgCount
 	c.imgCount++
+	x.rememberImage(p)
 	if !x.req.Stream {
 		if n > 0 {
 			c.images = append(c.images, ',')

@@ -141,6 +141,7 @@ func (d *decoder) messages() {
 	if d.message < 0 {
 		d.reject("messages", "'messages' must not be empty.")
 	}
+	d.req.turn = d.turnHash()
 }
 
 // user adds parts to the conversation as the user's; none adds nothing.
@@ -173,7 +174,11 @@ func (d *decoder) assistant(m *message) {
 	if m.refusal != nil && d.isPart(m.refusal, rawjson.String, "refusal") && !m.refusal.IsEmptyString() {
 		parts = append(parts, gemini.Part{Text: m.refusal})
 	}
-	parts = signText(parts, googleSignature(m.extra))
+	signature := googleSignature(m.extra)
+	if signature == nil {
+		signature = d.recallText(parts)
+	}
+	parts = signText(parts, signature)
 	if m.asides = d.asidesOf(m); len(m.asides) > 0 {
 		parts = weave(parts, m.asides)
 	}
@@ -182,6 +187,7 @@ func (d *decoder) assistant(m *message) {
 		parts = d.parts(parts, m.images, true)
 		d.list = "content"
 	}
+	d.recallImages(parts)
 	called := m.functionCall != nil || m.toolCalls.Len() > 0
 	if len(parts) == 0 && !called {
 		d.toolCalls(&turn{}, 0, m) // nothing to add, but types are checked

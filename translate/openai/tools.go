@@ -3,6 +3,8 @@
 package openai
 
 import (
+	"strings"
+
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/schema"
@@ -101,8 +103,6 @@ func (d *decoder) tool(v rawjson.Value, param string, i int) (t tool) {
 			return d.custom(f, path)
 		}
 		return d.function(f, path)
-	case "web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11":
-		d.builtIn("googleSearch", nil, path.String())
 	case "code_interpreter":
 		d.builtIn("codeExecution", nil, path.String())
 	case "image_generation":
@@ -114,6 +114,10 @@ func (d *decoder) tool(v rawjson.Value, param string, i int) (t tool) {
 			d.req.Gemini.Config.ResponseModalities = []string{"TEXT", "IMAGE"}
 		}
 	default:
+		if isWebSearch(word) {
+			d.builtIn("googleSearch", nil, path.String())
+			return t
+		}
 		if d.nativeTool(v, path.String()) || d.failure != nil || d.words.items && word == "tool_search" {
 			return t
 		}
@@ -124,6 +128,11 @@ func (d *decoder) tool(v rawjson.Value, param string, i int) (t tool) {
 		d.reject(path.String()+".type", "Tools of type %q are not supported. Supported are function, custom, web_search and code_interpreter.", clip(word))
 	}
 	return t
+}
+
+// isWebSearch knows the types of OpenAI's search, which come with dates.
+func isWebSearch(typ string) bool {
+	return typ == "web_search" || strings.HasPrefix(typ, "web_search_")
 }
 
 // function reads a function tool. Without parameters and with the name of a
@@ -326,6 +335,10 @@ func (d *decoder) combine() {
 		if g.ToolConfig.Mode == "" {
 			g.ToolConfig.Mode = "VALIDATED"
 		}
+	}
+	if len(d.builtIns) > 0 && d.family.has(speaks) {
+		d.reject(d.builtInPath, "%s does not support tools.", d.req.Target)
+		return
 	}
 	if len(d.builtIns) == 0 {
 		g.ToolConfig.RetrievalRaw = nil
