@@ -33,7 +33,7 @@ type Figures struct {
 
 	Attempts     figure `json:"attempts"`      // upstream, per answer
 	Early        figure `json:"early"`         // before an announced time, and refused again
-	EarlySibling figure `json:"early_sibling"` // of these, with another key of the project than the refused one
+	EarlySibling figure `json:"early_sibling"` // most of these on one project, with another key of it than the refused one
 	DayMost      figure `json:"day_most"`      // most attempts on one used-up day
 	BadMost      figure `json:"bad_most"`      // most attempts on one dead key
 	BadLast      figure `json:"bad_last"`      // when the last one was
@@ -178,6 +178,7 @@ func (s *Scenario) attempts(b *Books, f *Figures) {
 		ends time.Time
 	}
 	days := map[day]int{}
+	siblings := map[projectModel]int{}
 	for i := range b.Entries {
 		e := &b.Entries[i]
 		if !e.Attempt {
@@ -200,7 +201,8 @@ func (s *Scenario) attempts(b *Books, f *Figures) {
 		if early {
 			f.Early++
 			if sibling {
-				f.EarlySibling++
+				siblings[pm]++
+				f.EarlySibling = most(f.EarlySibling, figure(siblings[pm]))
 			}
 		}
 		told[pm] = append(told[pm], refusal{e.End, e.Until, e.Key})

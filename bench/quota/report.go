@@ -97,7 +97,7 @@ var columns = []struct {
 }
 
 const legend = `yield0, yieldW: answers relative to the most that any scheduler could have given at once, or holding each request ≤ 10 s
-429, other: errors that users saw; early: attempts before an announced time; sibl: of these, by another key of the project
+429, other: errors that users saw; early: attempts before an announced time; sibl: most of these on one project, by other keys of it than the refused one
 day, bad, lacks: most attempts on one used-up day, dead key, key × missing model; no95: p95 time to a refusal, s
 after95: p95 of how far Retry-After was off, s; cached: relative to one project for each conversation; slow: of its fair share
 sham: answers that look complete and are not; µs/req: CPU, of client, gateway and simulated Google together`
