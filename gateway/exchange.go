@@ -181,6 +181,7 @@ func (x *exchange) options() openai.Options {
 		o.File = x.file
 	}
 	if x.g.Conversations != nil {
+		o.MaxKept = maxConversation
 		o.Previous = func(id string) ([]byte, bool) { return x.g.Conversations.get(x.record.UserID, id) }
 	}
 	return o
@@ -281,7 +282,7 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 		if len(buf) == cap(buf) {
 			size := 2 * int64(cap(buf))
 			if left := x.r.ContentLength + 1; left > int64(cap(buf)) {
-				size = min(left, 8*int64(cap(buf)))
+				size = min(left, 32*int64(cap(buf)))
 			}
 			grown := make([]byte, len(buf), size)
 			copy(grown, buf)
