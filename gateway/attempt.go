@@ -50,13 +50,14 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	defer dog.stop()
 
 	defer func() { x.observe(res.outcome, time.Since(started)) }()
-	answer, err := x.g.Upstream.Do(ctx, x.request(lease))
+	request := x.request(lease)
+	answer, err := x.g.Upstream.Do(ctx, &request)
 	return x.receive(ctx, answer, err, dog, lease)
 }
 
 // request is what an attempt sends.
-func (x *exchange) request(lease *balancer.Lease) *upstream.Request {
-	return &upstream.Request{
+func (x *exchange) request(lease *balancer.Lease) upstream.Request {
+	return upstream.Request{
 		Method: x.call.Method, Path: x.call.Path, Query: x.call.Query, Type: x.call.Type,
 		Header: x.forwarded(), Body: x.call.Body, Pieces: x.call.Pieces, Secret: lease.Secret(), Proxy: lease.Proxy(),
 	}

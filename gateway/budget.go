@@ -13,16 +13,19 @@ import (
 // Source: specs/gateways.md U6 and §7.
 type retryBudget struct {
 	mu      sync.Mutex
-	buckets [10]struct{ second, requests, retries int64 }
+	buckets [10]spent
 }
+
+// spent is what was asked of Google within a second, or several.
+type spent struct{ second, requests, retries, hedges int64 }
 
 const retriesPerSecond = 3
 
 // bucket returns that of the current second. mu is held.
-func (b *retryBudget) bucket(now int64) *struct{ second, requests, retries int64 } {
+func (b *retryBudget) bucket(now int64) *spent {
 	s := &b.buckets[now%int64(len(b.buckets))]
 	if s.second != now {
-		s.second, s.requests, s.retries = now, 0, 0
+		*s = spent{second: now}
 	}
 	return s
 }
@@ -40,16 +43,43 @@ func (b *retryBudget) take(share float64) bool {
 	now := time.Now().Unix()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var requests, retries int64
-	for i := range b.buckets {
-		if s := &b.buckets[i]; s.second > now-int64(len(b.buckets)) {
-			requests += s.requests
-			retries += s.retries
-		}
-	}
-	if float64(retries) >= max(share*float64(requests), float64(retriesPerSecond*len(b.buckets))) {
+	all := b.all(now)
+	if float64(all.retries) >= max(share*float64(all.requests), float64(retriesPerSecond*len(b.buckets))) {
 		return false
 	}
 	b.bucket(now).retries++
 	return true
+}
+
+// hedge reports whether one more request may be asked of a second project, so that
+// those are at most share of all, and counts it.
+func (b *retryBudget) hedge(share float64) bool {
+	now := time.Now().Unix()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if all := b.all(now); float64(all.hedges+1) > share*float64(all.requests) {
+		return false
+	}
+	b.bucket(now).hedges++
+	return true
+}
+
+// unhedge takes back what hedge counted, for a request that found no second key.
+func (b *retryBudget) unhedge() {
+	now := time.Now().Unix()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bucket(now).hedges--
+}
+
+// all sums the last ten seconds up. mu is held.
+func (b *retryBudget) all(now int64) (sum spent) {
+	for i := range b.buckets {
+		if s := &b.buckets[i]; s.second > now-int64(len(b.buckets)) {
+			sum.requests += s.requests
+			sum.retries += s.retries
+			sum.hedges += s.hedges
+		}
+	}
+	return sum
 }

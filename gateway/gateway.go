@@ -100,6 +100,7 @@ type Gateway struct {
 	aliases   map[string][]string // name → targets
 	listed    []openai.Alias
 	budget    retryBudget
+	pace      pace
 	estimates estimator
 	lists     lists
 }

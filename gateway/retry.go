@@ -76,6 +76,10 @@ func (x *exchange) canFallBack() bool { return x.target+1 < len(x.g.aliases[x.ca
 // it returns has not been told to the client yet.
 func (x *exchange) attempts() *translate.Failure {
 	want, retry := x.want()
+	if retry.Hedge > 0 && x.hedgeable(&want) {
+		h := hedge{x: x, want: want, share: retry.Hedge}
+		return x.try(want, retry, h.attempt)
+	}
 	return x.try(want, retry, x.attempt)
 }
 

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
+)
+
+// usual is what requests took to their first output so far, in these tests.
+const usual = 100 * time.Millisecond
+
+// hedging makes a bubble's world hedge a share of the requests, as if it had
+// answered enough of them.
+func hedging(t testing.TB, google fakegemini.Config, share float64, edit ...func(*Config)) *world {
+	t.Helper()
+	w := newBubble(t, google, edit...)
+	must(t, w.gw.Settings.Update(settings.Patch{Retry: settings.RetryPatch{Hedge: &share}}))
+	w.settleIn()
+	return w
+}
+
+func (w *world) settleIn() {
+	for range paceEnough {
+		w.gw.pace.add(paced{model, false}, usual)
+		w.gw.pace.add(paced{model, true}, usual)
+	}
+}
+
+// script lets the attempts go as the directives say, one after the other.
+func (w *world) script(steers ...string) {
+	for i, s := range steers {
+		w.google.Script(fakegemini.Rule{Skip: i, Times: 1, Steer: fakegemini.ParseSteer(s)})
+	}
+}
+
+// watch is an observer that keeps what it heard.
+type watch struct {
+	attempts []Attempt
+	records  []usage.Record
+}
+
+func (o *watch) Attempted(_ context.Context, a Attempt)   { o.attempts = append(o.attempts, a) }
+func (o *watch) Served(_ context.Context, r usage.Record) { o.records = append(o.records, r) }
+func (o *watch) on(c *Config)                             { c.Observer = o }
+func (o *watch) verdict(number int) (v balancer.Verdict, n int) {
+	for _, a := range o.attempts {
+		if a.Number == number {
+			v = a.Outcome.Verdict
+			n++
+		}
+	}
+	return v, n
+}
+
+// TestHedge: which of two attempts the client gets, what becomes of the other, and
+// what is booked.
+func TestHedge(t *testing.T) {
+	for name, tc := range map[string]struct {
+		steers   []string
+		stream   bool // says something of streams only
+		say      string
+		took     time.Duration // about
+		verdicts []balancer.Verdict
+	}{
+		"in time":           {[]string{"[[delay 90ms]][[say one]]"}, false, "one", 90 * time.Millisecond, []balancer.Verdict{balancer.OK}},
+		"second wins":       {[]string{"[[delay 9s]][[say one]]", "[[delay 50ms]][[say two]]"}, false, "two", 150 * time.Millisecond, []balancer.Verdict{balancer.Canceled, balancer.OK}},
+		"silence":           {[]string{"[[hang]]", "[[say two]]"}, false, "two", 100 * time.Millisecond, []balancer.Verdict{balancer.Canceled, balancer.OK}},
+		"header only":       {[]string{"[[silence 0]]", "[[say two]]"}, true, "two", 100 * time.Millisecond, []balancer.Verdict{balancer.Canceled, balancer.OK}},
+		"first wins":        {[]string{"[[delay 200ms]][[say one]]", "[[delay 9s]][[say two]]"}, false, "one", 200 * time.Millisecond, []balancer.Verdict{balancer.OK, balancer.Canceled}},
+		"second fails":      {[]string{"[[delay 300ms]][[say one]]", "[[retry 30s]]"}, false, "one", 300 * time.Millisecond, []balancer.Verdict{balancer.OK, balancer.RateLimited}},
+		"first fails later": {[]string{"[[delay 200ms]][[status 503]]", "[[delay 300ms]][[say two]]"}, false, "two", 400 * time.Millisecond, []balancer.Verdict{balancer.Overloaded, balancer.OK}},
+		"error in a 200":    {[]string{"[[delay 200ms]][[error200]]", "[[delay 300ms]][[say two]]"}, true, "two", 400 * time.Millisecond, []balancer.Verdict{balancer.Overloaded, balancer.OK}},
+		"nothing in a 200":  {[]string{"[[delay 200ms]][[empty]]", "[[delay 300ms]][[say two]]"}, false, "two", 400 * time.Millisecond, []balancer.Verdict{balancer.Unusable, balancer.OK}},
+		"both fail": {
+			[]string{"[[delay 200ms]][[reset]]", "[[delay 50ms]][[status 500]]", "[[say three]]"}, false, "three", 200 * time.Millisecond,
+			[]balancer.Verdict{balancer.Network, balancer.ServerError, balancer.OK},
+		},
+		"long answer": {[]string{"[[hang]]", "[[events 50]][[pace 10ms]][[size 5000]]"}, true, "", 600 * time.Millisecond, []balancer.Verdict{balancer.Canceled, balancer.OK}},
+	} {
+		for _, s := range surfaces {
+			if tc.stream && !s.stream {
+				continue
+			}
+			t.Run(name+" "+s.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var seen watch
+					w := hedging(t, keys(4), 1, seen.on)
+					w.script(tc.steers...)
+					began := time.Now()
+					got := w.ask(s, "hi")
+					took := time.Since(began)
+					synctest.Wait()
+					if got.status != http.StatusOK || !strings.Contains(got.body, tc.say) || strings.Contains(got.body, `"error"`) {
+						t.Fatalf("%d %s", got.status, got.body)
+					}
+					if s.openai && s.stream && !strings.HasSuffix(got.body, "data: [DONE]\n\n") {
+						t.Errorf("the answer is not whole: %s", got.body)
+					}
+					if took < tc.took-50*time.Millisecond || took > tc.took+300*time.Millisecond { // a pause before a retry is random
+						t.Errorf("took %s, want about %s", took, tc.took)
+					}
+					for i, want := range tc.verdicts {
+						if v, n := seen.verdict(i + 1); v != want || n != 1 {
+							t.Errorf("attempt %d ended as %d, told %d times; want %d: %+v", i+1, v, n, want, seen.attempts)
+						}
+					}
+					w.checkBooks(t, &seen, len(tc.verdicts))
+				})
+			})
+		}
+	}
+}
+
+// checkBooks demands that each attempt went to another project, that what was
+// cancelled was so at once, that the pool has all leases back, and that the
+// request counts once.
+func (w *world) checkBooks(t *testing.T, seen *watch, attempts int) {
+	t.Helper()
+	entries := w.google.Entries()
+	if len(entries) != attempts {
+		t.Fatalf("%d attempts, want %d", len(entries), attempts)
+	}
+	r := seen.records[0]
+	if len(seen.records) != 1 || r.Attempts != attempts {
+		t.Errorf("records: %+v", seen.records)
+	}
+	projects := map[string]bool{}
+	for _, e := range entries {
+		projects[e.Project] = true
+		if balancer.KeyID(e.Key) == r.KeyID && (e.Canceled || r.Input != e.Tokens) {
+			t.Errorf("served by %+v, record %+v", e, r)
+		}
+	}
+	if len(projects) != attempts {
+		t.Errorf("%d attempts with %d projects", attempts, len(projects))
+	}
+	for i := range seen.attempts {
+		a := &seen.attempts[i]
+		e := entries[a.Number-1]
+		if balancer.KeyID(e.Key) != a.KeyID {
+			t.Errorf("attempt %d was told as of %s, Google saw %s", a.Number, a.KeyID, balancer.KeyID(e.Key))
+		}
+		if a.Outcome.Verdict != balancer.Canceled {
+			continue
+		}
+		if end := e.At.Add(a.Duration); !e.Canceled || e.CanceledAt.Sub(end) > 100*time.Millisecond {
+			t.Errorf("lost at %s, cancelled at %s", end, e.CanceledAt)
+		}
+	}
+	if n := w.pool.Stats().InFlight; n != 0 {
+		t.Errorf("%d leases are out", n)
+	}
+	for _, c := range w.pool.Explain(balancer.ExplainQuery{Model: model}).Candidates {
+		if c.Score.InFlight != 0 || c.Score.Today > 1 {
+			t.Errorf("%s: %+v", c.KeyID, c.Score)
+		}
+	}
+	if v := w.google.Violations(); len(v) > 0 {
+		t.Errorf("violations: %+v", v)
+	}
+}
+
+// TestHedge_LoserIsNotBlamed: however often a project loses, it neither rests nor
+// counts as unreliable.
+func TestHedge_LoserIsNotBlamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		google := keys(2)
+		w := hedging(t, google, 1)
+		w.google.Script(fakegemini.Rule{Key: google.Keys[0].Secret, Steer: fakegemini.Steer{Break: fakegemini.Hang}})
+		for range 30 {
+			if got := w.ask(surfaces[0], "[[delay 10ms]]"); got.status != http.StatusOK {
+				t.Fatalf("%d %s", got.status, got.body)
+			}
+		}
+		synctest.Wait()
+		if n := w.google.Count(fakegemini.CanceledByClient); n < 2 {
+			t.Errorf("only %d attempts lost", n)
+		}
+		if rests := w.pool.Rests(10); len(rests) > 0 {
+			t.Errorf("a loser rests: %+v", rests)
+		}
+		for _, c := range w.pool.Explain(balancer.ExplainQuery{Model: model}).Candidates {
+			if c.Score.Reliability != 1 || c.State == balancer.StateInvalid {
+				t.Errorf("%+v", c)
+			}
+		}
+	})
+}
+
+// TestHedge_UserPaysOnce compares what a user key has left after a request that was
+// hedged and after one that was not.
+func TestHedge_UserPaysOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := func(attempts int, steers ...string) (rest string) {
+			w := hedging(t, keys(4), 1)
+			var err error
+			_, w.key, err = w.users.Create(t.Context(), users.Spec{Name: "poor", Limits: users.Limits{RPM: 10, TPM: 100_000, Concurrency: 1}})
+			must(t, err)
+			w.script(steers...)
+			for range 2 { // the second answer tells what the first request cost
+				began := time.Now()
+				got := w.ask(surfaces[0], "[[size 9000]]")
+				time.Sleep(time.Second - time.Since(began))
+				rest = got.header.Get("X-Ratelimit-Remaining-Requests") + " requests, " + got.header.Get("X-Ratelimit-Remaining-Tokens") + " tokens"
+			}
+			if n := w.google.Count(); n != attempts {
+				t.Errorf("%d attempts, want %d", n, attempts)
+			}
+			return rest
+		}
+		if plain, hedged := left(2), left(3, "[[hang]]"); plain != hedged || !strings.HasPrefix(plain, "8 requests") {
+			t.Errorf("left after a plain request %s, after a hedged one %s", plain, hedged)
+		}
+	})
+}
+
+// TestHedge_RefusedRequest: the client's own fault ends both attempts.
+func TestHedge_RefusedRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen watch
+		w := hedging(t, keys(3), 1, seen.on)
+		w.script("[[delay 200ms]][[status 400]]", "[[hang]]")
+		got := w.ask(surfaces[2], "hi")
+		synctest.Wait()
+		if first, _ := seen.verdict(1); got.status != http.StatusBadRequest || first != balancer.BadRequest {
+			t.Errorf("%d %s, %+v", got.status, got.body, seen.attempts)
+		}
+		if n := w.google.Count(fakegemini.CanceledByClient); n != 1 || w.google.Count() != 2 || w.pool.Stats().InFlight != 0 {
+			t.Errorf("%d of %d attempts cancelled, %d leases out", n, w.google.Count(), w.pool.Stats().InFlight)
+		}
+	})
+}
+
+// TestHedge_Disconnect: a client that leaves ends both attempts.
+func TestHedge_Disconnect(t *testing.T) {
+	for _, s := range surfaces {
+		t.Run(s.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := hedging(t, keys(3), 1)
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				left := time.Now().Add(500 * time.Millisecond)
+				w.askCtx(ctx, s, "[[hang]]")
+				synctest.Wait()
+				entries := w.google.Entries()
+				if len(entries) != 2 {
+					t.Fatalf("%d attempts", len(entries))
+				}
+				for _, e := range entries {
+					if !e.Canceled || e.CanceledAt.Sub(left) > 100*time.Millisecond {
+						t.Errorf("not cancelled in time: %+v", e)
+					}
+				}
+				if s := w.pool.Stats(); s.InFlight != 0 || len(w.pool.Rests(10)) != 0 {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
+}
+
+// TestHedge_Timeout: silence of both ends at the time for the first output, and
+// retries go on as ever.
+func TestHedge_Timeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := hedging(t, keys(4), 1, func(c *Config) { c.Timeouts.FirstOutput = time.Second })
+		w.script("[[hang]]", "[[hang]]")
+		if got := w.ask(surfaces[1], "[[say well]]"); got.status != http.StatusOK || !strings.Contains(got.body, "well") || w.google.Count() != 3 {
+			t.Errorf("%d after %d attempts: %s", got.status, w.google.Count(), got.body)
+		}
+	})
+}
+
+// TestHedge_Budget: of a hundred slow requests no more than the share is asked
+// twice, nor of those that come later.
+func TestHedge_Budget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := hedging(t, keys(250), 0.05)
+		for round := range 3 {
+			var wg sync.WaitGroup
+			for range 100 {
+				wg.Go(func() {
+					if got := w.ask(surfaces[0], "[[delay 3s]]"); got.status != http.StatusOK {
+						t.Errorf("%d %s", got.status, got.body)
+					}
+				})
+			}
+			wg.Wait()
+			if n, want := w.google.Count(), 105*(round+1); n != want {
+				t.Errorf("round %d: %d attempts, want %d", round, n, want)
+			}
+			w.gw.pace = pace{} //nolint:govet // nobody holds the lock; the slow ones would become usual
+			w.settleIn()
+			time.Sleep(time.Duration(round) * 20 * time.Second) // the second round is in the time of the first
+		}
+	})
+}
+
+// TestHedge_Not: who is never asked twice.
+func TestHedge_Not(t *testing.T) {
+	const native, contents = "/v1beta/models/" + model + ":generateContent", `"contents":[{"role":"user","parts":[{"text":"[[delay 5s]]"}]}]`
+	sameProject := func(w *world) {
+		all, _, _ := w.pool.List(balancer.Query{})
+		for _, k := range all {
+			must(w.t, w.pool.Delete(w.t.Context(), k.ID))
+		}
+		for i := range 4 {
+			_, err := w.pool.Add(w.t.Context(), []balancer.NewKey{{Secret: fakegemini.DemoKey(i + 1), Project: "one"}})
+			must(w.t, err)
+		}
+	}
+	for name, tc := range map[string]struct {
+		path, body string
+		share      float64
+		world      func(w *world)
+	}{
+		"off":              {native, "{" + contents + "}", 0, nil},
+		"no samples":       {native, "{" + contents + "}", 1, func(w *world) { w.gw.pace = pace{} }}, //nolint:govet // nobody holds the lock
+		"budget too small": {native, "{" + contents + "}", 0.5, nil},
+		"one project":      {native, "{" + contents + "}", 1, sameProject},
+		"one key": {native, "{" + contents + "}", 1, func(w *world) {
+			for i := range 3 {
+				must(w.t, w.pool.SetState(w.t.Context(), balancer.KeyID(fakegemini.DemoKey(i+1)), balancer.StateDisabled, ""))
+			}
+		}},
+		"code execution": {native, `{"tools":[{"codeExecution":{}}],` + contents + "}", 1, nil},
+		"images":         {"/v1/images/generations", `{"model":"gemini-2.5-flash-image","prompt":"[[delay 5s]]"}`, 1, nil},
+		"count":          {"/v1beta/models/" + model + ":countTokens", "{" + contents + "}", 1, nil},
+		"hedged":         {native, "{" + contents + "}", 1, nil}, // the test can fail
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := hedging(t, keys(4), tc.share)
+				for range paceEnough {
+					w.gw.pace.add(paced{"gemini-2.5-flash-image", false}, usual)
+				}
+				if tc.world != nil {
+					tc.world(w)
+				}
+				want := 1
+				if name == "hedged" {
+					want = 2
+				}
+				got := w.do(t.Context(), http.MethodPost, tc.path, tc.body)
+				if n := w.google.Count(); got.status != http.StatusOK || n != want {
+					t.Errorf("%d after %d attempts, want %d: %s", got.status, n, want, got.body)
+				}
+				booked := int64(0)
+				for _, c := range w.pool.Explain(balancer.ExplainQuery{Model: model}).Candidates {
+					booked = max(booked, c.Score.Today)
+				}
+				if s := w.pool.Stats(); booked > 1 || s.InFlight != 0 {
+					t.Errorf("%d requests booked of one project, %d in flight", booked, s.InFlight)
+				}
+			})
+		})
+	}
+}
+
+func TestHedgeable(t *testing.T) {
+	for name, tc := range map[string]struct {
+		edit func(x *exchange, w *balancer.Want)
+		want bool
+	}{
+		"plain":       {func(*exchange, *balancer.Want) {}, true},
+		"bound":       {func(_ *exchange, w *balancer.Want) { w.Bound = &balancer.Binding{} }, false},
+		"unmetered":   {func(_ *exchange, w *balancer.Want) { w.Unmetered = true }, false},
+		"embeddings":  {func(x *exchange, _ *balancer.Want) { x.call.Generate = false }, false},
+		"batch":       {func(x *exchange, _ *balancer.Want) { x.siblings = new(sync.Mutex) }, false},
+		"image":       {func(x *exchange, _ *balancer.Want) { x.rt.op = opImages }, false},
+		"edit":        {func(x *exchange, _ *balancer.Want) { x.rt.op = opImageEdits }, false},
+		"speech":      {func(x *exchange, _ *balancer.Want) { x.rt.op = opSpeech }, false},
+		"image model": {func(x *exchange, _ *balancer.Want) { x.call.Model = "gemini-3-pro-image-preview" }, false},
+		"tts model":   {func(x *exchange, _ *balancer.Want) { x.call.Model = "gemini-2.5-flash-preview-tts" }, false},
+	} {
+		x, w := exchange{call: &translate.Call{Generate: true, Model: model}}, balancer.Want{}
+		tc.edit(&x, &w)
+		if got := x.hedgeable(&w); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+func TestRepeatable(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body string
+		want bool
+	}{
+		"plain":               {`{"contents":[]}`, true},
+		"functions":           {`{"tools":[{"functionDeclarations":[{"name":"codeExecution"}]}]}`, true},
+		"functions, snake":    {`{"tools":[{"function_declarations":[]}]}`, true},
+		"search":              {`{"tools":[{"googleSearch":{}},{"google_maps":{}}]}`, true},
+		"null tool":           {`{"tools":[{"codeExecution":null}]}`, true},
+		"words of tools":      {`{"contents":[{"parts":[{"text":"\"tools\":[{\"codeExecution\":{}}]"}]}]}`, true},
+		"text":                {`{"generationConfig":{"responseModalities":["TEXT"]}}`, true},
+		"code":                {`{"tools":[{"codeExecution":{}}]}`, false},
+		"code, snake":         {`{"tools":[{"code_execution":{}}]}`, false},
+		"code, escaped":       {`{"t\u006fols":[{"code\u0045xecution":{}}]}`, false},
+		"code, second":        {`{"tools":[{"googleSearch":{}},{"functionDeclarations":[],"codeExecution":{}}]}`, false},
+		"code, tools twice":   {`{"tools":[{"codeExecution":{}}],"tools":[]}`, false},
+		"url":                 {`{"tools":[{"urlContext":{}}]}`, false},
+		"others' servers":     {`{"tools":[{"mcpServers":[]}]}`, false},
+		"unknown tool":        {`{"tools":[{"timeTravel":{}}]}`, false},
+		"cache":               {`{"cachedContent":"cachedContents/x"}`, false},
+		"cache, snake":        {`{"cached_content":"cachedContents/x"}`, false},
+		"images":              {`{"generationConfig":{"responseModalities":["TEXT","IMAGE"]}}`, false},
+		"speech, snake":       {`{"generation_config":{"response_modalities":["AUDIO"]}}`, false},
+		"not JSON as we know": {`{contents:[]}`, false},
+		"large":               {`{"contents":"` + strings.Repeat("x", maxHedged) + `"}`, false},
+	} {
+		if got := repeatable(&translate.Call{Body: []byte(tc.body)}); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+func TestPace(t *testing.T) {
+	var p pace
+	k := paced{"m", true}
+	for i := range paceEnough {
+		if _, known := p.slow(k); known {
+			t.Fatalf("known after %d", i)
+		}
+		p.add(k, time.Duration(paceEnough-i)*time.Second)
+	}
+	if got, known := p.slow(k); !known || got != 19*time.Second {
+		t.Errorf("of 1 to 20 seconds: %s, %v", got, known)
+	}
+	if _, known := p.slow(paced{"m", false}); known {
+		t.Error("whole answers have the pace of streams")
+	}
+	for i := range paceSamples {
+		p.add(k, time.Duration(i+1)*time.Millisecond)
+	}
+	if got, _ := p.slow(k); got != 61*time.Millisecond {
+		t.Errorf("of 1 to 64 newer milliseconds: %s", got)
+	}
+	for i := range 3 * maxPaced {
+		p.add(paced{fmt.Sprint(i), true}, time.Second)
+	}
+	if n := len(p.models); n > maxPaced {
+		t.Errorf("%d models", n)
+	}
+}
