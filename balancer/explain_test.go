@@ -112,9 +112,10 @@ func TestExplain_SaysWhyAKeyIsOut(t *testing.T) {
 		if only1.Total != 1 || len(only1.Candidates) != 1 {
 			t.Errorf("with a standing: %d", only1.Total)
 		}
-		time.Sleep(time.Hour)
-		if _, by = explain(p, ExplainQuery{}); by[ready].Standing != StandsReady {
-			t.Error("ready no more")
+		// Nobody has looked at the rests since they ended.
+		time.Sleep(2 * time.Hour)
+		if _, by = explain(p, ExplainQuery{}); by[ready].Standing != StandsReady || by[KeyID("cooling")].Standing != StandsReady {
+			t.Errorf("two hours later: %s, %s", by[ready].Standing, by[KeyID("cooling")].Standing)
 		}
 	})
 }
