@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,6 +36,32 @@ func TestLargeBodies_AreSentAgain(t *testing.T) {
 				if !bytes.Contains(e.Body, []byte(`"data":"`+image+`"`)) {
 					t.Errorf("attempt %d lacks the image", e.N)
 				}
+			}
+		})
+	}
+}
+
+// TestLongRequests: 10,000 messages and 512 tools are answered.
+func TestLongRequests(t *testing.T) {
+	list := func(n int, element string) string { return strings.Repeat(element+",", n-1) + element }
+	tools := func(format string) string {
+		all := make([]string, 512)
+		for i := range all {
+			all[i] = fmt.Sprintf(format, i)
+		}
+		return strings.Join(all, ",")
+	}
+	const schema = `"parameters":{"type":"object","properties":{"q":{"type":"string"}},"required":["q"]}`
+	for name, tc := range map[string]struct{ path, body string }{
+		"chat, messages":   {"/v1/chat/completions", `{"model":"gemini-2.5-flash","messages":[` + list(5000, `{"role":"user","content":"Hello"},{"role":"assistant","content":"Hi"}`) + `]}`},
+		"chat, tools":      {"/v1/chat/completions", `{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}],"tools":[` + tools(`{"type":"function","function":{"name":"tool_%d",`+schema+`}}`) + `]}`},
+		"responses, items": {"/v1/responses", `{"model":"gemini-2.5-flash","input":[` + list(5000, `{"role":"user","content":"Hello"},{"role":"assistant","content":"Hi"}`) + `]}`},
+		"responses, tools": {"/v1/responses", `{"model":"gemini-2.5-flash","input":"Hello","tools":[` + tools(`{"type":"function","name":"tool_%d",`+schema+`}`) + `]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, keys(1))
+			if got := w.do(t.Context(), http.MethodPost, tc.path, tc.body); got.status != http.StatusOK {
+				t.Errorf("%d %.300s", got.status, got.body)
 			}
 		})
 	}
