@@ -107,7 +107,11 @@ func (d *decoder) dataURL(p *gemini.Part, raw payload, name, tail string) bool {
 			d.rejectPart(tail, "'%s' is not a valid data URL: %v.", d.path(tail), err)
 			return false
 		}
-		return d.inline(p, mime, name, base64.StdEncoding.AppendEncode(nil, []byte(text)), tail)
+		clean := base64.StdEncoding.AppendEncode(nil, []byte(text))
+		if mime == "" && mimeByName(name) == "" && sniff(clean) == "" && !strings.HasPrefix(tail, "image_url") {
+			mime = "text/plain" // what RFC 2397 takes it for
+		}
+		return d.inline(p, mime, name, clean, tail)
 	}
 	clean, ok := standardBase64(data)
 	if !ok {

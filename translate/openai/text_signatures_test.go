@@ -12,7 +12,9 @@ func TestTextSignatures(t *testing.T) {
 	const pic = "gemini-3.1-flash-image"
 	ask := func(model, messages string) string { return `{"model":"` + model + `","messages":[` + messages + `]}` }
 	user := func(s string) string { return `{"role":"user","content":"` + s + `"}` }
-	said := func(s string) string { return `,{"role":"assistant","content":` + s + `},{"role":"user","content":"go on"}` }
+	said := func(s string) string {
+		return `,{"role":"assistant","content":` + s + `},{"role":"user","content":"go on"}`
+	}
 	image := `{"inlineData":{"mimeType":"image/png","data":"QUJD"},"thoughtSignature":"PIC"}`
 	for _, c := range []struct {
 		name, model, first string
