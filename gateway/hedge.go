@@ -128,14 +128,16 @@ func (h *hedge) attempt(lease *balancer.Lease) result {
 			if r.output {
 				h.won(r)
 			}
-			if res := h.finish(r); res.failure == nil || h.x.out.committed() || len(h.running) == 0 || final(&res) {
+			// Else the other one may do better, unless the request is at fault. That only
+			// the first project is believed: the second may lack what the first has.
+			if res := h.finish(r); res.failure == nil || h.x.out.committed() || len(h.running) == 0 || r.lease == lease && final(&res) {
 				return res
-			} // else the other one may do better
+			}
 		}
 	}
 }
 
-// final reports whether a failure is about the request, whoever is asked.
+// final reports whether a failure is the request's, whoever is asked.
 func final(res *result) bool {
 	return res.outcome.Retry == balancer.RetryNever || res.outcome.Retry == balancer.RetrySame
 }

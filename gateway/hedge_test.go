@@ -82,6 +82,7 @@ func TestHedge(t *testing.T) {
 		"header only":       {[]string{"[[silence 0]]", "[[say two]]"}, true, "two", 100 * time.Millisecond, []balancer.Verdict{balancer.Canceled, balancer.OK}},
 		"first wins":        {[]string{"[[delay 200ms]][[say one]]", "[[delay 9s]][[say two]]"}, false, "one", 200 * time.Millisecond, []balancer.Verdict{balancer.OK, balancer.Canceled}},
 		"second fails":      {[]string{"[[delay 300ms]][[say one]]", "[[retry 30s]]"}, false, "one", 300 * time.Millisecond, []balancer.Verdict{balancer.OK, balancer.RateLimited}},
+		"second refuses":    {[]string{"[[delay 300ms]][[say one]]", "[[status 400]]"}, false, "one", 300 * time.Millisecond, []balancer.Verdict{balancer.OK, balancer.BadRequest}},
 		"first fails later": {[]string{"[[delay 200ms]][[status 503]]", "[[delay 300ms]][[say two]]"}, false, "two", 400 * time.Millisecond, []balancer.Verdict{balancer.Overloaded, balancer.OK}},
 		"error in a 200":    {[]string{"[[delay 200ms]][[error200]]", "[[delay 300ms]][[say two]]"}, true, "two", 400 * time.Millisecond, []balancer.Verdict{balancer.Overloaded, balancer.OK}},
 		"nothing in a 200":  {[]string{"[[delay 200ms]][[empty]]", "[[delay 300ms]][[say two]]"}, false, "two", 400 * time.Millisecond, []balancer.Verdict{balancer.Unusable, balancer.OK}},
