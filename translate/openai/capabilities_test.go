@@ -177,3 +177,34 @@ func TestGlob(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseCapabilities checks that no table panics, and that every accepted one
+// can be asked.
+func FuzzParseCapabilities(f *testing.F) {
+	f.Add(builtInTable)
+	f.Add([]byte(`{"models":[{"match":"*a*b","thinking_levels":["LOW"],"candidates":3,"output_limit":9,"system":false}]}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		c, err := ParseCapabilities(doc)
+		if err != nil {
+			return
+		}
+		for _, id := range []string{"", "a-b", m25, m3} {
+			known := c.family(id)
+			if known.candidates < 1 || known.candidates > maxChoices {
+				t.Fatalf("%d candidates", known.candidates)
+			}
+			switch known.thinking {
+			case byLevel:
+				for effort := range efforts {
+					if known.level(effort) == "" {
+						t.Fatalf("no level for %s", effort)
+					}
+				}
+			case byBudget:
+				if n := known.budget("high"); n < known.minBudget || n > known.maxBudget {
+					t.Fatalf("budget %d", n)
+				}
+			}
+		}
+	})
+}

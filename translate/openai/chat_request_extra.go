@@ -248,9 +248,9 @@ func (d *decoder) appendKnown(dst []byte, v rawjson.Value, s *shape, path string
 		dst = append(dst, '{')
 		start := len(dst)
 		for _, m := range s.members {
-			value := v.Get(m.name)
+			name, value := m.name, v.Get(m.name)
 			if value.IsNull() {
-				value = v.Get(m.snake)
+				name, value = m.snake, v.Get(m.snake)
 			}
 			if value.IsNull() {
 				continue
@@ -259,7 +259,7 @@ func (d *decoder) appendKnown(dst []byte, v rawjson.Value, s *shape, path string
 				dst = append(dst, ',')
 			}
 			dst = append(append(append(dst, '"'), m.name...), '"', ':')
-			dst = d.appendKnown(dst, value, m.shape, path+"."+m.name)
+			dst = d.appendKnown(dst, value, m.shape, path+"."+name)
 		}
 		return append(dst, '}')
 	case rawjson.Array:

@@ -25,6 +25,8 @@ func FuzzDecodeChat(f *testing.F) {
 	f.Add([]byte(`{"model":"a(1)","messages":[{"role":"tool","content":{"a":[1e400,-0,12345678901234567890]}}],"google":{"thinking_config":{}},"stop":["a"]}`))
 	f.Add([]byte(`{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:,%41"}}]}],"functions":[{"name":"a/b"}],"function_call":{"name":"a/b"}}`))
 	f.Add([]byte(`{"model":"m","messages":[{"role":"assistant","content":"né","tool_calls":[{"id":"c","function":{"name":"f"}}],"extra_content":{"google":{"parts":[{"offset":2,"part":` + searchCall + `},{"offset":2,"length":1e9,"part":{"executableCode":{"code":"\ud800"}}},{"calls":1,"part":` + searchResult + `}]}}}]}`))
+	f.Add([]byte(body(m3, tightTools+","+tightJSON)))
+	f.Add([]byte(body(m3, `"tools":[{"type":"function","function":{"name":"google_maps","parameters":{"lat_lng":{"latitude":1e1,"longitude":-2}}}}],"seed":99999999999999999999`)))
 	options := Options{Reasoning: ReasoningTags}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		r, failure := DecodeChat(requestEnv(), options, doc)
@@ -43,6 +45,11 @@ func FuzzDecodeChat(f *testing.F) {
 		r.Unsign()
 		if out := r.Gemini.Append(nil); !json.Valid(out) {
 			t.Fatalf("unsigned, %q became %q", doc, out)
+		}
+		for n := 0; r.relax(nil); n++ {
+			if out := r.Gemini.Append(nil); !json.Valid(out) || n > 1 {
+				t.Fatalf("plainer, %q became %q", doc, out)
+			}
 		}
 	})
 }

@@ -48,8 +48,14 @@ func (d *decoder) place(v rawjson.Value, path string) bool {
 // retrieval takes over a whole retrievalConfig.
 func (d *decoder) retrieval(v rawjson.Value, path string) {
 	out := d.copyKnown(v, retrievalShape, path)
-	if latLng := out.Get("latLng"); latLng != nil && !d.coordinates(latLng, path+".latLng") {
-		return
+	if latLng := out.Get("latLng"); latLng != nil {
+		name := "latLng"
+		if v.Get(name).IsNull() {
+			name = "lat_lng"
+		}
+		if !d.coordinates(latLng, path+"."+name) {
+			return
+		}
 	}
 	if len(out) > len("{}") {
 		d.req.Gemini.ToolConfig.RetrievalRaw = out

@@ -36,9 +36,10 @@ func TestDecodeChat_Place(t *testing.T) {
 	for _, c := range []struct{ name, fields, param, message string }{
 		{"beyond the pole", `"tools":[{"googleMaps":{"latLng":{"latitude":90.1,"longitude":0}}}]`, "tools[0].googleMaps.latLng.latitude", "between -90 and 90"},
 		{"beyond the date line", `"tools":[{"googleMaps":{"latitude":0,"longitude":-181}}]`, "tools[0].googleMaps.longitude", "between -180 and 180"},
+		{"snake case, beyond the pole", `"google":{"tool_config":{"retrieval_config":{"lat_lng":{"latitude":-91,"longitude":0}}}}`, "google.tool_config.retrieval_config.lat_lng.latitude", "between -90 and 90"},
 		{"half of it", pseudo(`{"latLng":{"latitude":1}}`), "tools[0].function.parameters.latLng.longitude", "expected a number"},
 		{"words", pseudo(`{"latLng":{"latitude":"1","longitude":2}}`), "tools[0].function.parameters.latLng.latitude", "expected a number"},
-		{"no object", `"google":{"tool_config":{"retrieval_config":{"lat_lng":5}}}`, "google.tool_config.retrieval_config.latLng", "expected an object"},
+		{"no object", `"google":{"tool_config":{"retrieval_config":{"lat_lng":5}}}`, "google.tool_config.retrieval_config.lat_lng", "expected an object"},
 		{"config of another type", `"google":{"tool_config":5}`, "google.tool_config", "expected an object"},
 	} {
 		t.Run(c.name, func(t *testing.T) { rejects(t, Options{}, body(m3, c.fields), c.param, c.message) })

@@ -199,7 +199,7 @@ func TestDecodeChat_PassThrough(t *testing.T) {
 		{"top_k", `"google":{"top_k":0}`, "google.top_k", "between 1"},
 		{"budget", `"google":{"thinking_config":{"thinking_budget":-2}}`, "google.thinking_config.thinking_budget", "between -1"},
 		{"include_thoughts", `"google":{"thinking_config":{"include_thoughts":"yes"}}`, "google.thinking_config.include_thoughts", "expected a boolean"},
-		{"speech config", `"google":{"speech_config":{"voice_config":[]}}`, "google.speech_config.voiceConfig", "expected an object"},
+		{"speech config", `"google":{"speech_config":{"voice_config":[]}}`, "google.speech_config.voice_config", "expected an object"},
 		{"google of another type", `"google":[]`, "google", "expected an object"},
 		{"extra_body of another type", `"extra_body":""`, "extra_body", "expected an object"},
 		{"google in extra_body of another type", `"extra_body":{"google":1}`, "extra_body.google", "expected an object"},
