@@ -244,6 +244,8 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		cors                    <origins...>
 //		heartbeat               <duration> | off
 //		reasoning               reasoning_content | thought_tags | off
+//		safety                  off | block_none
+//		strict
 //		fetch_images            on | off
 //		capabilities            <path>
 //		embeddings_count_tokens on | off
@@ -259,6 +261,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"heartbeat":               once(h.unmarshalHeartbeat),
 		"reasoning":               once(h.unmarshalReasoning),
 		"fetch_images":            once(onOff(&h.FetchImages)),
+		"safety":                  once(h.unmarshalSafety),
+		"strict":                  once(flag(&h.Strict)),
 		"capabilities":            once(path(&h.Capabilities)),
 		"anonymous":               once(flag(&h.Anonymous)),
 		"embeddings_count_tokens": once(onOff(&h.CountEmbeddings)),
@@ -298,6 +302,16 @@ func (h *Handler) unmarshalReasoning(d *caddyfile.Dispenser) error {
 		return nil
 	}
 	return d.Errf("reasoning '%s' is unknown, want %s", h.Reasoning, strings.Join(reasonings, ", "))
+}
+
+func (h *Handler) unmarshalSafety(d *caddyfile.Dispenser) error {
+	if err := text(&h.Safety)(d); err != nil {
+		return err
+	}
+	if slices.Contains(safeties, h.Safety) {
+		return nil
+	}
+	return d.Errf("safety '%s' is unknown, want %s", h.Safety, strings.Join(safeties, " or "))
 }
 
 // parseAdminHandler reads the directive gemini_balance_admin.

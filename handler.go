@@ -76,6 +76,15 @@ type Handler struct {
 	// for thoughts.
 	Reasoning string `json:"reasoning,omitempty"`
 
+	// How strictly Google filters requests that bring no `safety_settings` of their
+	// own, of OpenAI's API: `off` or `block_none`, which some models tell apart, for
+	// all categories. Default: Google's own, which is off for newer models.
+	Safety string `json:"safety,omitempty"`
+
+	// Refuse members of requests of OpenAI's API that are not known, and penalties
+	// that the model does not take, instead of ignoring them.
+	Strict bool `json:"strict,omitempty"`
+
 	// Whether images and other media that a request of OpenAI's API names by URL
 	// are fetched. Only public addresses are ever connected to, whatever a name
 	// resolves to or a redirect says. Default: true.
@@ -162,6 +171,8 @@ func (h *Handler) start() (err error) {
 		Heartbeat:       time.Duration(h.Heartbeat),
 		Affinity:        h.app.Affinity != "off",
 		Reasoning:       h.Reasoning,
+		Safety:          openai.SafetySettings(h.Safety),
+		Strict:          h.Strict,
 		Capabilities:    h.capabilities,
 		CountEmbeddings: h.CountEmbeddings != nil && *h.CountEmbeddings,
 		Anonymous:       h.Anonymous,
@@ -256,6 +267,9 @@ func (h *Handler) Validate() error {
 	if h.Reasoning != "" && !slices.Contains(reasonings, h.Reasoning) {
 		return fmt.Errorf("reasoning is %q, want %s", h.Reasoning, strings.Join(reasonings, ", "))
 	}
+	if h.Safety != "" && !slices.Contains(safeties, h.Safety) {
+		return fmt.Errorf("safety is %q, want %s", h.Safety, strings.Join(safeties, " or "))
+	}
 	for _, origin := range h.CORS {
 		if err := checkOrigin(origin); err != nil {
 			return err
@@ -284,7 +298,10 @@ func readCapabilities(path string) (*openai.Capabilities, error) {
 	return table, nil
 }
 
-var reasonings = []string{openai.ReasoningContent, openai.ReasoningTags, openai.ReasoningOff}
+var (
+	reasonings = []string{openai.ReasoningContent, openai.ReasoningTags, openai.ReasoningOff}
+	safeties   = []string{openai.SafetyOff, openai.SafetyBlockNone}
+)
 
 // checkOrigin accepts what browsers send as Origin, and "*".
 func checkOrigin(origin string) error {

@@ -30,7 +30,7 @@ func TestHandler_Validate(t *testing.T) {
 		{"nothing", Handler{}, ""},
 		{"everything", Handler{
 			Models: []*ModelConfig{{Name: "a", Targets: []string{"gemini-2.5-flash"}}}, MaxRequestSize: 1,
-			CORS: []string{"*", "https://a.example:8443"}, Heartbeat: -1, Reasoning: "off", Anonymous: true,
+			CORS: []string{"*", "https://a.example:8443"}, Heartbeat: -1, Reasoning: "off", Safety: "off", Strict: true, Anonymous: true,
 		}, ""},
 		{"no name", Handler{Models: []*ModelConfig{{Targets: []string{"x"}}}}, "models[0]: name and targets"},
 		{"no target", Handler{Models: []*ModelConfig{{Name: "x"}}}, "models[0]: name and targets"},
@@ -41,6 +41,7 @@ func TestHandler_Validate(t *testing.T) {
 		{"size", Handler{MaxRequestSize: -1}, "max_request_size"},
 		{"heartbeat", Handler{Heartbeat: 5}, "heartbeat"},
 		{"reasoning", Handler{Reasoning: "loud"}, "reasoning"},
+		{"safety", Handler{Safety: "none"}, "safety"},
 		{"origin with a path", Handler{CORS: []string{"https://a.example/"}}, "cors"},
 		{"origin without a scheme", Handler{CORS: []string{"a.example"}}, "cors"},
 	} {

@@ -176,7 +176,10 @@ func (x *exchange) formConverter() (translate.Exchange, *translate.Failure) {
 }
 
 func (x *exchange) options() openai.Options {
-	o := openai.Options{Reasoning: x.g.Reasoning, Resolve: x.resolve, Fetch: x.g.Fetch != nil, Capabilities: x.g.Capabilities, CountTokens: x.g.CountEmbeddings}
+	o := openai.Options{
+		Reasoning: x.g.Reasoning, Safety: x.g.Safety, Strict: x.g.Strict, CountTokens: x.g.CountEmbeddings,
+		Resolve: x.resolve, Fetch: x.g.Fetch != nil, Capabilities: x.g.Capabilities,
+	}
 	if x.g.Resources != nil {
 		o.File = x.file
 	}

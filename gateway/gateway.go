@@ -38,6 +38,8 @@ type Config struct {
 	CORS            []string      // allowed origins, "*" for any; none = no CORS headers
 	Heartbeat       time.Duration // silence after which a stream gets a comment; 0 = 15 s, < 0 = never
 	Reasoning       string        // see openai.Options
+	Safety          []byte        // see openai.Options
+	Strict          bool          // see openai.Options
 	CountEmbeddings bool          // see openai.Options.CountTokens
 	Affinity        bool          // long conversations stay with a project while it can serve them
 	Anonymous       bool          // serve requests without a user key

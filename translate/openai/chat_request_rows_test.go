@@ -356,3 +356,23 @@ func TestDecodeChat_MoreParts(t *testing.T) {
 		})
 	}
 }
+
+// specs/openai.md §9: safety settings of the operator.
+func TestSafetySettings(t *testing.T) {
+	for word, threshold := range map[string]string{SafetyOff: "OFF", SafetyBlockNone: "BLOCK_NONE", "": "", "other": ""} {
+		t.Run(word, func(t *testing.T) {
+			want := `null`
+			if threshold != "" {
+				want = ""
+				for _, category := range []string{"HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT"} {
+					want += `{"category":"HARM_CATEGORY_` + category + `","threshold":"` + threshold + `"},`
+				}
+				want = `[` + want + `{"category":"HARM_CATEGORY_CIVIC_INTEGRITY","threshold":"BLOCK_NONE"}]`
+			}
+			o := Options{Safety: SafetySettings(word)}
+			sameJSON(t, upstream(t, decodeWith(t, requestEnv(), o, body(m3, "")))["safetySettings"], want)
+			own := `[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_ONLY_HIGH"}]`
+			sameJSON(t, upstream(t, decodeWith(t, requestEnv(), o, body(m3, `"safety_settings":`+own)))["safetySettings"], own)
+		})
+	}
+}

@@ -12,6 +12,27 @@ const (
 	ReasoningOff     = "off"               // never ask for thoughts, never show them
 )
 
+// What [SafetySettings] knows.
+const (
+	SafetyOff       = "off"        // no filter, the word for newer models
+	SafetyBlockNone = "block_none" // filters that block nothing, the word for older ones
+)
+
+// SafetySettings are settings for [Options.Safety] that switch off all filters that
+// can be; nil for any other word. Some models do not take OFF for civic integrity.
+// Source: specs/openai.md §9.
+func SafetySettings(word string) []byte {
+	threshold := map[string]string{SafetyOff: "OFF", SafetyBlockNone: "BLOCK_NONE"}[word]
+	if threshold == "" {
+		return nil
+	}
+	var list []byte
+	for _, category := range []string{"HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT"} {
+		list = append(append(append(list, `{"category":"HARM_CATEGORY_`...), category...), `","threshold":"`+threshold+`"},`...)
+	}
+	return append(append([]byte{'['}, list...), `{"category":"HARM_CATEGORY_CIVIC_INTEGRITY","threshold":"BLOCK_NONE"}]`...)
+}
+
 // Options are the operator's choices. The zero value is ready to use. Options
 // are read only and may be shared.
 type Options struct {
