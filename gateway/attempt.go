@@ -65,7 +65,6 @@ func (x *exchange) request(lease *balancer.Lease) upstream.Request {
 
 // receive takes the answer of an attempt, or the error that came instead.
 func (x *exchange) receive(ctx context.Context, answer *http.Response, err error, dog *watchdog, lease *balancer.Lease) result {
-	x.schemaRefused = false
 	x.record.KeyID = lease.KeyID()
 	x.conv.Begin()
 	if err != nil {

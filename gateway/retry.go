@@ -201,7 +201,7 @@ func (x *exchange) relax() bool {
 	if !ok || !conv.Relax() {
 		return false
 	}
-	x.call = conv.Call()
+	x.call, x.schemaRefused = conv.Call(), false
 	return true
 }
 
