@@ -26,11 +26,12 @@ type entry struct {
 	listing  *listing  // models that the key may use; nil for unknown
 	listedAt time.Time // when Google said so
 
-	declared *spec // from the configuration; goes before stored
-	stored   *spec // from the store
-	rest     *rest // key-wide
-	gone     bool  // no longer in the pool; leases may still point here
-	dirty    bool  // in Pool.dirtyKeys
+	declared *spec     // from the configuration; goes before stored
+	stored   *spec     // from the store
+	rest     *rest     // key-wide
+	alone    time.Time // until when no kin is sought for it
+	gone     bool      // no longer in the pool; leases may still point here
+	dirty    bool      // in Pool.dirtyKeys
 }
 
 // spec is what an operator says of a key. It never changes once published.

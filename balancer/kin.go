@@ -3,6 +3,7 @@
 package balancer
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -14,8 +15,25 @@ const (
 	kinMemory = 15 * time.Minute
 	// kinFor is how long the guess is held. A wrong one costs capacity, and finding a
 	// right one again costs a refusal for each key.
-	kinFor      = 24 * time.Hour
+	kinFor = 24 * time.Hour
+	// kinMargin is how long a minute must still be full for a trial: Google's may end
+	// a little earlier than by the books.
+	maxOdd      = 2
+	kinMargin   = 2 * time.Second
+	kinAlone    = 90 * time.Second // how long keys stay apart whose guess was refuted
 	maxRefusals = 256
+)
+
+// kinTrial is how far a guess that keys share a project was put to the test: when
+// their minute is full by the common books, one request more is let through. If
+// Google takes it, they do not share.
+type kinTrial uint8
+
+const (
+	kinNone kinTrial = iota // nothing was guessed
+	kinUntested
+	kinProven
+	kinRefuted
 )
 
 // refusal is a per-minute refusal of a key that had not used up the limit by
@@ -34,35 +52,59 @@ func (p *Pool) seekKin(q *quota, limit int64, ends, now time.Time) {
 	q.mu.Lock()
 	used := q.minute.requests
 	q.mu.Unlock()
-	if used >= limit || !q.project.guessable() {
+	if used >= limit || !q.project.guessable(now) {
 		return
 	}
 	m := q.model
 	kept := m.refusals[:0]
-	sum := used
-	var kin []*project
+	var near []refusal
 	for _, r := range m.refusals {
 		if !r.ends.After(now) || r.quota == q || len(r.quota.project.keys) == 0 {
 			continue
 		}
 		kept = append(kept, r)
-		if d := r.ends.Sub(ends); d < -kinTolerance || d > kinTolerance || !r.quota.project.guessable() {
-			continue
+		if apart(r.ends, ends) <= kinTolerance && r.quota.project.guessable(now) {
+			near = append(near, r)
 		}
-		sum += r.used
-		kin = append(kin, r.quota.project)
 	}
 	clear(m.refusals[len(kept):])
 	if len(kept) < maxRefusals {
 		kept = append(kept, refusal{q, ends, used})
 	}
 	m.refusals = kept
-	for _, other := range kin {
-		if sum >= limit || q.project.hasMet(other, now) || other.hasMet(q.project, now) {
-			p.join(other, q.project, now)
+	slices.SortFunc(near, func(a, b refusal) int { return cmp.Compare(apart(a.ends, ends), apart(b.ends, ends)) })
+	sum := used
+	for i, r := range near {
+		// The nearest ones that together make up the limit are the kin; strangers are
+		// near by chance, and further away.
+		if sum += r.used; sum < limit {
 			continue
 		}
-		q.project.met, q.project.metAt = other, now
+		if sum <= limit+1 {
+			for _, kin := range near[:i+1] {
+				p.unite(kin.quota, q, now)
+			}
+			return
+		}
+		break
+	}
+	for _, r := range near {
+		other, own := r.quota.current().project, q.current().project
+		if own.hasMet(other, now) || other.hasMet(own, now) {
+			p.unite(r.quota, q, now)
+			continue
+		}
+		own.met, own.metAt = other, now
+	}
+}
+
+// apart is the distance of two times.
+func apart(a, b time.Time) time.Duration { return a.Sub(b).Abs() }
+
+// unite makes the projects of two quotas one. Under p.mu.
+func (p *Pool) unite(a, b *quota, now time.Time) {
+	if other, own := a.current().project, b.current().project; other != own && len(other.keys) > 0 {
+		p.join(other, own, now)
 	}
 }
 
@@ -71,11 +113,11 @@ func (t *project) hasMet(other *project, now time.Time) bool {
 	return t.met == other && now.Sub(t.metAt) < kinMemory
 }
 
-// part ends a guess that is too old. Under p.mu.
-func (p *Pool) part(t *project, now time.Time) {
+// part ends a guess that is too old, or refuted. Under p.mu.
+func (p *Pool) part(t *project, refuted bool, now time.Time) {
 	for _, e := range slices.Clone(t.keys) {
 		l := e.live.Load()
-		if l.kin == "" || now.Sub(l.kinAt) < kinFor {
+		if l.kin == "" || now.Sub(l.kinAt) < kinFor && !refuted {
 			continue
 		}
 		next := *l
@@ -86,10 +128,32 @@ func (p *Pool) part(t *project, now time.Time) {
 	}
 }
 
-// guessable reports whether nobody named the project.
-func (t *project) guessable() bool {
+// refute parts the keys of a quota's project if its trial has shown that they do
+// not share it. It returns the quota that is left. Under p.mu.
+func (p *Pool) refute(q *quota, now time.Time) *quota {
+	q.mu.Lock()
+	refuted := q.trial == kinRefuted
+	q.mu.Unlock()
+	if !refuted {
+		return q
+	}
+	t := q.project
+	for _, other := range t.quotas {
+		other.mu.Lock()
+		other.trial = kinNone
+		other.mu.Unlock()
+	}
 	for _, e := range t.keys {
-		if e.spec.Load().project != "" || e.live.Load().consumer != "" {
+		e.alone = now.Add(kinAlone)
+	}
+	p.part(t, true, now)
+	return q.current()
+}
+
+// guessable reports whether nobody named the project, and it may be guessed.
+func (t *project) guessable(now time.Time) bool {
+	for _, e := range t.keys {
+		if e.spec.Load().project != "" || e.live.Load().consumer != "" || e.alone.After(now) {
 			return false
 		}
 	}
@@ -112,5 +176,10 @@ func (p *Pool) join(a, b *project, now time.Time) {
 		e.live.Store(&next)
 		p.markKey(e)
 		p.regroup(e, now)
+	}
+	for _, q := range to.quotas {
+		q.mu.Lock()
+		q.trial, q.odd = kinUntested, 0
+		q.mu.Unlock()
 	}
 }

@@ -75,9 +75,11 @@ type quota struct {
 	// announced is a time at which Google said there is room although the books say
 	// otherwise, in Unix ns: from then on it is explored. 0 for none.
 	announced int64
-	proven    int64 // most requests within a minute that Google took
-	exploring int32 // requests in flight beyond what is known to fit
-	allowed   int32 // of those at once; 0 means 1
+	proven    int64    // most requests within a minute that Google took
+	trial     kinTrial // of the guess that keys share the project
+	odd       int8     // refusals in trials that ended at another moment than the books say
+	exploring int32    // requests in flight beyond what is known to fit
+	allowed   int32    // of those at once; 0 means 1
 	pace      pace
 
 	// Guarded by Pool.mu.
@@ -135,6 +137,7 @@ type standing struct {
 	day   bool      // the day is full, not the minute
 	soft  bool      // beyond a hint: allowed, if nothing better is there
 	gated bool      // allowed, but others explore already
+	trial bool      // allowed to test whether keys share the project
 }
 
 // stands computes the standing. Under q.mu.
@@ -161,7 +164,13 @@ func (q *quota) judge(u used, now time.Time, aligned bool) standing {
 		s := standing{until: q.minute.room(rpm, tpm-1, aligned)}
 		// Google may have more room than the books say; the operator has not.
 		full := q.rpm.set > 0 && u.requests >= q.rpm.set || q.tpm.set > 0 && u.tokens >= q.tpm.set
-		if q.announced != 0 && now.UnixNano() >= q.announced && !full {
+		switch {
+		case full:
+		case q.trial == kinUntested && q.inFlight == 0 && s.until.Sub(now) > kinMargin:
+			// Nothing is under way that Google may refuse yet: it has counted what the
+			// books have.
+			s.soft, s.gated, s.trial = true, q.exploring > 0, true
+		case q.announced != 0 && now.UnixNano() >= q.announced:
 			s.soft, s.gated = true, q.exploring >= max(q.allowed, 1)
 		}
 		return s
@@ -190,6 +199,7 @@ type reservation struct {
 	count   int64 // requests in the minute, this one among them
 	dayEnds int64 // of the day it counts for
 	explore bool
+	trial   bool // it explores whether keys share the project
 }
 
 // reserve counts a request, if there is room, and returns the standing of the
@@ -208,7 +218,7 @@ func (q *quota) reserve(now time.Time, tokens int64, aligned bool) (r reservatio
 	if beyond {
 		q.exploring++
 	}
-	r = reservation{now.UnixNano(), tokens, q.minute.requests, q.dayEnds, beyond}
+	r = reservation{now.UnixNano(), tokens, q.minute.requests, q.dayEnds, beyond, s.trial}
 	return r, true, q.stands(now, aligned)
 }
 
@@ -301,6 +311,10 @@ func (q *quota) took(r reservation, now time.Time) {
 	if !r.explore {
 		return
 	}
+	if r.trial && q.trial == kinUntested {
+		q.trial = kinRefuted
+		return
+	}
 	q.allowed = min(max(q.allowed, 1)*2, 64)
 	// The books had counted requests that Google does not count any more.
 	for rpm := q.rpm.holds(now); q.minute.requests > rpm && len(q.minute.spends) > 1; {
@@ -311,10 +325,11 @@ func (q *quota) took(r reservation, now time.Time) {
 // learn takes the limits that a refusal named, and compares the announced time
 // with the books. It returns +1 where windows that follow the clock explain that
 // time and rolling ones do not, -1 where the clock does not.
-func (q *quota) learn(o *Outcome, tokens int64, tried *Tried, now time.Time, aligned bool) (evidence int32) {
+func (q *quota) learn(o *Outcome, r reservation, tried *Tried, now time.Time, aligned bool) (evidence int32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.forget(now, aligned)
+	tokens := r.tokens
 	var requestsFull, tokensFull bool
 	for _, l := range o.Limits {
 		if l.Value <= 0 {
@@ -340,6 +355,16 @@ func (q *quota) learn(o *Outcome, tokens int64, tried *Tried, now time.Time, ali
 	explains := func(aligned bool) bool {
 		return requestsFull && q.minute.requests >= q.rpm.value && near(q.minute.room(q.rpm.value, unlimited, aligned).Add(-skew), at) ||
 			tokensFull && q.minute.tokens+tokens > q.tpm.value && near(q.minute.room(unlimited, q.tpm.value-tokens, aligned).Add(-skew), at)
+	}
+	if r.trial && q.trial == kinUntested && requestsFull {
+		// Refused at last, and until the moment that the common books say: they share.
+		// Until another moment, and the guess has a stranger or lacks somebody.
+		switch q.odd++; {
+		case explains(aligned):
+			q.trial = kinProven
+		case q.odd > maxOdd:
+			q.trial = kinRefuted
+		}
 	}
 	switch clock := near(at.Round(minute), at); {
 	case clock && !explains(false):

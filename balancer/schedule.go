@@ -165,6 +165,12 @@ func (p *Pool) settle(l *Lease, o *Outcome) {
 		s = q.stands(now, p.aligned())
 		q.mu.Unlock()
 	}
+	if next := p.refute(q, now); next != q || l.reserved.explore {
+		q = next
+		q.mu.Lock()
+		s = q.stands(now, p.aligned())
+		q.mu.Unlock()
+	}
 	p.mark(q, s, now)
 	if trips {
 		p.trip(l, q, o, now)
@@ -186,18 +192,18 @@ func (l *Lease) Accepted() {
 	r := l.reserved
 	r.explore = true
 	q.took(r, now)
-	s := q.stands(now, p.aligned())
 	q.mu.Unlock()
 	p.lock()
 	defer p.unlock()
-	p.mark(q, s, now)
+	q = p.refute(q, now)
+	p.look(q, now)
 	p.serve(now)
 }
 
 // study learns from a refusal, and returns the quota that it was about. Under p.mu.
 func (p *Pool) study(l *Lease, o *Outcome, now time.Time) *quota {
 	q := l.quota.current()
-	p.part(q.project, now)
+	p.part(q.project, false, now)
 	q = q.current()
 	for _, limit := range o.Limits {
 		if w, tokens := limit.window(); w == perMinute && !tokens && limit.Value > 0 {
@@ -206,7 +212,7 @@ func (p *Pool) study(l *Lease, o *Outcome, now time.Time) *quota {
 			q = q.current()
 		}
 	}
-	evidence := q.learn(o, l.reserved.tokens, l.tried, now, p.aligned())
+	evidence := q.learn(o, l.reserved, l.tried, now, p.aligned())
 	p.clock.Store(min(max(p.clock.Load()+evidence, -2*clockEvidence), 2*clockEvidence))
 	p.markQuota(q)
 	return q
