@@ -90,7 +90,7 @@ func (p *Pool) seekKin(q *quota, limit int64, ends, now time.Time) {
 	}
 	for _, r := range near {
 		other, own := r.quota.current().project, q.current().project
-		if own.hasMet(other, now) || other.hasMet(own, now) {
+		if own.hasMet(other, now) || other.hasMet(own, now) || oldestEnds(r.quota.current(), q.current(), ends) {
 			p.unite(r.quota, q, now)
 			continue
 		}
@@ -182,4 +182,21 @@ func (p *Pool) join(a, b *project, now time.Time) {
 		q.trial, q.odd = kinUntested, 0
 		q.mu.Unlock()
 	}
+}
+
+// oldestEnds reports whether the oldest request of two quotas leaves the minute at
+// a time.
+func oldestEnds(a, b *quota, at time.Time) bool {
+	first := int64(0)
+	for _, q := range [...]*quota{a, b} {
+		q.mu.Lock()
+		if len(q.minute.spends) > 0 {
+			if end := q.minute.spends[0].ends(false); first == 0 || end < first {
+				first = end
+			}
+		}
+		q.mu.Unlock()
+	}
+	d := at.Sub(time.Unix(0, first-int64(skew)))
+	return d > -50*time.Millisecond && d < 400*time.Millisecond
 }

@@ -153,7 +153,7 @@ func (p *Pool) settle(l *Lease, o *Outcome) {
 	q := l.quota.current()
 	now := p.now()
 	s, trips := q.end(l.reserved, o, now.Sub(l.began), now, p.aligned())
-	if !l.reserved.explore && !uncounted(o.Verdict) && !trips && len(o.Limits) == 0 {
+	if !l.reserved.explore && !uncounted(o.Verdict) && !trips && !s.trial && len(o.Limits) == 0 {
 		p.markQuota(q)
 		return
 	}
