@@ -64,6 +64,9 @@ func (d *decoder) responses(t *turn) []gemini.Part {
 		}
 		parts = append(parts, gemini.Part{FunctionResponse: r})
 		if d.family.has(partMedia) {
+			for i := range c.media {
+				c.media[i].MediaResolution = "" // has no place in there
+			}
 			r.Parts = c.media
 		} else {
 			parts = append(parts, c.media...)
