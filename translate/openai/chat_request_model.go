@@ -62,6 +62,17 @@ func bareModel(id string) string {
 // suffix cuts what clients append to a model id to reach what the protocol has
 // no field for, and notes it.
 func (d *decoder) suffix(id string) string {
+	for range 4 {
+		base := d.lastSuffix(id)
+		if base == id {
+			break
+		}
+		id = base
+	}
+	return id
+}
+
+func (d *decoder) lastSuffix(id string) string {
 	for _, s := range [...]string{":search", "-search-preview", "-search"} {
 		if base, ok := strings.CutSuffix(id, s); ok && (s != "-search" || strings.HasPrefix(id, "gemini-")) {
 			d.suffixSearch = true

@@ -93,6 +93,7 @@ func TestDecodeChat_GenerationConfig(t *testing.T) {
 		{"budget has a minimum", pro, `"reasoning_effort":"high","max_tokens":100`, `{"maxOutputTokens":100,"thinkingConfig":{"thinkingBudget":128}}`},
 		{"effort by suffix", m3 + "(low)", ``, `{"thinkingConfig":{"thinkingLevel":"LOW"}}`},
 		{"budget by suffix", m25 + "(2048)", ``, `{"thinkingConfig":{"thinkingBudget":2048}}`},
+		{"effort by suffix beside search", m3 + "(low):search", ``, `{"thinkingConfig":{"thinkingLevel":"LOW"}}`},
 		{"effort field before suffix", m3 + "(low)", `"reasoning_effort":"high"`, `{"thinkingConfig":{"thinkingLevel":"HIGH"}}`},
 
 		{"google thinking_config", m25, `"google":{"thinking_config":{"thinking_budget":500,"include_thoughts":true}}`, `{"thinkingConfig":{"includeThoughts":true,"thinkingBudget":500}}`},
@@ -203,6 +204,8 @@ func TestDecodeChat_Model(t *testing.T) {
 		{"models/gpt-4o(high)", "gpt-4o", "gemini-flash-latest", false},
 		{"gpt-4o-search-preview", "gpt-4o", "gemini-flash-latest", true},
 		{"gemini-2.5-flash-search", "gemini-2.5-flash", "gemini-2.5-flash", true},
+		{"gemini-2.5-flash:search(high)", "gemini-2.5-flash", "gemini-2.5-flash", true},
+		{"gpt-4o(low):search", "gpt-4o", "gemini-flash-latest", true},
 		{"fast", "fast", "gemini-2.5-flash", true},
 		{"gemini-2.5-flash(high)", "gemini-2.5-flash", "gemini-2.5-flash", false},
 		{"my-search", "my-search", "my-search", false},

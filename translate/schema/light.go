@@ -84,11 +84,28 @@ func (r *reader) mergeAllOf(n *node, depth int, sc *scope) error {
 			if err != nil {
 				return err
 			}
+			expanded.requireAll(stringsOf(raw.Get("required")))
 			b = expanded
 		}
 		n.merge(b)
 	}
 	return nil
+}
+
+// requireAll gives back what requireDeclared took from a branch of allOf: the
+// properties may stand in another branch.
+func (n *node) requireAll(words []rawjson.Value) {
+	if len(words) == 0 {
+		return
+	}
+	m := n.get("required")
+	if m == nil {
+		m = &member{name: "required", isList: true}
+		n.set(m)
+	}
+	if m.isList {
+		m.words = append(m.words, words...)
+	}
 }
 
 // onlyAnnotated reports whether no keyword restricts values.

@@ -328,6 +328,9 @@ func (r *reader) list(name string, v rawjson.Value, depth int, sc *scope, path s
 		if req := n.get("required"); req != nil && req.raw != nil {
 			n.remove("required")
 		}
+		if name == "allOf" {
+			n.requireAll(stringsOf(e.Get("required")))
+		}
 		list = append(list, n)
 	}
 	return list, nil

@@ -43,6 +43,8 @@ var lightCases = []struct{ name, in, want string }{
 		`{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"number"}},"required":["a","b"]}`},
 	{"A4 allOf with a reference among others", `{"type":"object","properties":{"p":{"type":"object","properties":{"x":{"type":"string"}},"allOf":[{"$ref":"#/$defs/B"}]}},"$defs":{"B":{"type":"object","properties":{"y":{"type":"string"}}}}}`,
 		`{"type":"object","properties":{"p":{"type":"object","properties":{"x":{"type":"string"},"y":{"type":"string"}}}},"$defs":{"B":{"type":"object","properties":{"y":{"type":"string"}}}}}`},
+	{"A4 required in one branch, its property in another", `{"allOf":[{"type":"object","properties":{"a":{"type":"string"},"b":{}}},{"required":["a","ghost"]},{"$ref":"#/$defs/R"}],"$defs":{"R":{"required":["b"]}}}`,
+		`{"type":"object","properties":{"a":{"type":"string"},"b":{}},"required":["a","b"],"$defs":{"R":{}}}`},
 	{"A5 siblings of a reference", `{"type":"object","properties":{"a":{"description":"d","$ref":"#/$defs/X","default":1}},"$defs":{"X":{"type":"string"}}}`,
 		`{"type":"object","properties":{"a":{"$ref":"#/$defs/X"}},"$defs":{"X":{"type":"string"}}}`},
 	{"A6 keywords without effect", `{"type":"object","not":{},"if":{},"then":{},"else":{},"dependentRequired":{},"patternProperties":{},"propertyNames":{},"unevaluatedProperties":false,"properties":{"n":{"type":"number","multipleOf":2},"l":{"type":"array","uniqueItems":true}}}`,
