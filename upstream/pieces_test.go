@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 )
 
@@ -51,6 +52,9 @@ func TestClient_Pieces(t *testing.T) {
 			_ = connections[0].Close() // the client may know of it already, or not yet
 		}
 		res, err := c.Do(t.Context(), request)
+		if i == 2 && err != nil && ClassifyError(err).Verdict == balancer.Network {
+			break // it learned of it amidst the body, which the transport does not send twice
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

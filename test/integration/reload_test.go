@@ -159,7 +159,7 @@ func TestReload_Failed(t *testing.T) {
 
 	other := s.store("a") + "key {env.GB_KEY_1}\n"
 	for name, tc := range map[string]struct{ config, want string }{
-		"adapt":       {s.config(other+"strategy best\n", ""), "not available in this version"},
+		"adapt":       {s.config(other+"strategy best\n", ""), "is unknown, want"},
 		"provision":   {s.config(other+"key {env.GB_UNSET}\n", ""), "{env.GB_UNSET} is empty"},
 		"literal":     {s.config(s.store("a")+"key AIzaSyLiteral\n", ""), "literal secret"},
 		"validate":    {s.config(other+"retry {\n attempts 99\n}\n", ""), "retry.attempts must be"},

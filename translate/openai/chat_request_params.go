@@ -4,7 +4,7 @@ package openai
 
 import (
 	"math"
-	"math/big"
+	"strings"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -54,13 +54,24 @@ func (d *decoder) params() {
 	d.choices()
 }
 
-// lowBits reads an integer of any size, of which only the last bits are known then.
+// lowBits reads an integer of any size, of which only the last 31 bits count, as
+// two's complement has them. math/big would bring randomness into this package.
 func lowBits(v rawjson.Value) (int64, bool) {
-	n, ok := new(big.Int).SetString(string(v), 10)
-	if !ok || len(v) > 100 {
+	digits, negative := strings.CutPrefix(string(v), "-")
+	if digits == "" || len(digits) > 100 {
 		return 0, false
 	}
-	return math.MaxInt32 + 1 + n.And(n, big.NewInt(math.MaxInt32)).Int64(), true
+	n := int64(0)
+	for _, c := range []byte(digits) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = (n*10 + int64(c-'0')) & math.MaxInt32
+	}
+	if negative {
+		n = -n & math.MaxInt32
+	}
+	return math.MaxInt32 + 1 + n, true
 }
 
 // maxChoices is how many choices a request may ask for: Google's own limit where
