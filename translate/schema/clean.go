@@ -64,9 +64,9 @@ func cleanMember(key []byte, m rawjson.Value, depth int) (bit uint32, ok bool) {
 		_, whole := m.Int()
 		return 0, kind == rawjson.Number && whole
 	case "minimum":
-		return 1 << 6, kind == rawjson.Number
+		return 1 << 6, finite(m)
 	case "maximum":
-		return 1 << 7, kind == rawjson.Number
+		return 1 << 7, finite(m)
 	case "anyOf":
 		return 1 << 8, cleanList(m, depth+1)
 	case "prefixItems":

@@ -34,6 +34,9 @@ func read(v rawjson.Value) (*reader, *node, error) {
 	if root, err = r.inlineRoot(root, sc); err != nil {
 		return nil, nil, err
 	}
+	if err := r.hoist(v); err != nil {
+		return nil, nil, err
+	}
 	root.remove("$defs")
 	if len(r.defs) > 0 {
 		root.members = append(root.members, &member{key: rawjson.Quote("$defs"), name: "$defs", table: r.defs})
@@ -236,7 +239,7 @@ func (r *reader) keyword(n *node, k, v rawjson.Value, depth int, sc *scope, path
 			return nil
 		}
 	case "minimum", "maximum":
-		if m.raw = v; kind != rawjson.Number {
+		if m.raw = v; !finite(v) {
 			return nil
 		}
 	case "minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties":
@@ -356,6 +359,12 @@ func below(path, keyword, name string) string {
 		path += "/" + pointerEncoder.Replace(name)
 	}
 	return path
+}
+
+// finite reports whether v is a number that Google can read.
+func finite(v rawjson.Value) bool {
+	_, ok := v.Float()
+	return ok
 }
 
 func stringsOf(v rawjson.Value) (list []rawjson.Value) {

@@ -72,11 +72,22 @@ func subset(v rawjson.Value, bare bool) (rawjson.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := strict{bare: bare, defs: make(map[string]*node, len(c.defs)), open: map[string]int{}}
+	defs := make(map[string]*node, len(c.defs))
 	for _, d := range c.defs {
-		s.defs[d.name] = d.node
+		defs[d.name] = d.node
 	}
-	out := s.append(make([]byte, 0, len(v)), root, 0)
+	out, err := expand(root, defs, bare, maxRecursion, len(v))
+	if errors.Is(err, ErrExpansion) { // better less of a recursive schema than none
+		out, err = expand(root, defs, bare, 0, len(v))
+	}
+	return out, err
+}
+
+// expand writes a schema that converter A has read, recursive definitions so many
+// references deep.
+func expand(root *node, defs map[string]*node, bare bool, most, size int) (rawjson.Value, error) {
+	s := strict{root: root, defs: defs, bare: bare, most: most, open: map[string]int{}}
+	out := s.append(make([]byte, 0, size), root, 0)
 	if s.err != nil {
 		return nil, s.err
 	}

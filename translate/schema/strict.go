@@ -11,8 +11,10 @@ import (
 
 // strict writes a tree that converter A has read in the OpenAPI subset.
 type strict struct {
+	root  *node
 	defs  map[string]*node
 	bare  bool           // without constraints
+	most  int            // references deep that a recursive definition is expanded
 	open  map[string]int // definitions being expanded → how often
 	depth int            // sum of open
 	nodes int
@@ -89,7 +91,10 @@ func makeNullable(dst []byte, at int, null bool) []byte {
 func (s *strict) inline(dst []byte, target string, depth int) []byte {
 	name, rest, ok := local(target)
 	def := s.defs[name]
-	if !ok || rest != "" || def == nil || s.open[name] > 0 && s.depth >= maxRecursion {
+	if target == "#" {
+		name, ok, def = target, true, s.root
+	}
+	if !ok || rest != "" || def == nil || s.open[name] > 0 && s.depth >= s.most {
 		return append(dst, anyObject...)
 	}
 	s.open[name]++
@@ -180,7 +185,7 @@ func (w *keywords) write() {
 	enum := w.n.get("enum")
 	w.impliedType(enum)
 	for _, m := range w.n.members {
-		if w.bare && constrains(m.name) {
+		if w.bare && constrains(m.name) || w.misplaced(m.name) {
 			continue
 		}
 		switch m.name {
@@ -211,6 +216,18 @@ func (w *keywords) write() {
 	if w.is("array") && w.n.get("items") == nil {
 		w.tuple()
 	}
+}
+
+// misplaced reports whether a keyword is about a type that the schema has not:
+// Gemini refuses "minimum" of a string, which numbers in an enum become (B3).
+func (w *keywords) misplaced(keyword string) bool {
+	switch keyword {
+	case "minimum", "maximum":
+		e := w.n.get("enum")
+		return !w.is("integer") && !w.is("number") || e != nil && stringly(e.words)
+	}
+	typ := about(keyword)
+	return typ != "" && !w.is(typ)
 }
 
 // constrains reports whether a keyword is left out of a bare schema.
