@@ -163,8 +163,11 @@ func (x *Responses) text(dst, inner, signature []byte) []byte {
 	return x.textDelta(dst, &x.open, inner, logprobs)
 }
 
-// textDelta appends an event of text of the message o.
+// textDelta appends an event of text of the message o; none for nothing.
 func (x *Responses) textDelta(dst []byte, o *openItem, inner []byte, logprobs rawjson.Value) []byte {
+	if len(inner) == 0 && logprobs == nil {
+		return dst
+	}
 	x.piece(inner)
 	dst = x.event(dst, "response.output_text.delta")
 	dst = append(append(dst, o.place...), `,"content_index":0,"delta":"`...)
