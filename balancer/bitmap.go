@@ -41,37 +41,51 @@ func (b *bitmap) set(slot int, v bool) bool {
 	return words[i].And(^bit)&bit != 0
 }
 
-// slots is a growing table by slot, with the same rules as bitmap.
+// slots is a growing table by slot, with the same rules as bitmap. It takes memory
+// where something is in it only: one table per model, most of them for few keys.
 type slots[T any] struct {
-	table atomic.Pointer[[]atomic.Pointer[T]]
+	table atomic.Pointer[[]atomic.Pointer[page[T]]]
 }
+
+type page[T any] [64]atomic.Pointer[T]
 
 // get returns what is at a slot, nil for nothing.
 func (s *slots[T]) get(slot int) *T {
-	if t := s.table.Load(); t != nil && slot < len(*t) {
-		return (*t)[slot].Load()
+	if t := s.table.Load(); t != nil && slot/64 < len(*t) {
+		if p := (*t)[slot/64].Load(); p != nil {
+			return p[slot%64].Load()
+		}
 	}
 	return nil
 }
 
 // set puts v at a slot.
 func (s *slots[T]) set(slot int, v *T) {
-	var table []atomic.Pointer[T]
+	var table []atomic.Pointer[page[T]]
 	if t := s.table.Load(); t != nil {
 		table = *t
 	}
-	if slot >= len(table) {
+	i := slot / 64
+	if i >= len(table) {
 		if v == nil {
 			return
 		}
-		grown := make([]atomic.Pointer[T], max(64, slot+1, 2*len(table)))
-		for i := range table {
-			grown[i].Store(table[i].Load())
+		grown := make([]atomic.Pointer[page[T]], max(i+1, 2*len(table)))
+		for j := range table {
+			grown[j].Store(table[j].Load())
 		}
 		table = grown
 		s.table.Store(&table)
 	}
-	table[slot].Store(v)
+	p := table[i].Load()
+	if p == nil {
+		if v == nil {
+			return
+		}
+		p = new(page[T])
+		table[i].Store(p)
+	}
+	p[slot%64].Store(v)
 }
 
 func word(words []atomic.Uint64, i int) uint64 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -49,30 +50,41 @@ func (l limit) record() *limitRecord {
 	return &limitRecord{l.value, l.learned}
 }
 
-func (r *limitRecord) limit() limit {
-	if r == nil {
+func (r *limitRecord) limit(now time.Time) limit {
+	if r == nil || r.Value <= 0 {
 		return limit{}
+	}
+	if r.Learned.After(now) {
+		return limit{value: r.Value, learned: now}
 	}
 	return limit{value: r.Value, learned: r.Learned}
 }
 
-// op is the write of q.
-func (q *quota) op(project string) store.Op {
-	r := quotaRecord{Project: project, Model: q.model.name}
+// op is the write of q. Books that hold nothing are not kept: clients invent names
+// of models.
+func (q *quota) op(now time.Time) store.Op {
+	r := quotaRecord{Project: q.project.id, Model: q.model.name}
+	key := quotaPrefix + url.PathEscape(r.Project) + "/" + url.PathEscape(r.Model)
 	q.mu.Lock()
+	if q.into.Load() != nil || q.proven == 0 && !q.matters(now) {
+		q.mu.Unlock()
+		return store.Op{Key: key}
+	}
 	for _, s := range q.minute.spends {
 		r.Spends = append(r.Spends, [3]int64{s.at / int64(time.Millisecond), int64(s.requests), s.tokens})
 	}
 	r.DayEnds, r.Today, r.Doubted, r.Proven = q.dayEnds, q.today, q.doubted, q.proven
 	r.RPM, r.TPM, r.RPD = q.rpm.record(), q.tpm.record(), q.rpd.record()
 	q.mu.Unlock()
-	return store.Op{
-		Key: quotaPrefix + url.PathEscape(r.Project) + "/" + url.PathEscape(r.Model), Value: encode(r), TTL: learnedFor + time.Hour,
-	}
+	return store.Op{Key: key, Value: encode(r), TTL: learnedFor + time.Hour}
 }
 
 // flushBooks writes the quotas that were touched since the last time.
 func (p *Pool) flushBooks() error {
+	p.writeMu.Lock()
+	defer p.writeMu.Unlock()
+	now := p.now()
+	p.dropProjects(now)
 	p.touchedMu.Lock()
 	touched, moves := p.touched, p.moves
 	p.touched, p.moves = nil, nil
@@ -88,14 +100,10 @@ func (p *Pool) flushBooks() error {
 	}
 	for part := range slices.Chunk(touched, batchOps) {
 		ops := make([]store.Op, 0, len(part)+1)
-		p.mu.Lock()
 		for _, q := range part {
 			q.touched.Store(false)
-			if q.into.Load() == nil {
-				ops = append(ops, q.op(q.project.id))
-			}
+			ops = append(ops, q.op(now))
 		}
-		p.mu.Unlock()
 		ops = append(ops, store.Op{Key: clockKey, Value: encode(p.clock.Load())})
 		if err := p.store.Write(store.Batch{Ops: ops}); err != nil {
 			for _, q := range part {
@@ -107,67 +115,36 @@ func (p *Pool) flushBooks() error {
 	return nil
 }
 
-// loadBooks reads the quotas. Under p.mu.
+// loadBooks reads the books. A record that makes no sense is dropped, here and in
+// the store: Google tells again what was in it, and a gateway that does not start
+// for it would be worse. Under p.mu.
 func (p *Pool) loadBooks(now time.Time) error {
-	var failed error
-	fail := func(key string, err error) bool {
-		failed = fmt.Errorf("%s: %w", key, err)
-		return false
+	var damaged []store.Op
+	read := func(prefix string, take func(key string, value []byte) error) error {
+		return p.store.Scan(prefix, "", func(key string, value []byte) bool {
+			if take(key, value) != nil {
+				damaged = append(damaged, store.Op{Key: key})
+			}
+			return true
+		})
 	}
-	err := p.store.Scan(quotaPrefix, "", func(key string, value []byte) bool {
-		var r quotaRecord
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fail(key, err)
-		}
-		m := p.modelOf(r.Model, false)
-		if m.name != r.Model {
-			return true // more models than are kept
-		}
-		q := p.makeQuota(p.projectOf(r.Project), m)
-		q.mu.Lock()
-		for _, s := range r.Spends {
-			q.minute.merge([]spend{{s[0] * int64(time.Millisecond), int32(s[1]), s[2]}})
-		}
-		q.dayEnds, q.today, q.doubted, q.proven = r.DayEnds, r.Today, r.Doubted, r.Proven
-		q.rpm, q.tpm, q.rpd = q.rpm.later(r.RPM.limit()), q.tpm.later(r.TPM.limit()), q.rpd.later(r.RPD.limit())
-		q.mu.Unlock()
-		if r.RPM != nil {
-			m.teach(r.RPM.Value)
-		}
-		return true
-	})
-	if err != nil || failed != nil {
-		return errors.Join(err, failed)
+	err := errors.Join(
+		read(quotaPrefix, func(_ string, value []byte) error { return p.loadQuota(value, now) }),
+		read(homePrefix, p.loadHome),
+		read(clockKey, func(_ string, value []byte) error {
+			var evidence int32
+			err := json.Unmarshal(value, &evidence)
+			p.clock.Store(min(max(evidence, -mostEvidence), mostEvidence))
+			return err
+		}),
+	)
+	if err != nil {
+		return err
 	}
-	err = p.store.Scan(homePrefix, "", func(key string, value []byte) bool {
-		hash, err := strconv.ParseUint(strings.TrimPrefix(key, homePrefix), 16, 64)
-		var id string
-		if err == nil {
-			err = json.Unmarshal(value, &id)
+	for part := range slices.Chunk(damaged, batchOps) {
+		if err := p.store.Write(store.Batch{Ops: part}); err != nil {
+			return fmt.Errorf("dropping damaged books: %w", err)
 		}
-		if err != nil {
-			return fail(key, err)
-		}
-		if e := p.byID[id]; e != nil {
-			p.affinity.keep(hash, e.slot)
-		} else {
-			p.orphanHomes[id] = append(p.orphanHomes[id], hash)
-		}
-		return true
-	})
-	if err != nil || failed != nil {
-		return errors.Join(err, failed)
-	}
-	err = p.store.Scan(clockKey, "", func(key string, value []byte) bool {
-		var evidence int32
-		if err := json.Unmarshal(value, &evidence); err != nil {
-			return fail(key, err)
-		}
-		p.clock.Store(evidence)
-		return true
-	})
-	if err != nil || failed != nil {
-		return errors.Join(err, failed)
 	}
 	for _, t := range p.projects {
 		for _, q := range t.quotas {
@@ -180,5 +157,62 @@ func (p *Pool) loadBooks(now time.Time) error {
 	}
 	p.touched = nil
 	p.touchedMu.Unlock()
+	return nil
+}
+
+// loadQuota takes a quotaRecord. Times that the clock has not reached yet, because
+// it was set back, count as now: nothing may rest for years for that.
+func (p *Pool) loadQuota(value []byte, now time.Time) error {
+	var r quotaRecord
+	if err := json.Unmarshal(value, &r); err != nil {
+		return err
+	}
+	if r.Project == "" || r.Model == "" {
+		return errors.New("it names no project or no model")
+	}
+	m := p.modelOf(r.Model, false)
+	if m.name != r.Model {
+		return nil // more models than are kept
+	}
+	spends := make([]spend, 0, len(r.Spends))
+	for _, s := range r.Spends {
+		if s[1] > 0 && s[1] <= math.MaxInt32 && s[2] >= 0 {
+			spends = append(spends, spend{min(s[0], now.UnixMilli()) * int64(time.Millisecond), int32(s[1]), s[2]})
+		}
+	}
+	q := p.makeQuota(p.projectOf(r.Project), m)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.minute.merge(spends)
+	if r.DayEnds == pacificMidnight(now).Unix() {
+		q.dayEnds, q.today, q.doubted = r.DayEnds, max(r.Today, 0), r.Doubted
+	}
+	q.proven = max(r.Proven, 0)
+	q.rpm, q.tpm, q.rpd = q.rpm.later(r.RPM.limit(now)), q.tpm.later(r.TPM.limit(now)), q.rpd.later(r.RPD.limit(now))
+	if q.rpm.value > 0 {
+		m.teach(q.rpm.value)
+	}
+	if q.proven > 0 || q.matters(now) {
+		m.real.Store(true)
+	}
+	return nil
+}
+
+// loadHome takes where a conversation lives.
+func (p *Pool) loadHome(key string, value []byte) error {
+	hash, err := strconv.ParseUint(strings.TrimPrefix(key, homePrefix), 16, 64)
+	if err != nil {
+		return err
+	}
+	var id string
+	if err := json.Unmarshal(value, &id); err != nil {
+		return err
+	}
+	if e := p.byID[id]; e != nil {
+		p.affinity.keep(hash, e.slot)
+	} else if p.homeless < homes {
+		p.homeless++
+		p.orphanHomes[id] = append(p.orphanHomes[id], hash)
+	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (p *Pool) seekKin(q *quota, limit int64, ends, now time.Time) {
 	q.mu.Lock()
 	used := q.minute.requests
 	q.mu.Unlock()
-	if used >= limit || !q.project.guessable(now) {
+	if used >= limit || !q.project.guessable(now) || onTheMinute(ends) {
 		return
 	}
 	m := q.model
@@ -97,6 +97,10 @@ func (p *Pool) seekKin(q *quota, limit int64, ends, now time.Time) {
 		own.met, own.metAt = other, now
 	}
 }
+
+// onTheMinute reports whether a time may be the end of a minute of the clock. Where
+// Google's windows follow that, all projects are refused until the same moment.
+func onTheMinute(t time.Time) bool { return near(t.Round(minute), t) }
 
 // apart is the distance of two times.
 func apart(a, b time.Time) time.Duration { return a.Sub(b).Abs() }

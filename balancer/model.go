@@ -32,6 +32,7 @@ type model struct {
 	until   atomic.Int64            // end of the model-wide rest in Unix ns, 0 for none
 
 	used  atomic.Bool // since the last sweep
+	real  atomic.Bool // Google took a request for it, or named a limit of it
 	plain lane        // for requests that take any key
 	lanes atomic.Pointer[[]*lane]
 
@@ -215,13 +216,32 @@ func (p *Pool) sweepModels(known map[string]*model) map[string]*model {
 		return known
 	}
 	p.swept = now
+	busy := map[*model]bool{}
+	for _, t := range p.projects {
+		for m, q := range t.quotas {
+			q.mu.Lock()
+			busy[m] = busy[m] || q.inFlight > 0
+			q.mu.Unlock()
+		}
+	}
 	next := maps.Clone(known)
 	maps.DeleteFunc(next, func(name string, m *model) bool {
-		idle := len(m.rests) == 0 && m.rest == nil && !m.used.Load() && !m.waits()
+		idle := name != "" && len(m.rests) == 0 && m.rest == nil && !m.real.Load() && !m.used.Load() && !m.waits() && !busy[m]
 		m.used.Store(false)
-		return idle && name != ""
+		return idle
 	})
 	p.models.Store(&next)
+	for _, t := range p.projects {
+		for m, q := range t.quotas {
+			if next[m.name] == m {
+				continue
+			}
+			delete(t.quotas, m)
+			if q.fill != nil {
+				p.forget(q.fill)
+			}
+		}
+	}
 	return next
 }
 

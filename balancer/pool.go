@@ -110,11 +110,13 @@ type Pool struct {
 	turns       map[string]uint64   // the last one of each user who waits
 	turned      uint64              // the latest that was served
 	orphanHomes map[string][]uint64 // conversations of ids that are in no set yet
+	homeless    int                 // how many
 	unprobed    []*entry            // keys that wait for their first probe
 	overdue     []*entry            // keys to be asked again; some may be no more
 	nextProbe   time.Time
 	listings    map[string]*listing
 	swept       time.Time   // when models were last swept
+	dropped     time.Time   // when projects were last looked through
 	timer       *time.Timer // serves the queue; nil before the first waiter
 }
 

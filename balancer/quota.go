@@ -59,7 +59,7 @@ func (l *limit) fresh(now time.Time) bool { return l.value > 0 && now.Sub(l.lear
 // of many projects at the price of about one refusal each, and not one request
 // pays for all of them.
 type quota struct {
-	project *project // guarded by Pool.mu
+	project *project
 	model   *model
 
 	// left is how many tokens fit into the minute, as of the last look.
@@ -87,6 +87,7 @@ type quota struct {
 	soft  bool  // fill makes a second choice of the project and does not rule it out
 	gated bool  // as many requests explore as may
 
+	shown   atomic.Int64          // until of the standing that picks see, in Unix ns
 	touched atomic.Bool           // among what Flush writes
 	into    atomic.Pointer[quota] // the one that this was merged into
 }
@@ -99,28 +100,48 @@ func (q *quota) current() *quota {
 	return q
 }
 
-// absorb takes over what another quota knows, because both are one. Under Pool.mu.
+// acquire locks the quota that q is part of by now, and returns it.
+func (q *quota) acquire() *quota {
+	for {
+		q.mu.Lock()
+		next := q.into.Load()
+		if next == nil {
+			return q
+		}
+		q.mu.Unlock()
+		q = next
+	}
+}
+
+// absorb takes over what another quota knows, because both are one. Only here are
+// two of them locked at once, under Pool.mu.
 func (q *quota) absorb(from *quota) {
-	from.mu.Lock()
-	spends, today, ends, inFlight, exploring := slices.Clone(from.minute.spends), from.today, from.dayEnds, from.inFlight, from.exploring
-	rpm, tpm, rpd, pace := from.rpm, from.tpm, from.rpd, from.pace
-	from.into.Store(q)
-	from.mu.Unlock()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.minute.merge(spends)
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	from.into.Store(q)
+	q.minute.merge(from.minute.spends)
 	switch {
-	case ends == q.dayEnds:
-		q.today += today
-	case ends > q.dayEnds:
-		q.dayEnds, q.today = ends, today
+	case from.dayEnds == q.dayEnds:
+		q.today += from.today
+		q.doubted = max(q.doubted, from.doubted)
+	case from.dayEnds > q.dayEnds:
+		q.dayEnds, q.today, q.doubted = from.dayEnds, from.today, from.doubted
 	}
-	q.inFlight += inFlight
-	q.exploring += exploring
-	q.rpm, q.tpm, q.rpd = q.rpm.later(rpm), q.tpm.later(tpm), q.rpd.later(rpd)
+	q.inFlight += from.inFlight
+	q.exploring += from.exploring
+	q.proven = max(q.proven, from.proven)
+	q.rpm, q.tpm, q.rpd = q.rpm.later(from.rpm), q.tpm.later(from.tpm), q.rpd.later(from.rpd)
 	if q.pace.perToken == 0 {
-		q.pace = pace
+		q.pace = from.pace
 	}
+}
+
+// matters reports whether the books hold what will be missed. Under q.mu.
+func (q *quota) matters(now time.Time) bool {
+	return q.inFlight > 0 || q.today > 0 && now.Unix() < q.dayEnds || q.minute.requests > 0 ||
+		q.rpm.fresh(now) || q.tpm.fresh(now) || q.rpd.fresh(now)
 }
 
 // later returns the limit that was learned last.
@@ -138,6 +159,14 @@ type standing struct {
 	soft  bool      // beyond a hint: allowed, if nothing better is there
 	gated bool      // allowed, but others explore already
 	trial bool      // allowed to test whether keys share the project
+}
+
+// nanos is until in Unix ns, 0 for now.
+func (s standing) nanos() int64 {
+	if s.until.IsZero() {
+		return 0
+	}
+	return s.until.UnixNano()
 }
 
 // stands computes the standing. Under q.mu.
@@ -164,13 +193,16 @@ func (q *quota) judge(u used, now time.Time, aligned bool) standing {
 		s := standing{until: q.minute.room(rpm, tpm-1, aligned)}
 		// Google may have more room than the books say; the operator has not.
 		full := q.rpm.set > 0 && u.requests >= q.rpm.set || q.tpm.set > 0 && u.tokens >= q.tpm.set
-		switch {
+		switch announced := time.Unix(0, q.announced); {
 		case full:
 		case q.trial == kinUntested && q.inFlight == 0 && s.until.Sub(now) > kinMargin:
 			// Nothing is under way that Google may refuse yet: it has counted what the
 			// books have.
 			s.soft, s.gated, s.trial = true, q.exploring > 0, true
-		case q.announced != 0 && now.UnixNano() >= q.announced:
+		case q.announced == 0:
+		case announced.After(now):
+			s.until = earlier(s.until, announced)
+		default:
 			s.soft, s.gated = true, q.exploring >= max(q.allowed, 1)
 		}
 		return s
@@ -184,10 +216,21 @@ func (q *quota) judge(u used, now time.Time, aligned bool) standing {
 	return standing{}
 }
 
+// longestDay is how many seconds the longest Pacific day has: 25 hours.
+const longestDay = 25 * 60 * 60
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // forget drops what does not count any more. Under q.mu.
 func (q *quota) forget(now time.Time, aligned bool) {
 	q.minute.forget(now, aligned)
-	if now.Unix() >= q.dayEnds {
+	// A day that ends later than any was begun by a clock that was set back since.
+	if left := q.dayEnds - now.Unix(); left <= 0 || left > longestDay {
 		q.dayEnds, q.today = pacificMidnight(now).Unix(), 0
 	}
 }
@@ -203,13 +246,11 @@ type reservation struct {
 }
 
 // reserve counts a request, if there is room, and returns the standing of the
-// next one.
+// next one. Under q.mu.
 func (q *quota) reserve(now time.Time, tokens int64, aligned bool) (r reservation, ok bool, next standing) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	s := q.stands(now, aligned)
 	beyond := !s.until.IsZero()
-	if beyond && (!s.soft || s.gated) || !beyond && !q.fits(now, tokens) {
+	if beyond && (!s.soft || s.gated) || !q.fits(now, tokens) {
 		return r, false, s
 	}
 	q.minute.add(now, tokens)
@@ -275,10 +316,8 @@ func uncounted(v Verdict) bool {
 }
 
 // end takes a reservation back after the attempt, with what came of it, and reports
-// whether the attempts fail too often.
+// whether the attempts fail too often. Under q.mu.
 func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time, aligned bool) (next standing, trips bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.inFlight--
 	if r.explore {
 		q.exploring--
@@ -307,6 +346,9 @@ func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time
 
 // took books that Google counted a request. Under q.mu.
 func (q *quota) took(r reservation, now time.Time) {
+	if !q.model.real.Load() {
+		q.model.real.Store(true)
+	}
 	q.proven = max(q.proven, r.count)
 	if !r.explore {
 		return
@@ -335,6 +377,7 @@ func (q *quota) learn(o *Outcome, r reservation, tried *Tried, now time.Time, al
 		if l.Value <= 0 {
 			continue
 		}
+		q.model.real.Store(true)
 		switch window, tokens := l.window(); {
 		case window == day && !tokens:
 			q.rpd.value, q.rpd.learned = l.Value, now
@@ -411,16 +454,19 @@ func (l *Limit) window() (w quotaWindow, tokens bool) {
 }
 
 // hint returns the least limit that another project revealed and that a project
-// which had so many requests taken may have, too; unlimited for none.
+// which had so many requests taken may have, too. One that had more than any may
+// have as many again. Unlimited where no project revealed one.
 func (m *model) hint(proven int64) int64 {
-	if hints := m.hints.Load(); hints != nil {
-		for _, v := range *hints {
-			if v >= proven {
-				return v
-			}
+	hints := m.hints.Load()
+	if hints == nil {
+		return unlimited
+	}
+	for _, v := range *hints {
+		if v >= proven {
+			return v
 		}
 	}
-	return unlimited
+	return proven
 }
 
 // teach adds a limit to the model's hints. Under Pool.mu.

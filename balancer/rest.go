@@ -251,16 +251,6 @@ func (p *Pool) endRests(now time.Time, limit int) bool {
 	return ended
 }
 
-// look computes anew what the books of a quota say, and reports whether there is
-// room. Under p.mu.
-func (p *Pool) look(q *quota, now time.Time) bool {
-	q.mu.Lock()
-	s := q.stands(now, p.aligned())
-	q.mu.Unlock()
-	p.mark(q, s, now)
-	return s.until.IsZero() || s.soft
-}
-
 // forget removes r from the pool. The store forgets it by itself, unless r is
 // marked as changed.
 func (p *Pool) forget(r *rest) {

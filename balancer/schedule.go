@@ -14,6 +14,9 @@ const maxLooks = 16
 // more than speak against it.
 const clockEvidence = 3
 
+// mostEvidence is where it stops, so that a change is noticed.
+const mostEvidence = 2 * clockEvidence
+
 // aligned reports whether Google's minutes seem to follow the clock.
 func (p *Pool) aligned() bool { return p.clock.Load() >= clockEvidence }
 
@@ -29,8 +32,9 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 		if w.Unmetered || l.model.name == "" {
 			return p.grant(lease)
 		}
-		q := p.quotaOf(e, l.model, locked)
+		q := p.quotaOf(e, l.model, locked).acquire()
 		r, ok, next := q.reserve(now, w.Tokens, p.aligned())
+		q.mu.Unlock()
 		if ok {
 			lease.quota, lease.reserved = q, r
 		}
@@ -38,7 +42,7 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 			if !locked {
 				p.lock()
 			}
-			p.mark(q, next, now)
+			p.look(q, now)
 			if !locked {
 				p.unlock()
 			}
@@ -91,9 +95,21 @@ func (p *Pool) makeQuota(t *project, m *model) *quota {
 	return q
 }
 
-// mark carries a standing into what picks read. Under p.mu.
+// look computes anew what the books of a quota say, carries it into what picks
+// read, and reports whether there is room. What was computed before p.mu was held
+// may be of yesterday. Under p.mu.
+func (p *Pool) look(q *quota, now time.Time) bool {
+	q = q.acquire()
+	s := q.stands(now, p.aligned())
+	q.mu.Unlock()
+	p.mark(q, s, now)
+	return s.until.IsZero() || s.soft
+}
+
+// mark is look for a standing. Under p.mu.
 func (p *Pool) mark(q *quota, s standing, now time.Time) {
 	p.markQuota(q)
+	q.shown.Store(s.nanos())
 	changed := q.soft != s.soft || q.gated != s.gated
 	q.soft, q.gated = s.soft, s.gated
 	switch {
@@ -102,7 +118,7 @@ func (p *Pool) mark(q *quota, s standing, now time.Time) {
 		if s.day {
 			kind, why = ExhaustedForDay, dayByBooks
 		}
-		p.fill(q, kind, why, s.until, now)
+		changed = p.fill(q, kind, why, s.until, now) || changed
 	case q.fill.holds():
 		p.forget(q.fill)
 		changed = true
@@ -118,23 +134,26 @@ const (
 	dayByBooks    = "daily quota, by own count"
 )
 
-// fill makes a quota rest until the books have room again. Other than the rests
+// fill makes a quota rest until the books have room again, and reports whether it
+// did not before. Other than the rests
 // that Google announces, it may end earlier than was said: a reservation may be
 // taken back. Under p.mu.
-func (p *Pool) fill(q *quota, kind, why string, until, now time.Time) {
+func (p *Pool) fill(q *quota, kind, why string, until, now time.Time) (changed bool) {
 	r := q.fill
 	if r == nil {
 		r = &rest{scope: ScopeProjectModel, project: q.project, model: q.model, books: q, index: -1, since: now}
 		q.fill = r
 		q.project.models++
 	}
-	r.kind, r.why, r.until = kind, why, until
-	if !r.inForce {
+	if changed = !r.inForce; changed {
 		r.inForce = true
 		p.resting++
+	} else if !r.until.Equal(until) {
+		p.version++
 	}
+	r.kind, r.why, r.until = kind, why, until
 	p.schedule(r, until)
-	p.show(r)
+	return changed
 }
 
 // showQuota carries what a quota says into the bitmaps. Under p.mu.
@@ -150,28 +169,25 @@ func (p *Pool) settle(l *Lease, o *Outcome) {
 	if l.quota == nil {
 		return
 	}
-	q := l.quota.current()
 	now := p.now()
+	q := l.quota.acquire()
+	explored := l.reserved.explore
 	s, trips := q.end(l.reserved, o, now.Sub(l.began), now, p.aligned())
-	if !l.reserved.explore && !uncounted(o.Verdict) && !trips && !s.trial && len(o.Limits) == 0 {
+	q.mu.Unlock()
+	waited := uncounted(o.Verdict) && l.lane.waiting.Load() > 0
+	if !explored && !trips && !waited && !s.trial && len(o.Limits) == 0 && s.nanos() == q.shown.Load() {
 		p.markQuota(q)
 		return
 	}
 	p.lock()
 	defer p.unlock()
+	q = q.current()
+	p.look(q, now)
 	if len(o.Limits) > 0 || o.RetryAfter > 0 {
 		q = p.study(l, o, now)
-		q.mu.Lock()
-		s = q.stands(now, p.aligned())
-		q.mu.Unlock()
 	}
-	if next := p.refute(q, now); next != q || l.reserved.explore {
-		q = next
-		q.mu.Lock()
-		s = q.stands(now, p.aligned())
-		q.mu.Unlock()
-	}
-	p.mark(q, s, now)
+	q = p.refute(q, now)
+	p.look(q, now)
 	if trips {
 		p.trip(l, q, o, now)
 	}
@@ -184,18 +200,15 @@ func (l *Lease) Accepted() {
 	if l.quota == nil || !l.reserved.explore || l.done.Load() {
 		return
 	}
-	q := l.quota.current()
 	p, now := l.pool, l.pool.now()
-	q.mu.Lock()
+	q := l.quota.acquire()
+	q.took(l.reserved, now)
 	l.reserved.explore = false
 	q.exploring--
-	r := l.reserved
-	r.explore = true
-	q.took(r, now)
 	q.mu.Unlock()
 	p.lock()
 	defer p.unlock()
-	q = p.refute(q, now)
+	q = p.refute(q.current(), now)
 	p.look(q, now)
 	p.serve(now)
 }
@@ -205,6 +218,9 @@ func (p *Pool) study(l *Lease, o *Outcome, now time.Time) *quota {
 	q := l.quota.current()
 	p.part(q.project, false, now)
 	q = q.current()
+	if t := l.entry.live.Load().project; t != q.project && !l.entry.gone {
+		q = p.makeQuota(t, q.model) // it was of that project all along
+	}
 	for _, limit := range o.Limits {
 		if w, tokens := limit.window(); w == perMinute && !tokens && limit.Value > 0 {
 			q.model.teach(limit.Value)
@@ -213,7 +229,7 @@ func (p *Pool) study(l *Lease, o *Outcome, now time.Time) *quota {
 		}
 	}
 	evidence := q.learn(o, l.reserved, l.tried, now, p.aligned())
-	p.clock.Store(min(max(p.clock.Load()+evidence, -2*clockEvidence), 2*clockEvidence))
+	p.clock.Store(min(max(p.clock.Load()+evidence, -mostEvidence), mostEvidence))
 	p.markQuota(q)
 	return q
 }

@@ -128,10 +128,37 @@ func (p *Pool) projectOf(id string) *project {
 	return made
 }
 
-// dropIfUnused forgets a project that nothing belongs to. Under p.mu.
+// dropIfUnused forgets a project that nothing belongs to. What its books hold is
+// kept as long as it matters: the key may come back, or be declared yet. Under p.mu.
 func (p *Pool) dropIfUnused(t *project) {
-	if len(t.keys) == 0 && t.models == 0 && t.rest == nil && p.projects[t.id] == t {
+	if len(t.keys) == 0 && t.models == 0 && t.rest == nil && p.projects[t.id] == t && !t.matters(p.now()) {
 		delete(p.projects, t.id)
+	}
+}
+
+// matters reports whether any of the project's books do. Under Pool.mu.
+func (t *project) matters(now time.Time) bool {
+	for _, q := range t.quotas {
+		q.mu.Lock()
+		matters := q.matters(now)
+		q.mu.Unlock()
+		if matters {
+			return true
+		}
+	}
+	return false
+}
+
+// dropProjects forgets the projects that nothing belongs to any more, once an hour.
+func (p *Pool) dropProjects(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Sub(p.dropped) < time.Hour {
+		return
+	}
+	p.dropped = now
+	for _, t := range p.projects {
+		p.dropIfUnused(t)
 	}
 }
 
@@ -184,6 +211,7 @@ func (p *Pool) rebook(e *entry, from, to *project) {
 			if q.fill != nil {
 				p.forget(q.fill)
 			}
+			p.markQuota(q)
 			delete(from.quotas, m)
 		}
 	}
@@ -192,10 +220,7 @@ func (p *Pool) rebook(e *entry, from, to *project) {
 		m.quotas.set(e.slot, q)
 		p.block(m, e)
 		if q != nil {
-			q.mu.Lock()
-			s := q.stands(p.now(), p.aligned())
-			q.mu.Unlock()
-			p.mark(q, s, p.now())
+			p.look(q, p.now())
 		}
 	}
 }

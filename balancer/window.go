@@ -13,8 +13,8 @@ const (
 	// skew is how much longer an entry counts here than at Google: requests do not
 	// take equally long to get there.
 	skew = 300 * time.Millisecond
-	// fewSpends is how many entries a window keeps exactly; beyond that, requests
-	// within spendGrain of each other share one, which is counted as the last of
+	// fewSpends is how many entries a window keeps exactly; beyond that, requests of
+	// the same spendGrain of the clock share one, which is counted as the last of
 	// them.
 	fewSpends  = 64
 	spendGrain = 500 * time.Millisecond
@@ -61,8 +61,9 @@ func (w *window) add(now time.Time, tokens int64) {
 	at := now.UnixNano()
 	w.requests++
 	w.tokens += tokens
-	if n := len(w.spends); n >= fewSpends {
-		if last := &w.spends[n-1]; at-last.at < int64(spendGrain) {
+	if n := len(w.spends); n > 0 {
+		// By the clock and not by distance: a steady flow must not share one for ever.
+		if last := &w.spends[n-1]; at == last.at || n >= fewSpends && grain(at) == grain(last.at) {
 			last.at = max(last.at, at)
 			last.requests++
 			last.tokens += tokens
@@ -82,27 +83,47 @@ func (w *window) merge(spends []spend) {
 	slices.SortStableFunc(w.spends, func(a, b spend) int { return cmp.Compare(a.at, b.at) })
 }
 
+// grain is the part of the clock in which requests may share an entry. A minute has
+// a whole number of them.
+func grain(at int64) int64 { return at / int64(spendGrain) }
+
 // settle corrects what a request of a time was counted with: by so many tokens,
-// and not at all with undo.
+// and not at all with undo. What has left the window is not corrected.
 func (w *window) settle(at, tokens int64, undo bool) {
-	for i := range w.spends {
-		s := &w.spends[i]
-		if s.at < at {
-			continue
-		}
-		tokens = max(tokens, -s.tokens)
-		s.tokens += tokens
-		w.tokens += tokens
-		if undo && s.requests > 0 {
-			s.requests--
-			w.requests--
-			if s.requests == 0 {
-				w.tokens -= s.tokens
-				w.spends = append(w.spends[:i], w.spends[i+1:]...)
-			}
-		}
+	i := w.of(at)
+	if i < 0 {
 		return
 	}
+	s := &w.spends[i]
+	tokens = max(tokens, -s.tokens)
+	s.tokens += tokens
+	w.tokens += tokens
+	if !undo || s.requests == 0 {
+		return
+	}
+	s.requests--
+	w.requests--
+	if s.requests == 0 {
+		w.tokens -= s.tokens
+		w.spends = slices.Delete(w.spends, i, i+1)
+	}
+}
+
+// of returns the index of the entry that has the request of a time: its own, else
+// the first of its grain that is not older; -1 for none.
+func (w *window) of(at int64) int {
+	found := -1
+	for i := range w.spends {
+		switch s := &w.spends[i]; {
+		case s.at == at:
+			return i
+		case found < 0 && s.at > at && grain(s.at) == grain(at):
+			found = i
+		case grain(s.at) > grain(at):
+			return found
+		}
+	}
+	return found
 }
 
 // room returns when so many requests and tokens have left the window that less
