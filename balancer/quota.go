@@ -311,8 +311,9 @@ func uncounted(v Verdict) bool {
 	case BadRequest, BadSignature, InvalidKey, LeakedKey, SuspendedKey, MisconfiguredKey, UnfundedProject, Location, ForeignResource,
 		ModelForbidden, ModelMissing, RateLimited, Exhausted, NoQuota, Throttled, CapacityExhausted, Overloaded, RouteBlocked:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // end takes a reservation back after the attempt, with what came of it, and reports
@@ -339,6 +340,7 @@ func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time
 		q.took(r, now)
 	case RateLimited, Exhausted:
 		q.allowed = 1
+	default:
 	}
 	q.pace.end(o, took, now, q.model)
 	return q.stands(now, aligned), o.Verdict != Canceled && !uncounted(o.Verdict) && q.pace.count(o, now)

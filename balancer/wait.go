@@ -163,8 +163,8 @@ func (p *Pool) crowded(user string, now time.Time) bool {
 	if count[most] <= count[user]+1 {
 		return true
 	}
-	for i := len(p.queue) - 1; i >= 0; i-- {
-		if w := p.queue[i]; w.want.User == most {
+	for i, w := range slices.Backward(p.queue) {
+		if w.want.User == most {
 			p.queue = slices.Delete(p.queue, i, i+1)
 			p.left(w)
 			u := p.unavailable(w.lane, &w.want, now)
