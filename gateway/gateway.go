@@ -132,7 +132,9 @@ func New(c Config) (*Gateway, error) {
 			return nil, errors.New("gateway: a model alias needs a name and a target")
 		}
 		g.aliases[a.Name] = a.Targets
-		g.listed = append(g.listed, openai.Alias{ID: a.Name, Target: a.Targets[0]})
+		for _, target := range a.Targets {
+			g.listed = append(g.listed, openai.Alias{ID: a.Name, Target: target})
+		}
 	}
 	return g, nil
 }

@@ -240,7 +240,10 @@ func TestHeartbeat(t *testing.T) {
 
 func TestModels(t *testing.T) {
 	w := newWorld(t, keys(2), func(c *Config) {
-		c.Aliases = []Alias{{Name: "gpt-4o", Targets: []string{"gemini-3.5-flash"}}}
+		c.Aliases = []Alias{
+			{Name: "gpt-4o", Targets: []string{"gemini-3.5-flash"}},
+			{Name: "o1", Targets: []string{"gemini-gone", "gemini-3.5-flash"}}, // answers, so it is listed
+		}
 	})
 	ids := func(key string) (ids []string) {
 		t.Helper()
@@ -257,7 +260,7 @@ func TestModels(t *testing.T) {
 		}
 		return ids
 	}
-	if all := strings.Join(ids(w.key), " "); !strings.HasPrefix(all, "gpt-4o ") || !strings.Contains(all, "gemini-3.5-flash") {
+	if all := strings.Join(ids(w.key), " "); !strings.HasPrefix(all, "gpt-4o o1 ") || !strings.Contains(all, "gemini-3.5-flash") {
 		t.Errorf("models: %s", all)
 	}
 	_, limited, err := w.users.Create(t.Context(), users.Spec{Name: "limited", Models: []string{"gpt-*"}})
@@ -265,7 +268,7 @@ func TestModels(t *testing.T) {
 	if some := ids(limited); len(some) != 1 || some[0] != "gpt-4o" {
 		t.Errorf("models of a limited key: %v", some)
 	}
-	for path, want := range map[string]int{"/v1/models/gpt-4o": 200, "/v1/models/gemini-3.5-flash": 200, "/v1/models/nope": 404, "/v1/models/..%2f..": 404} {
+	for path, want := range map[string]int{"/v1/models/gpt-4o": 200, "/v1/models/o1": 200, "/v1/models/gemini-3.5-flash": 200, "/v1/models/nope": 404, "/v1/models/..%2f..": 404} {
 		if got := w.do(t.Context(), "GET", path, ""); got.status != want {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}

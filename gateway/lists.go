@@ -75,7 +75,11 @@ func (l *lists) models() (ids []string) {
 
 // models makes the converter of a question about models.
 func (x *exchange) models() (*openai.Models, *translate.Failure) {
-	list, f := openai.NewModels(x.rt.model, x.g.listed, x.visible())
+	aliases := x.g.listed
+	if id := x.rt.model; x.g.aliases[id] != nil {
+		aliases = []openai.Alias{{ID: id, Target: x.resolve(id)}}
+	}
+	list, f := openai.NewModels(x.rt.model, aliases, x.visible())
 	if f == nil {
 		list.Also(x.g.Pool.Models())
 	}

@@ -57,7 +57,7 @@ func TestModels(t *testing.T) {
 	upstream := `{"models":[{"name":"models/gemini-flash-latest","displayName":"Flash <1>","inputTokenLimit":1048576,"outputTokenLimit":65536,"supportedGenerationMethods":["generateContent"]},
 		{"name":"models/gemini-live","supportedGenerationMethods":["bidiGenerateContent"]},
 		{"name":"models/gemini-embedding-2","supportedGenerationMethods":["embedContent"]},{"name":"models/hidden"},{}]}`
-	aliases := []Alias{{"gpt-4o", "gemini-flash-latest"}, {"gone", "nothing"}}
+	aliases := []Alias{{"gpt-4o", "gone-1"}, {"gpt-4o", "gemini-flash-latest"}, {"gpt-4o", "gemini-embedding-2"}, {"gone", "nothing"}}
 	x, f := NewModels("", aliases, func(id string) bool { return id != "hidden" })
 	if f != nil || x.Call().Path != "/v1beta/models" || x.Call().Query != "pageSize=1000" {
 		t.Fatal(f, x.Call())
@@ -69,9 +69,9 @@ func TestModels(t *testing.T) {
 	if err != nil || string(out) != want {
 		t.Errorf("list: %s, %v", out, err)
 	}
-	for id, path := range map[string]string{"models/gemini-x": "/v1beta/models/gemini-x", "gpt-4o": "/v1beta/models/gemini-flash-latest"} {
+	for id, path := range map[string]string{"models/gemini-x": "/v1beta/models/gemini-x", "gpt-4o": "/v1beta/models/gone-1"} {
 		x, f := NewModels(id, aliases, nil)
-		if f != nil || x.Call().Path != path {
+		if f != nil || x.Call().Path != path || x.Call().Asked != strings.TrimPrefix(id, "models/") {
 			t.Fatalf("%s: %v", id, f)
 		}
 		out, err := x.Response(nil, []byte(`{"name":"models/gemini-x"}`))

@@ -16,7 +16,8 @@ import (
 // Source: specs/openai.md §15.
 const modelConstants = `,"object":"model","created":1686935002,"owned_by":"google"`
 
-// Alias is a model name of the operator's.
+// Alias is a model name of the operator's. One with several targets is as many
+// aliases, in the order in which they are tried.
 type Alias struct {
 	ID     string // what clients ask for
 	Target string // the Gemini model it stands for, or what clients write for one
@@ -36,8 +37,9 @@ type Models struct {
 var _ translate.Batch = (*Models)(nil)
 
 // NewModels returns the exchange that lists the models, or tells of one where id
-// is not empty. Aliases come first and take the limits of their targets; visible
-// says which models this user may know of, nil means all.
+// is not empty. Aliases come first and take the limits of the first of their targets
+// that Google lists; without any they are left out. visible says which models this
+// user may know of, nil means all.
 func NewModels(id string, aliases []Alias, visible func(id string) bool) (*Models, *translate.Failure) {
 	x := &Models{id: id, aliases: aliases, visible: visible}
 	if x.visible == nil {
@@ -47,16 +49,19 @@ func NewModels(id string, aliases []Alias, visible func(id string) bool) (*Model
 	if id == "" {
 		return x, nil
 	}
-	target := strings.TrimPrefix(id, "models/")
+	bare := strings.TrimPrefix(id, "models/")
+	target := bare
 	for _, a := range aliases {
 		if a.ID == id {
 			target = plainModel(a.Target)
+			break
 		}
 	}
-	if !modelID(target) || !x.visible(strings.TrimPrefix(id, "models/")) {
+	if !modelID(target) || !x.visible(bare) {
 		return nil, unknownModel(id)
 	}
-	x.call.Path, x.call.Query, x.call.Model = "/v1beta/models/"+target, "", target
+	x.call.Path, x.call.Query = "/v1beta/models/"+target, ""
+	x.call.Asked, x.call.Model = bare, target
 	return x, nil
 }
 
@@ -176,9 +181,11 @@ func (x *Models) Join(dst []byte, answers [][]byte) ([]byte, error) {
 	}
 	dst = append(dst, `{"object":"list","data":[`...)
 	start := len(dst)
+	listed := ""
 	for _, a := range x.aliases {
-		if m, ok := byName[plainModel(a.Target)]; ok && x.visible(a.ID) {
+		if m, ok := byName[plainModel(a.Target)]; ok && a.ID != listed && x.visible(a.ID) {
 			dst = appendModel(separate(dst, start), rawjson.Quote(a.ID).Inner(), m)
+			listed = a.ID
 		}
 	}
 	for _, m := range models {
