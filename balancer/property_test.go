@@ -84,7 +84,11 @@ func check(t *testing.T, p *Pool, now time.Time) {
 	p.endRests(now, 1<<30)
 	inForce, inFlight, counts, escalated := 0, 0, map[State]int{}, map[*project]int{}
 	for i, r := range p.restHeap {
-		if r.index != i || p.known(r) != r || r.forgotten {
+		known := p.known(r)
+		if r.books != nil {
+			known = r.books.fill
+		}
+		if r.index != i || known != r || r.forgotten {
 			t.Fatalf("heap holds %+v at %d", r.public(), i)
 		}
 		if r.inForce {
@@ -111,7 +115,8 @@ func check(t *testing.T, p *Pool, now time.Time) {
 			c := p.candidates(&m.plain, nil)
 			// A key that never was open may lie beyond the words.
 			may := e.slot/64 < len(c.open) && c.word(e.slot/64)&(1<<(e.slot%64)) != 0 && m.until.Load() <= now.UnixNano()
-			if want := l.state.leasable() && p.longest(e, m) == nil; may != want {
+			gated := m.quota(e.slot) != nil && m.quota(e.slot).gated
+			if want := l.state.leasable() && p.longest(e, m) == nil && !gated; may != want {
 				t.Fatalf("%s may be leased for %q: %t, want %t", e.id, m.name, may, want)
 			}
 		}

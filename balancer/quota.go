@@ -360,7 +360,9 @@ func (q *quota) took(r reservation, now time.Time) {
 		return
 	}
 	q.allowed = min(max(q.allowed, 1)*2, 64)
-	// The books had counted requests that Google does not count any more.
+	// The books had counted requests that Google does not count any more. Now they
+	// agree, and what was announced is used up.
+	q.announced = 0
 	for rpm := q.rpm.holds(now); q.minute.requests > rpm && len(q.minute.spends) > 1; {
 		q.minute.settle(q.minute.spends[0].at, 0, true)
 	}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store/memory"
+)
+
+// google is Google's side of the quotas, told apart from the balancer's on purpose:
+// lists of what it took, counted anew for each request.
+type google struct {
+	t       *testing.T
+	aligned bool
+	limits  map[string]caps // by project and model
+
+	mu      sync.Mutex
+	taken   map[string][]charge
+	told    map[string]map[string]time.Time // limits that refusals named, and when first
+	refused map[string][2]time.Time         // when and until when it said that there is no room
+	taught  int                             // refusals that named nothing new
+}
+
+type caps struct{ rpm, tpm, rpd int64 }
+
+type charge struct {
+	at     time.Time
+	tokens int64
+}
+
+func (g *google) ends(at time.Time) time.Time {
+	if g.aligned {
+		return at.Truncate(time.Minute).Add(time.Minute)
+	}
+	return at.Add(time.Minute)
+}
+
+// asks is a request that arrives now. Where it breaks a limit that the pool was
+// told, or comes before the announced time, that is an error of the pool.
+func (g *google) asks(project, model string, tokens int64) Outcome {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	id, now := project+"/"+model, time.Now()
+	// What is asked at the same moment was under way.
+	if said := g.refused[id]; now.After(said[0]) && now.Before(said[1]) {
+		g.t.Errorf("%s was asked %s before the announced time", id, said[1].Sub(now))
+	}
+	c := g.limits[id]
+	var requests, sum, today int64
+	var first, room time.Time // when one request, or the tokens, have left
+	for _, was := range g.taken[id] {
+		if g.ends(was.at).After(now) {
+			if first.IsZero() {
+				first = g.ends(was.at)
+			}
+			requests++
+			sum += was.tokens
+		}
+		if pacificMidnight(was.at).After(now) {
+			today++
+		}
+	}
+	left := sum
+	for _, was := range g.taken[id] {
+		if g.ends(was.at).After(now) && left+tokens > c.tpm {
+			left -= was.tokens
+			room = g.ends(was.at)
+		}
+	}
+	refuse := func(name string, value int64, until time.Time) Outcome {
+		switch first, told := g.told[id][name]; {
+		case told && now.After(first):
+			g.taught++
+		case g.told[id] == nil:
+			g.told[id] = map[string]time.Time{name: now}
+		default:
+			g.told[id][name] = now
+		}
+		g.refused[id] = [2]time.Time{now, until}
+		o := refusal429(name, value, until.Sub(now))
+		o.Rest = until.Sub(now)
+		if name == perDayID {
+			o.Verdict, o.UntilMidnight, o.Rest = Exhausted, true, 0
+		}
+		return o
+	}
+	switch {
+	case c.rpd > 0 && today >= c.rpd:
+		return refuse(perDayID, c.rpd, pacificMidnight(now))
+	case c.rpm > 0 && requests >= c.rpm:
+		return refuse(perMinuteID, c.rpm, first)
+	case c.tpm > 0 && sum > 0 && sum+tokens > c.tpm:
+		return refuse(tokensID, c.tpm, room)
+	}
+	g.taken[id] = append(g.taken[id], charge{now, tokens})
+	return Outcome{Input: tokens, Tokens: tokens + 10, Status: 200}
+}
+
+// Ten thousand random pools over a Google with limits of requests, tokens and days:
+// what the pool knows of a limit it keeps, nothing is asked before an announced
+// time, faults of clients rest nothing, every waiter is answered by its deadline,
+// and at the end nothing is reserved, gated or queued.
+func TestRandomQuotas(t *testing.T) {
+	runs := 10_000
+	if testing.Short() {
+		runs = 300
+	}
+	for seed := range runs {
+		synctest.Test(t, func(t *testing.T) { randomQuotas(t, uint64(seed)) })
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func randomQuotas(t *testing.T, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 7))
+	time.Sleep(time.Duration(r.Int64N(int64(400 * 24 * time.Hour)))) // any day, those of the clock changes among them
+	if r.IntN(3) == 0 {
+		time.Sleep(time.Until(pacificMidnight(time.Now())) - 2*time.Minute)
+	}
+	s := memory.New()
+	strategy := []string{"adaptive", "least_used", "round_robin"}[r.IntN(3)]
+	p, err := Open(Options{Store: s, Sealer: sealer(t), Strategy: strategy, MaxQueue: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &google{
+		t: t, aligned: r.IntN(4) == 0, limits: map[string]caps{}, taken: map[string][]charge{},
+		told: map[string]map[string]time.Time{}, refused: map[string][2]time.Time{},
+	}
+	models := []string{"m0", "m1"}
+	var keys []NewKey
+	projects := 1 + r.IntN(4)
+	for i := range projects {
+		name := fmt.Sprint("p", i)
+		for _, m := range models {
+			c := caps{rpm: int64(2 + r.IntN(8))}
+			if r.IntN(3) == 0 {
+				c.tpm = int64(500 + r.IntN(1500))
+			}
+			if r.IntN(3) == 0 {
+				c.rpd = int64(10 + r.IntN(20))
+			}
+			g.limits[name+"/"+m] = c
+		}
+		for range 1 + r.IntN(3) {
+			keys = append(keys, NewKey{Secret: fmt.Sprint("key-", len(keys)), Project: name, Paid: r.IntN(4) == 0, Weight: 1 + r.IntN(2)})
+		}
+	}
+	add(t, p, keys...)
+	if r.IntN(3) == 0 { // known beforehand
+		for id, c := range g.limits {
+			if err := p.SetLimits(append(p.limits.rules, LimitRule{Model: id[3:], Project: id[:2], RPM: c.rpm, TPM: c.tpm, RPD: c.rpd})); err != nil {
+				t.Fatal(err)
+			}
+			g.told[id] = map[string]time.Time{perMinuteID: {}, tokensID: {}, perDayID: {}}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan struct{})
+	go func() { _ = p.Run(ctx); close(ran) }()
+	var wg sync.WaitGroup
+	for range 60 {
+		time.Sleep(time.Duration(r.ExpFloat64() * float64(2*time.Second)))
+		wait := time.Duration(r.IntN(20)) * time.Second
+		w := Want{
+			Model: models[r.IntN(2)], Tokens: int64(r.IntN(400)), Tried: new(Tried), Wait: wait, User: fmt.Sprint(r.IntN(3)),
+			Affinity: uint64(r.IntN(2)) * r.Uint64(),
+		}
+		fault, gone := r.IntN(10) == 0, r.IntN(15) == 0
+		took := time.Duration(r.ExpFloat64() * float64(2*time.Second))
+		if r.IntN(20) == 0 {
+			took += time.Minute
+		}
+		wg.Go(func() { asks(t, p, g, w, took, fault, gone) })
+	}
+	wg.Wait()
+	synctest.Wait()
+	if g.taught > 0 && !g.aligned {
+		t.Errorf("seed %d: %d refusals by limits that were known", seed, g.taught)
+	}
+	settled(t, p)
+	check(t, p, time.Now())
+	if s := p.Stats(); s.Waiting != 0 || s.InFlight != 0 {
+		t.Errorf("at the end: %+v", s)
+	}
+	cancel()
+	<-ran
+}
+
+// asks is one request with its attempts.
+func asks(t *testing.T, p *Pool, g *google, w Want, took time.Duration, fault, gone bool) {
+	deadline := time.Now().Add(w.Wait)
+	for range 4 {
+		w.Wait = max(time.Until(deadline), 0)
+		ctx, cancel := t.Context(), context.CancelFunc(func() {})
+		if gone {
+			ctx, cancel = context.WithTimeout(ctx, w.Wait/2)
+		}
+		asked := time.Now()
+		l, err := p.Lease(ctx, w)
+		cancel()
+		if late := time.Since(asked) - w.Wait; late > 0 {
+			t.Errorf("answered %s after the deadline", late)
+		}
+		if err != nil {
+			u, is := errors.AsType[*Unavailable](err)
+			if !is && !gone {
+				t.Error(err)
+			}
+			if is && u.RetryAfter < 0 {
+				t.Errorf("%+v", u)
+			}
+			return
+		}
+		if fault {
+			l.Done(Outcome{Verdict: BadRequest, Status: 400, Reason: "bad"})
+			for _, r := range p.Rests(0) {
+				if r.Reason == "bad" {
+					t.Errorf("a client's fault made something rest: %+v", r)
+				}
+			}
+			return
+		}
+		o := g.asks(l.Project(), w.Model, w.Tokens)
+		if o.Verdict == OK {
+			l.Accepted()
+			time.Sleep(took)
+			l.Done(o)
+			return
+		}
+		l.Done(o)
+	}
+}
