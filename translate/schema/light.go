@@ -220,8 +220,12 @@ func (n *node) enumeration() {
 		types = []string{"boolean"}
 	}
 	if null && !n.hasType("null") {
-		if len(types) == 0 && len(words) > 0 {
-			types = []string{typeOf(words[0])}
+		if len(types) == 0 {
+			for _, w := range words {
+				if typ := typeOf(w); !slices.Contains(types, typ) {
+					types = append(types, typ)
+				}
+			}
 		}
 		types = append(types, "null")
 	}

@@ -178,11 +178,14 @@ func (w *keywords) is(name string) bool { return len(w.types) == 1 && w.types[0]
 func (w *keywords) write() {
 	union := w.n.get("anyOf")
 	shaped := w.n.get("properties") != nil || w.n.get("items") != nil
+	enum := w.n.get("enum")
+	if union == nil && len(w.types) > 1 && enum != nil && stringly(enum.words) {
+		w.types = []string{"string"} // of several kinds, its words become one (B3)
+	}
 	if union != nil && !shaped || len(w.types) > 1 {
 		w.union(union)
 		return
 	}
-	enum := w.n.get("enum")
 	w.impliedType(enum)
 	for _, m := range w.n.members {
 		if w.bare && constrains(m.name) || w.misplaced(m.name) {
