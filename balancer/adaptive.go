@@ -58,7 +58,7 @@ func (adaptive) pick(c candidates) *entry {
 	var best *entry
 	least := math.Inf(1)
 	for range samples {
-		e := c.next(rand.IntN(n * 64))
+		e := c.any(n)
 		if e == nil {
 			return nil
 		}
@@ -67,6 +67,26 @@ func (adaptive) pick(c candidates) *entry {
 		}
 	}
 	return best
+}
+
+// tosses is how many slots are drawn for a sample before it is the next candidate
+// after one: keys behind many that are out must not be the sample of all of those.
+const tosses = 4
+
+// any returns a candidate at random, of n words; nil if there is none.
+func (c candidates) any(n int) *entry {
+	used := max(min(n*64, int(c.pool.top.Load())), 1)
+	slot := 0
+	for range tosses {
+		slot = rand.IntN(used)
+		if c.word(slot/64)>>(slot%64)&1 == 0 {
+			continue
+		}
+		if e := c.slots[slot].Load(); e != nil && !c.leaves(e) {
+			return e
+		}
+	}
+	return c.next(slot)
 }
 
 // cheapest compares all candidates of a word, beginning anywhere, so that equals

@@ -242,6 +242,7 @@ func (p *Pool) takeSlot() int {
 	}
 	slot := p.used
 	p.used++
+	p.top.Store(int64(p.used))
 	slots := *p.slots.Load()
 	if slot >= len(slots) {
 		// Whole words of 64, so that no bit of a word is behind the slots.

@@ -2,24 +2,82 @@
 
 package balancer
 
-// mostLooked bounds how many candidates least_used compares.
-const mostLooked = 1024
+import "math"
+
+const (
+	// mostLooked bounds how many candidates least_used compares.
+	mostLooked = 1024
+	// Among keys with as few requests as any, so many are compared by what they have
+	// in flight, of so many that are looked at.
+	mostEqual  = 8
+	enoughSeen = 32
+	mostRaces  = 4 // after which a choice stands, although another was made meanwhile
+)
 
 // leastUsed chooses the key with the fewest requests in the current Pacific day,
-// among equals the one with the fewest in flight, among those the one whose turn
-// it is. It is exact in pools of up to 1,024 candidates and takes the least of as
-// many in larger ones.
+// among equals one with none in flight, or few, among those the one whose turn it
+// is. It is exact in pools of up to 1,024 candidates and takes the least of as many
+// in larger ones.
+//
+// What makes it cheap is the lane's level: no candidate has fewer requests than
+// that, but perhaps the one whose turn it is. A key that has no more is the choice;
+// all are compared only where none is met, which raises the level.
 type leastUsed struct{}
 
 func (leastUsed) pick(c candidates) *entry {
-	var best *entry
-	var used int64
+	l := c.lane
+	for race := 0; ; race++ {
+		turn := l.cursor.Load()
+		best, next, level := c.least(int(turn&math.MaxUint32), l.floor(c))
+		if best == nil {
+			return nil
+		}
+		// Numbered, so that two who saw the same do not take the same.
+		if l.cursor.CompareAndSwap(turn, (turn>>32+1)<<32&math.MaxInt64|int64(next)) || race == mostRaces {
+			l.level.Store(level)
+			return best
+		}
+	}
+}
+
+// floor returns the level. It begins anew with each Pacific day and where keys may
+// have come.
+func (l *lane) floor(c candidates) int64 {
+	gains := c.pool.gains.Load()
+	if c.now.Unix() < l.levelEnds.Load() && gains == l.levelOf.Load() {
+		return l.level.Load()
+	}
+	l.levelEnds.Store(pacificMidnight(c.now).Unix())
+	l.levelOf.Store(gains)
+	l.level.Store(0)
+	return 0
+}
+
+// lower tells the lanes of a key that came back and has so many requests.
+func (m *model) lower(today int64) {
+	m.plain.lower(today)
+	if all := m.lanes.Load(); all != nil {
+		for _, l := range *all {
+			l.lower(today)
+		}
+	}
+}
+
+func (l *lane) lower(today int64) {
+	if l.level.Load() > today {
+		l.level.Store(today)
+	}
+}
+
+// least returns the choice from a slot on, where the next look begins and the new
+// level.
+func (c candidates) least(from int, level int64) (best *entry, next int, _ int64) {
+	const none = math.MaxInt64
+	var used, second int64 = none, none
 	var flying int32
-	from := int(c.lane.cursor.Load())
-	// A key that has no more than the least that a whole look found is the one.
-	level := c.lane.level.Load()
-	first := -1
-	for range mostLooked {
+	first, equals, skipped := -1, 0, -1
+	looked := 0
+	for ; looked < mostLooked; looked++ {
 		e := c.next(from)
 		if e == nil || e.slot == first {
 			break
@@ -32,18 +90,37 @@ func (leastUsed) pick(c candidates) *entry {
 		if q := c.lane.model.quota(e.slot); q != nil {
 			u, f = q.usage(c)
 		}
-		if best == nil || u < used || u == used && f < flying {
-			best, used, flying = e, u, f
+		if u < used || u == used && f < flying {
+			best, used, second, flying = e, u, used, f
+		} else {
+			second = min(second, u)
 		}
-		if used <= level && flying == 0 {
+		if u > level {
+			continue
+		}
+		if equals++; skipped < 0 {
+			skipped = e.slot
+		}
+		if f == 0 || equals >= mostEqual || looked >= enoughSeen {
 			break
 		}
 	}
-	if best != nil {
-		c.lane.level.Store(used)
-		c.lane.cursor.Store(int64(best.slot) + 1)
+	switch {
+	case best == nil:
+		return nil, 0, level
+	case equals > 0 && skipped != best.slot:
+		return best, skipped, level
+	case equals == 0 && looked < mostLooked:
+		if level = second; level == none { // of all others
+			level = used
+		}
+	case equals == 0:
+		level = used
 	}
-	return best
+	if used < level && looked < mostLooked {
+		return best, best.slot, level // it still has fewest after this
+	}
+	return best, best.slot + 1, level
 }
 
 // measure is the requests of the day, and for those in flight a little more.

@@ -63,6 +63,9 @@ type lane struct {
 	waiting atomic.Int32 // requests in the queue
 	_       [40]byte
 
+	levelEnds atomic.Int64  // Unix seconds until when level counts
+	levelOf   atomic.Uint64 // Pool.gains that it is of
+
 	ramp   ramp   // guarded by Pool.mu
 	census census // guarded by Pool.mu
 }
@@ -111,6 +114,17 @@ func (p *Pool) lane(name string, tags []string, paid bool) *lane {
 // quota returns that of a slot's key, nil for none.
 func (m *model) quota(slot int) *quota { return m.quotas.get(slot) }
 
+// today returns how many requests of the day a slot's key has.
+func (m *model) today(slot int) int64 {
+	q := m.quota(slot)
+	if q == nil {
+		return 0
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.today
+}
+
 // prefer notes whether a key is the second choice. Under Pool.mu.
 func (m *model) prefer(slot int, soft bool) {
 	if m.soft.set(slot, soft) {
@@ -118,6 +132,7 @@ func (m *model) prefer(slot int, soft bool) {
 			m.softs.Add(1)
 		} else {
 			m.softs.Add(-1)
+			m.lower(m.today(slot))
 		}
 	}
 }
@@ -140,6 +155,7 @@ func (m *model) block(slot int, v bool) {
 	if !m.blocked.set(slot, v) || v {
 		return
 	}
+	m.lower(m.today(slot))
 	m.plain.skip.set(slot/64, false)
 	if all := m.lanes.Load(); all != nil {
 		for _, l := range *all {

@@ -64,6 +64,7 @@ type Pool struct {
 	gains    atomic.Uint64 // changes by which a key may have become a candidate of any lane
 	inFlight atomic.Int64
 	usable   atomic.Int64 // keys in open
+	top      atomic.Int64 // slots ever given out
 	affinity affinity
 	clock    atomic.Int32 // evidence that Google's minutes follow the clock, less that they roll
 	grace    atomic.Int64 // until when requests wait for the first probes, in Unix ns

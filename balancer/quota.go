@@ -332,6 +332,7 @@ func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time
 		more = -r.tokens
 		if r.dayEnds == q.dayEnds && q.today > 0 {
 			q.today--
+			q.model.lower(q.today)
 		}
 	}
 	q.minute.settle(r.at, more, undo)
