@@ -55,12 +55,39 @@ func (adaptive) pick(c candidates) *entry {
 	if n == 1 {
 		return c.cheapest(0)
 	}
+	return c.sample(n)
+}
+
+// sample compares a few candidates at random, of n words. In large pools most of
+// the time goes by waiting for memory, so that it asks for all of it at first.
+func (c candidates) sample(n int) *entry {
+	var slots [samples]int
+	var entries [samples]*entry
+	var quotas [samples]*quota
+	used := max(min(n*64, int(c.pool.top.Load())), 1)
+	for i := range slots {
+		slots[i] = c.toss(used)
+		entries[i] = c.slots[slots[i]].Load()
+	}
+	for i, slot := range slots {
+		quotas[i] = c.lane.model.quota(slot)
+	}
+	for i, q := range quotas {
+		if e := entries[i]; e != nil {
+			e.inFlight.Load()
+		}
+		if q != nil {
+			q.left.Load()
+			q.shown.Load()
+		}
+	}
 	var best *entry
 	least := math.Inf(1)
-	for range samples {
-		e := c.any(n)
-		if e == nil {
-			return nil
+	for i, e := range entries {
+		if slot := slots[i]; e == nil || c.word(slot/64)>>(slot%64)&1 == 0 || c.leaves(e) {
+			if e = c.next(slot); e == nil {
+				return nil
+			}
 		}
 		if cost := c.cost(e); e != best && cost < least {
 			best, least = e, cost
@@ -73,20 +100,15 @@ func (adaptive) pick(c candidates) *entry {
 // after one: keys behind many that are out must not be the sample of all of those.
 const tosses = 4
 
-// any returns a candidate at random, of n words; nil if there is none.
-func (c candidates) any(n int) *entry {
-	used := max(min(n*64, int(c.pool.top.Load())), 1)
-	slot := 0
+// toss returns a slot at random, of a candidate if one comes up.
+func (c candidates) toss(used int) (slot int) {
 	for range tosses {
 		slot = rand.IntN(used)
-		if c.word(slot/64)>>(slot%64)&1 == 0 {
-			continue
-		}
-		if e := c.slots[slot].Load(); e != nil && !c.leaves(e) {
-			return e
+		if c.word(slot/64)>>(slot%64)&1 != 0 {
+			break
 		}
 	}
-	return c.next(slot)
+	return slot
 }
 
 // cheapest compares all candidates of a word, beginning anywhere, so that equals

@@ -33,10 +33,15 @@ type window struct {
 	spends   []spend // oldest first
 	requests int64
 	tokens   int64
+	good     int64 // until when nothing is to be dropped, in Unix ns, if aligned is as it was
+	aligned  bool
 }
 
 // forget drops what does not count any more.
 func (w *window) forget(now time.Time, aligned bool) {
+	if now.UnixNano() < w.good && aligned == w.aligned {
+		return
+	}
 	n := 0
 	for n < len(w.spends) && w.spends[n].ends(aligned) <= now.UnixNano() {
 		w.requests -= int64(w.spends[n].requests)
@@ -45,6 +50,10 @@ func (w *window) forget(now time.Time, aligned bool) {
 	}
 	if n > 0 {
 		w.spends = w.spends[:copy(w.spends, w.spends[n:])]
+	}
+	w.good, w.aligned = 0, aligned
+	if len(w.spends) > 0 {
+		w.good = w.spends[0].ends(aligned)
 	}
 }
 
@@ -80,6 +89,7 @@ func (w *window) merge(spends []spend) {
 		w.tokens += s.tokens
 	}
 	w.spends = append(w.spends, spends...)
+	w.good = 0
 	slices.SortStableFunc(w.spends, func(a, b spend) int { return cmp.Compare(a.at, b.at) })
 }
 
