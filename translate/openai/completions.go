@@ -125,7 +125,9 @@ func (d *decoder) prompts(v rawjson.Value) (list []rawjson.Value) {
 	case rawjson.Missing:
 		d.reject("prompt", "Missing required parameter: 'prompt'.")
 	case rawjson.String:
-		list = []rawjson.Value{v}
+		if list = append(list, v); v.IsEmptyString() {
+			d.reject("prompt", "'prompt' must not be empty.")
+		}
 	case rawjson.Array:
 		for i, e := range v.Elems() {
 			switch {

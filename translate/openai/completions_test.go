@@ -106,7 +106,8 @@ func TestCompletion_Requests(t *testing.T) {
 func TestCompletion_Rejects(t *testing.T) {
 	for _, tc := range []struct{ name, members, param, message string }{
 		{"no prompt", `"n":1`, "prompt", "Missing"},
-		{"empty prompt", `"prompt":""`, "prompt[0]", "empty"},
+		{"empty prompt", `"prompt":""`, "prompt", "empty"},
+		{"one empty prompt", `"prompt":["a",""]`, "prompt[1]", "empty"},
 		{"no prompts", `"prompt":[]`, "prompt", "empty"},
 		{"tokens", `"prompt":[1,2]`, "prompt", "Token arrays"},
 		{"lists of tokens", `"prompt":[[1],[2]]`, "prompt", "Token arrays"},

@@ -230,7 +230,10 @@ func (d *decoder) inputs(v rawjson.Value) (list []rawjson.Value) {
 		d.reject("input", "Missing required parameter: 'input'.")
 		return nil
 	case rawjson.String:
-		list = []rawjson.Value{v}
+		if v.IsEmptyString() {
+			d.reject("input", "'input' must not be empty.")
+		}
+		return []rawjson.Value{v}
 	case rawjson.Array:
 		for i, e := range v.Elems() {
 			switch {
