@@ -21,7 +21,11 @@ const (
 	tooLoaded = 1.25
 	// paidCost makes keys that cost money the choice for when the free ones are
 	// nearly full.
-	paidCost  = 8.0
+	paidCost = 8.0
+	// stale is how many times more a choice may cost at a second look without being
+	// made anew, up to moreLooks times.
+	stale     = 1.2
+	moreLooks = 3
 	leastRoom = 0.02
 )
 
@@ -52,15 +56,25 @@ func (adaptive) pick(c candidates) *entry {
 			return e
 		}
 	}
-	if n == 1 {
-		return c.cheapest(0)
+	for look := 0; ; look++ {
+		var best *entry
+		var cost float64
+		if n == 1 {
+			best, cost = c.cheapest(0)
+		} else {
+			best, cost = c.sample(n)
+		}
+		// Others may have taken it while the rest were looked at: without a second look
+		// all who saw it idle would go there.
+		if best == nil || look == moreLooks || c.cost(best) <= cost*stale {
+			return best
+		}
 	}
-	return c.sample(n)
 }
 
 // sample compares a few candidates at random, of n words. In large pools most of
 // the time goes by waiting for memory, so that it asks for all of it at first.
-func (c candidates) sample(n int) *entry {
+func (c candidates) sample(n int) (best *entry, least float64) {
 	var slots [samples]int
 	var entries [samples]*entry
 	var quotas [samples]*quota
@@ -81,19 +95,18 @@ func (c candidates) sample(n int) *entry {
 			q.shown.Load()
 		}
 	}
-	var best *entry
-	least := math.Inf(1)
+	least = math.Inf(1)
 	for i, e := range entries {
 		if slot := slots[i]; e == nil || c.word(slot/64)>>(slot%64)&1 == 0 || c.leaves(e) {
 			if e = c.next(slot); e == nil {
-				return nil
+				return nil, 0
 			}
 		}
 		if cost := c.cost(e); e != best && cost < least {
 			best, least = e, cost
 		}
 	}
-	return best
+	return best, least
 }
 
 // tosses is how many slots are drawn for a sample before it is the next candidate
@@ -113,9 +126,8 @@ func (c candidates) toss(used int) (slot int) {
 
 // cheapest compares all candidates of a word, beginning anywhere, so that equals
 // take turns.
-func (c candidates) cheapest(i int) *entry {
-	var best *entry
-	least := math.Inf(1)
+func (c candidates) cheapest(i int) (best *entry, least float64) {
+	least = math.Inf(1)
 	shift := rand.IntN(64)
 	for w := bits.RotateLeft64(c.word(i), -shift); w != 0; w &= w - 1 {
 		e := c.slots[i*64+(bits.TrailingZeros64(w)+shift)%64].Load()
@@ -126,7 +138,7 @@ func (c candidates) cheapest(i int) *entry {
 			best, least = e, cost
 		}
 	}
-	return best
+	return best, least
 }
 
 // cost is what the choice is made by.

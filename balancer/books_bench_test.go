@@ -92,3 +92,35 @@ func BenchmarkQueue(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkServe looks through the queue once, where every key has room and none
+// has enough of it for those who wait.
+func BenchmarkServe(b *testing.B) {
+	for _, keys := range []int{10, 1000, 100_000} {
+		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
+			p := open(b, nil, keys)
+			if err := p.SetLimits([]LimitRule{{Model: "*", TPM: 1000}}); err != nil {
+				b.Fatal(err)
+			}
+			for range keys {
+				lease(b, p, Want{Tokens: 600}).Done(ok)
+			}
+			ctx, cancel := context.WithCancel(b.Context())
+			var wg sync.WaitGroup
+			for range 1000 {
+				wg.Go(func() { _, _ = p.Lease(ctx, Want{Model: flash, Tokens: 600, Tried: new(Tried), Wait: time.Hour}) })
+			}
+			for p.Stats().Waiting < 1000 {
+				time.Sleep(time.Millisecond)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				p.lock()
+				p.serve(time.Now())
+				p.unlock()
+			}
+			cancel()
+			wg.Wait()
+		})
+	}
+}

@@ -122,18 +122,31 @@ func (p *Pool) routeRest(e *entry) *rest {
 	return p.routes[e.proxy()]
 }
 
-// hopeless returns why w need not wait, or nil if a key will be there in time.
-func (p *Pool) hopeless(w *waiter, now time.Time) *Unavailable {
+// hopeless returns why w need not wait, or nil if a key will be there in time. t
+// may be nil.
+func (p *Pool) hopeless(w *waiter, t *turn, now time.Time) *Unavailable {
 	c := p.survey(w.lane, now)
 	switch {
 	case c.ready > 0 && (!w.want.Tried.used() || p.untried(w)):
-		if w.deadline.After(now) && !p.roomFor(w.lane, w.want.Tokens, now).After(w.deadline) {
+		if w.deadline.After(now) && p.roomBy(w, t, now) {
 			return nil // the ramp will come to it
 		}
 	case c.ready == 0 && c.cooling+c.exhausted > 0 && w.deadline.After(now) && !c.back.After(w.deadline):
 		return nil
 	}
 	return p.unavailable(w.lane, &w.want, now)
+}
+
+// roomBy reports whether a candidate has room for w's tokens by its deadline.
+func (p *Pool) roomBy(w *waiter, t *turn, now time.Time) bool {
+	if t != nil && w.want.Tokens <= t.asked && !t.room.After(w.deadline) {
+		return true
+	}
+	room := p.roomFor(w.lane, w.want.Tokens, now)
+	if t != nil && w.want.Tokens > t.asked {
+		t.asked, t.room = w.want.Tokens, room
+	}
+	return !room.After(w.deadline)
 }
 
 const (

@@ -64,7 +64,7 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 		}
 	}
 	w := &waiter{lane: l, want: want, deadline: now.Add(want.Wait), answer: make(chan answered, 1)}
-	if u := p.hopeless(w, now); u != nil {
+	if u := p.hopeless(w, nil, now); u != nil {
 		p.unlock()
 		return nil, u
 	}
@@ -75,6 +75,9 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 		return nil, u
 	}
 	p.enqueue(w)
+	if l.census.ready > 0 && l.ramp.share == 0 {
+		p.turn(l, now) // keys are ready, but not for this request: look again
+	}
 	p.arm(now)
 	p.unlock()
 
@@ -231,6 +234,12 @@ func (p *Pool) serve(now time.Time) {
 type turn struct {
 	left  int  // leases that the ramp allows
 	empty bool // no key is ready
+
+	// What was found out for one waiter, that need not be found out for the next: no
+	// candidate has room for so many tokens, and when one has for so many.
+	noRoom int64
+	asked  int64
+	room   time.Time
 }
 
 // turn opens a lane's part in serve.
@@ -253,21 +262,24 @@ func (p *Pool) turn(l *lane, now time.Time) *turn {
 	if ready == 0 {
 		*r = ramp{}
 	}
-	return &turn{left: ready*r.share - r.given, empty: ready == 0}
+	return &turn{left: ready*r.share - r.given, empty: ready == 0, noRoom: unlimited}
 }
 
 // try serves one waiter and reports whether it leaves the queue.
 func (p *Pool) try(w *waiter, t *turn, now time.Time) (a answered, leaves bool) {
-	if !t.empty && t.left > 0 {
+	if !t.empty && t.left > 0 && w.want.Tokens < t.noRoom {
 		if lease := p.take(w.lane, &w.want, now, true); lease != nil {
 			t.left--
 			w.lane.ramp.given++
 			p.turned = max(p.turned, w.turn)
 			return answered{lease: lease}, true
 		}
+		if !w.want.Tried.used() {
+			t.noRoom = w.want.Tokens // for nobody else who wants as many
+		}
 	}
 	if t.empty || w.want.Tried != nil {
-		if u := p.hopeless(w, now); u != nil {
+		if u := p.hopeless(w, t, now); u != nil {
 			return answered{err: u}, true
 		}
 	}
