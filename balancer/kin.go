@@ -154,6 +154,14 @@ func (p *Pool) refute(q *quota, now time.Time) *quota {
 	return q.current()
 }
 
+// guessed reports whether the project is a guess.
+func (t *project) guessed() bool {
+	return slices.ContainsFunc(t.keys, func(e *entry) bool {
+		l := e.live.Load()
+		return l.kin != "" && l.consumer == "" && e.spec.Load().project == ""
+	})
+}
+
 // guessable reports whether nobody named the project, and it may be guessed.
 func (t *project) guessable(now time.Time) bool {
 	for _, e := range t.keys {

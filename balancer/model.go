@@ -31,10 +31,11 @@ type model struct {
 	pace    mean                    // ns per token
 	until   atomic.Int64            // end of the model-wide rest in Unix ns, 0 for none
 
-	used  atomic.Bool // since the last sweep
-	real  atomic.Bool // Google took a request for it, or named a limit of it
-	plain lane        // for requests that take any key
-	lanes atomic.Pointer[[]*lane]
+	used   atomic.Bool // since the last sweep
+	served atomic.Bool // some key has answered for it
+	real   atomic.Bool // Google took a request for it, or named a limit of it
+	plain  lane        // for requests that take any key
+	lanes  atomic.Pointer[[]*lane]
 
 	rests    map[*project]*rest // guarded by Pool.mu
 	refusals []refusal          // for seekKin; guarded by Pool.mu

@@ -11,6 +11,9 @@ import (
 // succeeded applies a success. Only what it changes takes the lock.
 func (p *Pool) succeeded(l *Lease) {
 	e := l.entry
+	if m := l.lane.model; !m.served.Load() {
+		m.served.Store(true)
+	}
 	live := e.live.Load()
 	untested := live.state == StateUntested
 	escalated := live.project.escalated.Load() > 0
@@ -63,6 +66,9 @@ func (p *Pool) blame(l *Lease, o Outcome) {
 	if e.live.Load().state == StateUntested && (o.Verdict == RateLimited || o.Verdict == Exhausted) {
 		p.transition(e, StateActive, "", now) // Google counts what a key asks only if it knows the key
 	}
+	if o.Blame == ScopeProject && e.live.Load().project.guessed() {
+		o.Blame = ScopeKey // what is only guessed to be kin must not suffer for it
+	}
 	if o.State != "" {
 		dead := []*entry{e}
 		if o.Blame == ScopeProject {
@@ -85,8 +91,43 @@ func (p *Pool) blame(l *Lease, o Outcome) {
 	if o.Verdict == ModelForbidden {
 		p.doubt(e, o.Reason, now)
 	}
+	if o.Verdict == ModelMissing && l.model != "" {
+		p.miss(l, &o, now)
+	}
 	p.endRests(now, restsPerPick)
 	p.serve(now)
+}
+
+const (
+	// missingRest is how long a model that nobody has rests for all keys.
+	// Source: specs/openai.md §13.3 row 11.
+	missingRest = 5 * time.Minute
+	// What says that nobody has it: so many projects in a row, if Google's lists of
+	// the keys' models are known and none has it; else so many.
+	missingUnlisted = 2
+	missingUnknown  = 8
+)
+
+// miss books that a project has no such model. Names come from clients: one that
+// does not exist must not be asked of key after key. Under p.mu.
+func (p *Pool) miss(l *Lease, o *Outcome, now time.Time) {
+	m := l.lane.model
+	if m.name != l.model || m.served.Load() || !m.listed.IsZero() {
+		return
+	}
+	enough := missingUnknown
+	if len(p.listings) > 0 {
+		enough = missingUnlisted
+	}
+	missing := 0
+	for _, r := range m.rests {
+		if r.holds() && r.why == why[ModelMissing] {
+			missing++
+		}
+	}
+	if missing >= enough {
+		p.rest(&rest{scope: ScopeModel, model: m}, l, &Outcome{Verdict: ModelMissing, Rest: missingRest, Reason: o.Reason}, now)
+	}
 }
 
 // manyForbidden is how many models a project is refused before that is laid to

@@ -18,6 +18,11 @@ import (
 // keeps a client from waiting for a thousand dead keys.
 const window = 60 * time.Second
 
+// maxMoves bounds the attempts of one request. Where so many keys in a row refuse
+// it, the next will, too, and one request must not pay for what there is to learn
+// of a thousand.
+const maxMoves = 32
+
 // serve answers from the first target of the model's alias that can.
 func (x *exchange) serve() *translate.Failure {
 	defer x.out.stop()
@@ -141,6 +146,7 @@ func (x *exchange) lease(want balancer.Want, moves *retries) (*balancer.Lease, e
 
 // retries counts what a request has already tried.
 type retries struct {
+	made      int // attempts of any kind
 	limit     int // attempts whose failure was not a key's own verdict
 	counted   int
 	overloads int // attempts that Google had no capacity for, or that did not reach it
@@ -155,6 +161,9 @@ type retries struct {
 func (x *exchange) again(moves *retries, res result, retry settings.Retry) bool {
 	o := res.outcome
 	if x.ctx.Err() != nil || time.Since(x.accepted) > max(window, retry.Wait) {
+		return false
+	}
+	if moves.made++; moves.made >= maxMoves {
 		return false
 	}
 	switch o.Retry {
