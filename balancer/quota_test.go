@@ -72,7 +72,7 @@ func TestQuota_PacificDays(t *testing.T) {
 		{"a moment before", time.Date(2026, 11, 2, 7, 59, 59, 0, time.UTC), time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			time.Sleep(c.start.Sub(time.Now()))
+			time.Sleep(time.Until(c.start))
 			p := open(t, nil, 1)
 			if err := p.SetLimits([]LimitRule{{Model: "*", RPD: 3}}); err != nil {
 				t.Fatal(err)

@@ -163,7 +163,7 @@ func TestAdaptive_SlowKey(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := openWith(t, "adaptive", newKeys(keys)...)
 				slow := KeyID(secretOf(0))
-				factor := time.Duration(1)
+				factor := 1.0
 				var mu sync.Mutex
 				var wg sync.WaitGroup
 				// An open loop, for each key one request a second.
@@ -177,7 +177,7 @@ func TestAdaptive_SlowKey(t *testing.T) {
 							mu.Lock()
 							got++
 							mu.Unlock()
-							took *= factor
+							took = time.Duration(float64(took) * factor)
 						}
 						wg.Go(func() {
 							time.Sleep(took)
