@@ -141,10 +141,8 @@ func (p *Pool) loadBooks(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	for part := range slices.Chunk(damaged, batchOps) {
-		if err := p.store.Write(store.Batch{Ops: part}); err != nil {
-			return fmt.Errorf("dropping damaged books: %w", err)
-		}
+	if err := p.dropDamaged(damaged); err != nil {
+		return err
 	}
 	for _, t := range p.projects {
 		for _, q := range t.quotas {
@@ -157,6 +155,16 @@ func (p *Pool) loadBooks(now time.Time) error {
 	}
 	p.touched = nil
 	p.touchedMu.Unlock()
+	return nil
+}
+
+// dropDamaged deletes records that could not be read.
+func (p *Pool) dropDamaged(ops []store.Op) error {
+	for part := range slices.Chunk(ops, batchOps) {
+		if err := p.store.Write(store.Batch{Ops: part}); err != nil {
+			return fmt.Errorf("dropping damaged records: %w", err)
+		}
+	}
 	return nil
 }
 

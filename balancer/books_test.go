@@ -107,6 +107,8 @@ func TestBooks_Damaged(t *testing.T) {
 			{Key: homePrefix + "zz", Value: encode(id)},
 			{Key: homePrefix + "1", Value: []byte("1")},
 			{Key: clockKey, Value: []byte(`"noon"`)},
+			{Key: restPrefix + "project/a/", Value: []byte("{")},
+			{Key: listingPrefix + "a", Value: []byte("[")},
 		}
 		odd := []store.Op{{Key: quotaPrefix + id + "/odd", Value: encode(quotaRecord{
 			Project: id, Model: "odd", DayEnds: future.Unix(), Today: 99, Proven: -1,

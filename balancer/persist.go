@@ -237,20 +237,23 @@ func (p *Pool) putBack(keys []*entry, rests []*rest) {
 	p.dirtyRests = append(slices.DeleteFunc(p.dirtyRests, func(r *rest) bool { return slices.Contains(later, r) }), later...)
 }
 
-// load reads the store.
+// load reads the store. A damaged record of what Google tells again is dropped; one
+// of a key or its state is an error, because it may be an operator's word.
 func (p *Pool) load() error {
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var failed error
+	var damaged []store.Op
 	fail := func(key string, err error) bool {
 		failed = fmt.Errorf("%s: %w", key, err)
 		return false
 	}
 	err := p.store.Scan(listingPrefix, "", func(key string, value []byte) bool {
 		var r listingRecord
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fail(key, err)
+		if json.Unmarshal(value, &r) != nil {
+			damaged = append(damaged, store.Op{Key: key})
+			return true
 		}
 		id := strings.TrimPrefix(key, listingPrefix)
 		p.listings[id] = &listing{id: id, names: r.Models, since: r.Since, saved: true}
@@ -275,8 +278,9 @@ func (p *Pool) load() error {
 	}
 	err = p.store.Scan(restPrefix, "", func(key string, value []byte) bool {
 		var r restRecord
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fail(key, err)
+		if json.Unmarshal(value, &r) != nil {
+			damaged = append(damaged, store.Op{Key: key})
+			return true
 		}
 		p.restore(&r, now)
 		return true
@@ -285,7 +289,7 @@ func (p *Pool) load() error {
 		r.dirty = false // it came from the store
 	}
 	p.dirtyRests = nil
-	return errors.Join(err, failed, p.loadBooks(now))
+	return errors.Join(err, failed, p.loadBooks(now), p.dropDamaged(damaged))
 }
 
 // loadKeys reads the keys of SourceStore, in the order of adding.

@@ -9,11 +9,13 @@
 // The package calls neither Google nor a log; [Observer] hears what operators
 // should know.
 //
-// A pick reads atomics only: a bitmap of the keys that may be used at all, one
-// per model of those that rest for it, and a cursor per kind of request. What
-// changes any of them runs under one mutex, Pool.mu, which is never held across
-// I/O. Rests end lazily: the first pick after a deadline sets the bits back,
-// and a timer does it while requests wait.
+// A pick reads atomics: a bitmap of the keys that may be used at all, one per model
+// of those that rest for it, and a cursor per kind of request; and it locks the
+// books, one per project and model, of the few keys that it compares. What changes
+// the bitmaps runs under one mutex, Pool.mu, which is taken before those of books
+// and never held across I/O: a pick takes it where it makes books or fills them.
+// Rests end lazily: the first pick after a deadline sets the bits back, and a timer
+// does it while requests wait.
 package balancer
 
 import (
@@ -38,7 +40,7 @@ type Options struct {
 	Sealer   *store.Sealer    // seals the secrets in Store
 	Now      func() time.Time // nil means time.Now
 	Observer Observer         // nil for none
-	Strategy string           // "" means round_robin
+	Strategy string           // "" means adaptive
 	MaxQueue int              // requests that may wait at once; 0 means 1,000
 	Limits   []LimitRule      // see [Pool.SetLimits]
 	Probed   bool             // see [Pool.SetProbed]
