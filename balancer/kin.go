@@ -10,7 +10,7 @@ import (
 
 const (
 	// kinTolerance is how far apart the ends of one minute may seem in two refusals.
-	kinTolerance = 50 * time.Millisecond
+	kinTolerance = 20 * time.Millisecond
 	// kinMemory is how long a first meeting counts; two by chance so soon are rare.
 	kinMemory = 15 * time.Minute
 	// kinFor is how long the guess is held. A wrong one costs capacity, and finding a

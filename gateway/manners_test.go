@@ -226,3 +226,14 @@ func (faulty) Begin()                               {}
 func (faulty) Response(_, _ []byte) ([]byte, error) { panic("a bug") }
 func (faulty) Usage() gemini.Usage                  { return gemini.Usage{} }
 func (faulty) Check(int, []byte) error              { panic("a bug") }
+
+// A request does not ask each of many keys that all refuse.
+func TestMoves(t *testing.T) {
+	w := newWorld(t, fakegemini.Config{Keys: keys(3 * maxMoves).Keys, Limits: fakegemini.Limits{RPD: fakegemini.SpentDay}})
+	if a := w.post("/v1/chat/completions", `{"model":"`+model+`","messages":[{"role":"user","content":"hi"}]}`); a.status != 429 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if n := len(w.google.Entries()); n != maxMoves {
+		t.Errorf("%d attempts; want %d", n, maxMoves)
+	}
+}

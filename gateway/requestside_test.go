@@ -22,12 +22,12 @@ func TestSignatureRefused(t *testing.T) {
 		for _, mendable := range []bool{true, false} {
 			t.Run(fmt.Sprint(message, mendable), func(t *testing.T) {
 				var mu sync.Mutex
-				var got []string
-				w := newWorld(t, keys(2), scripted(t, func(w http.ResponseWriter, r *http.Request) {
+				var got, asked []string
+				w := newWorld(t, keys(20), scripted(t, func(w http.ResponseWriter, r *http.Request) {
 					body, _ := io.ReadAll(r.Body)
 					mu.Lock()
 					defer mu.Unlock()
-					got = append(got, string(body))
+					got, asked = append(got, string(body)), append(asked, r.Header.Get("X-Goog-Api-Key"))
 					if strings.Contains(string(body), "REAL") || !mendable {
 						w.WriteHeader(400)
 						_, _ = io.WriteString(w, `{"error":{"code":400,"message":"`+message+`","status":"INVALID_ARGUMENT"}}`)
@@ -40,6 +40,9 @@ func TestSignatureRefused(t *testing.T) {
 					{"role":"tool","tool_call_id":"c1","content":"r"}]}`)
 				if len(got) != 2 || !strings.Contains(got[0], `"thoughtSignature":"REAL"`) || !strings.Contains(got[1], `"thoughtSignature":"skip_thought_signature_validator"`) {
 					t.Errorf("sent %q", got)
+				}
+				if len(asked) == 2 && asked[0] != asked[1] {
+					t.Errorf("asked %q; want the same key twice", asked)
 				}
 				if mendable && a.status != 200 {
 					t.Errorf("%d %s", a.status, a.body)

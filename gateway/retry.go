@@ -110,17 +110,36 @@ func (x *exchange) want() (balancer.Want, settings.Retry) {
 // try makes attempts until one answers or nothing is left to try.
 func (x *exchange) try(want balancer.Want, retry settings.Retry, attempt func(*balancer.Lease) result) *translate.Failure {
 	var last *translate.Failure
+	var same *balancer.Lease // of the project that the attempt before was made with
 	for moves := (retries{limit: retry.Attempts}); ; {
-		lease, err := x.lease(want, &moves)
-		if err != nil {
-			return x.unavailable(err, last)
+		lease := same
+		if same = nil; lease == nil {
+			var err error
+			if lease, err = x.lease(want, &moves); err != nil {
+				return x.unavailable(err, last)
+			}
 		}
 		res := attemptWith(lease, attempt)
 		if last = res.failure; last == nil || x.out.committed() || !x.again(&moves, res, retry) {
 			return last
 		}
 		want.Wait = max(0, retry.Wait-time.Since(x.accepted))
+		if res.outcome.Retry == balancer.RetrySame {
+			same = x.stay(want, lease)
+		}
 	}
+}
+
+// stay leases a key of the project of an attempt once more; nil if it has none to
+// give now.
+func (x *exchange) stay(want balancer.Want, lease *balancer.Lease) *balancer.Lease {
+	bound := lease.Binding()
+	want.Bound, want.Tried, want.Wait = &bound, nil, 0
+	again, err := x.g.Pool.Lease(x.ctx, want)
+	if err != nil {
+		return nil
+	}
+	return again
 }
 
 // attemptWith makes an attempt and gives the lease back, even if a bug panics.
