@@ -87,6 +87,9 @@ type quota struct {
 	soft  bool  // fill makes a second choice of the project and does not rule it out
 	gated bool  // as many requests explore as may
 
+	last mean         // cost when it was computed last
+	used atomic.Int64 // requests of the day when they were looked at last, and one
+
 	shown   atomic.Int64          // until of the standing that picks see, in Unix ns
 	touched atomic.Bool           // among what Flush writes
 	into    atomic.Pointer[quota] // the one that this was merged into
@@ -494,12 +497,25 @@ type score struct{ load, slowness, room, reliability float64 }
 func (s score) cost() float64 { return s.load * s.slowness / s.room / (s.reliability * s.reliability) }
 
 // cost is the part of [adaptive]'s measure that is about the quota.
+// Where somebody else is at the books, he takes or gives something right now:
+// waiting for him would hold up all who compare many keys, and all who waited would
+// then take the same key. It is the cost as it was last, and more for that.
 func (q *quota) cost(now time.Time, aligned bool, weight float64) float64 {
-	q.mu.Lock()
+	if !q.mu.TryLock() {
+		if last := q.last.load(); last > 0 {
+			return last * busy
+		}
+		q.mu.Lock()
+	}
 	defer q.mu.Unlock()
 	q.forget(now, aligned)
-	return q.score(used{q.minute.requests, q.minute.tokens, q.today}, now, weight).cost()
+	cost := q.score(used{q.minute.requests, q.minute.tokens, q.today}, now, weight).cost()
+	q.last.bits.Store(math.Float64bits(cost))
+	return cost
 }
+
+// busy is how many times more the books cost that somebody else is at.
+const busy = 2
 
 // score computes the score for what is in the windows. It changes nothing. Under
 // q.mu.
@@ -544,10 +560,17 @@ func (q *quota) fit(c candidates) bool {
 }
 
 // usage returns the requests of the day and those in flight.
+// Books that somebody else is at are taken for one request more than they last had.
 func (q *quota) usage(c candidates) (today int64, inFlight int32) {
-	q.mu.Lock()
+	if !q.mu.TryLock() {
+		if last := q.used.Load(); last > 0 {
+			return last, 1
+		}
+		q.mu.Lock()
+	}
 	defer q.mu.Unlock()
 	q.forget(c.now, c.pool.aligned())
+	q.used.Store(q.today + 1)
 	return q.today, q.inFlight
 }
 
