@@ -9,8 +9,8 @@ const (
 	mostLooked = 1024
 	// Among keys with as few requests as any, so many are compared by what they have
 	// in flight, of so many that are looked at.
-	mostEqual  = 8
-	enoughSeen = 32
+	mostEqual  = 4
+	enoughSeen = 12
 	mostRaces  = 4 // after which a choice stands, although another was made meanwhile
 )
 
@@ -75,7 +75,7 @@ func (c candidates) least(from int, level int64) (best *entry, next int, _ int64
 	const none = math.MaxInt64
 	var used, second int64 = none, none
 	var flying int32
-	first, equals, skipped := -1, 0, -1
+	first, equals := -1, 0
 	looked := 0
 	for ; looked < mostLooked; looked++ {
 		e := c.next(from)
@@ -98,9 +98,7 @@ func (c candidates) least(from int, level int64) (best *entry, next int, _ int64
 		if u > level {
 			continue
 		}
-		if equals++; skipped < 0 {
-			skipped = e.slot
-		}
+		equals++ // those that are passed over for what they have in flight come up again
 		if f == 0 || equals >= mostEqual || looked >= enoughSeen {
 			break
 		}
@@ -108,8 +106,6 @@ func (c candidates) least(from int, level int64) (best *entry, next int, _ int64
 	switch {
 	case best == nil:
 		return nil, 0, level
-	case equals > 0 && skipped != best.slot:
-		return best, skipped, level
 	case equals == 0 && looked < mostLooked:
 		if level = second; level == none { // of all others
 			level = used
