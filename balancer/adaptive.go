@@ -128,8 +128,15 @@ func (c candidates) toss(used int) (slot int) {
 // take turns.
 func (c candidates) cheapest(i int) (best *entry, least float64) {
 	least = math.Inf(1)
-	shift := rand.IntN(64)
-	for w := bits.RotateLeft64(c.word(i), -shift); w != 0; w &= w - 1 {
+	words := c.word(i)
+	shift := 0
+	if words != 0 {
+		// Begin at a candidate, each as likely as the other.
+		for range rand.IntN(bits.OnesCount64(words)) {
+			shift = shift + bits.TrailingZeros64(words>>shift) + 1
+		}
+	}
+	for w := bits.RotateLeft64(words, -shift); w != 0; w &= w - 1 {
 		e := c.slots[i*64+(bits.TrailingZeros64(w)+shift)%64].Load()
 		if e == nil || c.leaves(e) {
 			continue

@@ -90,6 +90,7 @@ type quota struct {
 	last mean         // cost when it was computed last
 	used atomic.Int64 // requests of the day when they were looked at last, and one
 
+	comers  atomic.Int32          // requests that have chosen it and do not count yet
 	shown   atomic.Int64          // until of the standing that picks see, in Unix ns
 	touched atomic.Bool           // among what Flush writes
 	into    atomic.Pointer[quota] // the one that this was merged into
@@ -503,7 +504,7 @@ func (s score) cost() float64 { return s.load * s.slowness / s.room / (s.reliabi
 func (q *quota) cost(now time.Time, aligned bool, weight float64) float64 {
 	if !q.mu.TryLock() {
 		if last := q.last.load(); last > 0 {
-			return last * busy
+			return last * busy * float64(1+q.comers.Load())
 		}
 		q.mu.Lock()
 	}
@@ -521,7 +522,7 @@ const busy = 2
 // q.mu.
 func (q *quota) score(u used, now time.Time, weight float64) score {
 	return score{
-		load:        float64(q.inFlight)/weight + 1,
+		load:        float64(q.inFlight+q.comers.Load())/weight + 1,
 		slowness:    max(q.pace.ratio(q.model, now)/notSlow, 1),
 		room:        q.room(u, now, weight),
 		reliability: max(q.pace.reliability(now), 0.05),

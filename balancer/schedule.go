@@ -32,8 +32,11 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 		if w.Unmetered || l.model.name == "" {
 			return p.grant(lease)
 		}
-		q := p.quotaOf(e, l.model, locked).acquire()
+		chosen := p.quotaOf(e, l.model, locked)
+		chosen.comers.Add(1)
+		q := chosen.acquire()
 		r, ok, next := q.reserve(now, w.Tokens, p.aligned())
+		chosen.comers.Add(-1)
 		q.mu.Unlock()
 		if ok {
 			lease.quota, lease.reserved = q, r
