@@ -275,6 +275,8 @@ func TestModels(t *testing.T) {
 	}
 	// What probes learnt of other keys is listed, too.
 	w.pool.SetProbed(true)
+	page, _, _ := w.pool.List(balancer.Query{})
+	must(t, w.pool.ProbeNow(page[0].ID))
 	due, _ := w.pool.Probes(10)
 	for _, pr := range due {
 		pr.Done(balancer.Outcome{}, []string{"gemini-3.5-flash", "gemini-rare"})
