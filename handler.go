@@ -21,6 +21,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/gateway"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 )
 
@@ -108,7 +109,7 @@ type Handler struct {
 	logger  *zap.Logger
 	gateway *gateway.Gateway
 
-	capabilities *openai.Capabilities
+	capabilities *capability.Table
 }
 
 // ModelConfig is a further name for a Gemini model.
@@ -279,7 +280,7 @@ func (h *Handler) Validate() error {
 }
 
 // readCapabilities reads a table of what models take; none where path is empty.
-func readCapabilities(path string) (*openai.Capabilities, error) {
+func readCapabilities(path string) (*capability.Table, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -291,7 +292,7 @@ func readCapabilities(path string) (*openai.Capabilities, error) {
 	if err != nil {
 		return nil, fmt.Errorf("capabilities: %w", err)
 	}
-	table, err := openai.ParseCapabilities(doc)
+	table, err := capability.Parse(doc)
 	if err != nil {
 		return nil, fmt.Errorf("capabilities %s: %w", path, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
@@ -46,7 +47,7 @@ type Config struct {
 	Timeouts        Timeouts
 
 	// Capabilities is what models take; nil is the built-in table.
-	Capabilities *openai.Capabilities
+	Capabilities *capability.Table
 
 	// Fetch downloads media that requests name by URL; nil refuses such requests.
 	Fetch *fetch.Fetcher

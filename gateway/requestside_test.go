@@ -12,7 +12,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
-	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 )
 
 // TestSignatureRefused: signatures that Google refuses are replaced once, and no
@@ -66,11 +66,11 @@ func TestSignatureRefused(t *testing.T) {
 
 // TestCapabilities: the operator's table is what requests go by.
 func TestCapabilities(t *testing.T) {
-	table, err := openai.ParseCapabilities([]byte(`{"models":[{"match":"gemini-3-*","logprobs":true,"candidates":2}]}`))
+	table, err := capability.Parse([]byte(`{"models":[{"match":"gemini-3-*","logprobs":true,"candidates":2}]}`))
 	must(t, err)
 	for _, tc := range []struct {
 		name   string
-		table  *openai.Capabilities
+		table  *capability.Table
 		status int
 	}{{"built in", nil, 400}, {"the operator's", table, 200}} {
 		t.Run(tc.name, func(t *testing.T) {

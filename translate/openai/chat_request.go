@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -43,7 +44,7 @@ type ChatRequest struct {
 
 	Gemini gemini.Request
 
-	family  *family
+	family  *capability.Family
 	schemas relaxation
 	turn    uint64 // of the user, see turnHash
 	names   toolNames
@@ -159,7 +160,7 @@ type decoder struct {
 	env     translate.Env
 	opts    *Options
 	req     *ChatRequest
-	family  *family
+	family  *capability.Family
 	in      chatFields
 	failure *translate.Failure
 

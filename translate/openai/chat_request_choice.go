@@ -5,6 +5,7 @@ package openai
 import (
 	"slices"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -33,7 +34,7 @@ func (d *decoder) toolChoice() {
 
 // choiceAuto leaves Google's default, unless arguments must follow the schema.
 func (d *decoder) choiceAuto() {
-	if d.strict && len(d.functions) > 0 && d.family.has(validated) {
+	if d.strict && len(d.functions) > 0 && d.family.Has(capability.Validated) {
 		d.req.Gemini.ToolConfig.Mode = "VALIDATED"
 	}
 }
@@ -77,7 +78,7 @@ func (d *decoder) choiceObject(v rawjson.Value, param string) {
 	case "code_interpreter":
 		d.choiceBuiltIn("codeExecution", typ, param)
 	case "image_generation":
-		if !d.family.has(draws) { // else it is among the tools, or what the model does anyway
+		if !d.family.Has(capability.Draws) { // else it is among the tools, or what the model does anyway
 			d.reject(param, "The tool %q in '%s' is not among the tools.", typ, param)
 		}
 	default:
@@ -155,7 +156,7 @@ func (d *decoder) allowedTools(v rawjson.Value, param string) {
 	case !mode.IsNull() && !mode.Is("auto"):
 		d.reject(param+".mode", "'%s.mode' must be auto or required.", param)
 		return
-	case d.family.has(validated):
+	case d.family.Has(capability.Validated):
 		config.Mode = "VALIDATED"
 	default:
 		d.functions = slices.DeleteFunc(d.functions, func(f gemini.FunctionDeclaration) bool {

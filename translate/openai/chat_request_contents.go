@@ -3,6 +3,7 @@
 package openai
 
 import (
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -34,7 +35,7 @@ func (d *decoder) contents() {
 			g.Contents = append(g.Contents, gemini.Content{Role: "user", Parts: d.responses(t)})
 		}
 	}
-	if n := len(d.turns); n > 0 && d.turns[n-1].model && len(d.turns[n-1].calls) == 0 && !d.family.has(prefill) {
+	if n := len(d.turns); n > 0 && d.turns[n-1].model && len(d.turns[n-1].calls) == 0 && !d.family.Has(capability.Prefill) {
 		g.Contents = append(g.Contents, gemini.Content{Role: "user", Parts: []gemini.Part{{Text: rawjson.Value(`"Continue."`)}}})
 	}
 	d.instruct()
@@ -47,10 +48,10 @@ func (d *decoder) contents() {
 // needsOpening reports whether a user turn must come before the first turn:
 // calls may only follow one, and some models want to alternate from the user on.
 func (d *decoder) needsOpening() bool {
-	if len(d.turns) == 0 || !d.turns[0].model || len(d.system) > 0 && !d.family.has(system) {
+	if len(d.turns) == 0 || !d.turns[0].model || len(d.system) > 0 && !d.family.Has(capability.System) {
 		return false // in the last case the instruction comes first
 	}
-	return len(d.turns[0].calls) > 0 || d.family.has(userFirst)
+	return len(d.turns[0].calls) > 0 || d.family.Has(capability.UserFirst)
 }
 
 // responses answers the calls of a turn, all of them, in their order.
@@ -63,7 +64,7 @@ func (d *decoder) responses(t *turn) []gemini.Part {
 			r.Response = noResult
 		}
 		parts = append(parts, gemini.Part{FunctionResponse: r})
-		if d.family.has(partMedia) {
+		if d.family.Has(capability.PartMedia) {
 			for i := range c.media {
 				c.media[i].MediaResolution = "" // has no place in there
 			}
@@ -83,7 +84,7 @@ func (d *decoder) instruct() {
 	case len(d.system) == 0:
 	case len(d.turns) == 0:
 		g.Contents = append(g.Contents, gemini.Content{Role: "user", Parts: d.system})
-	case d.family.has(system):
+	case d.family.Has(capability.System):
 		g.SystemInstruction = d.system
 	default:
 		text := []byte{'"'}

@@ -5,6 +5,7 @@ package openai
 import (
 	"strings"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -57,7 +58,7 @@ func (d *decoder) google(v rawjson.Value, path string) {
 				config.MediaResolution = d.mediaResolution(m.Text(), at)
 			}
 		case "top_k", "topK":
-			if d.whole(m, at, 1, 1<<31-1) > 0 && d.family.has(sampling) {
+			if d.whole(m, at, 1, 1<<31-1) > 0 && d.family.Has(capability.Sampling) {
 				config.TopK = m
 			}
 		case "response_modalities", "responseModalities":

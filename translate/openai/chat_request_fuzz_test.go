@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 )
 
 // FuzzDecodeChat checks that no body panics, and that what is accepted becomes
@@ -39,7 +41,7 @@ func FuzzDecodeChat(f *testing.F) {
 		if out := r.Gemini.Append(nil); !json.Valid(out) {
 			t.Fatalf("%q became %q", doc, out)
 		}
-		if !isModelID(r.Target) || len(r.Gemini.Contents) == 0 {
+		if !gemini.ValidModelID(r.Target) || len(r.Gemini.Contents) == 0 {
 			t.Fatalf("%q: target %q, %d contents", doc, r.Target, len(r.Gemini.Contents))
 		}
 		r.Unsign()

@@ -34,9 +34,9 @@ func (d *decoder) url(p *gemini.Part, v rawjson.Value, key, tail string) bool {
 	}
 	s := strings.TrimSpace(string(raw.bytes))
 	switch lower := strings.ToLower(s); {
-	case strings.HasPrefix(s, filesAPI) && isModelID(s[len(filesAPI):]):
+	case strings.HasPrefix(s, filesAPI) && gemini.ValidModelID(s[len(filesAPI):]):
 		return d.fileName(p, s[len(filesAPI):], tail)
-	case strings.HasPrefix(s, "files/") && isModelID(s[len("files/"):]):
+	case strings.HasPrefix(s, "files/") && gemini.ValidModelID(s[len("files/"):]):
 		return d.fileName(p, s[len("files/"):], tail)
 	case strings.HasPrefix(lower, "gs://"):
 		p.FileData = &gemini.FileData{MIMEType: mimeByName(s), URI: rawjson.Quote(s)}

@@ -5,6 +5,7 @@ package openai
 import (
 	"strings"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -36,12 +37,12 @@ func (d *decoder) model(v rawjson.Value) {
 		id = bareModel(d.resolve(base))
 	}
 	d.req.Asked = name
-	if !isModelID(id) {
+	if !gemini.ValidModelID(id) {
 		d.reject("model", "%q is not a model id. Use a name such as gemini-flash-latest.", clip(d.req.Model))
 		return
 	}
 	d.req.Target = id
-	d.family = d.opts.Capabilities.family(id)
+	d.family = d.opts.Capabilities.Family(id)
 	d.req.family = d.family
 }
 
@@ -84,23 +85,6 @@ func (d *decoder) lastSuffix(id string) string {
 		return base
 	}
 	return id
-}
-
-// isModelID is ^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$.
-func isModelID(id string) bool {
-	if id == "" || len(id) > 128 {
-		return false
-	}
-	for i := range len(id) {
-		c := id[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case i > 0 && (c == '.' || c == '_' || c == '-'):
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // clip shortens a client's text for an error message.

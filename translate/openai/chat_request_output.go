@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/schema"
@@ -41,13 +42,13 @@ func (d *decoder) output() {
 		}
 	}
 	switch {
-	case audio && !d.family.has(speaks):
+	case audio && !d.family.Has(capability.Speaks):
 		d.reject("modalities", "%s cannot answer with audio; use a model whose id ends in -tts.", d.req.Target)
-	case d.family.has(speaks): // these models answer nothing else
+	case d.family.Has(capability.Speaks): // these models answer nothing else
 		config.ResponseModalities = []string{"AUDIO"}
 		d.audio(d.in.audio)
 	}
-	if v := d.in.imageConfig; v != nil && d.is(v, rawjson.Object, "image_config") && d.family.has(draws) {
+	if v := d.in.imageConfig; v != nil && d.is(v, rawjson.Object, "image_config") && d.family.Has(capability.Draws) {
 		config.ImageConfig = d.copyKnown(v, imageShape, "image_config")
 	}
 }
@@ -151,12 +152,12 @@ func (d *decoder) format() {
 // json asks for JSON, in the way the model can be asked.
 func (d *decoder) json(raw rawjson.Value) {
 	config := &d.req.Gemini.Config
-	if !d.family.has(jsonMode) {
+	if !d.family.Has(capability.JSONMode) {
 		d.reject(d.words.format, "%s cannot be held to JSON.", d.req.Target)
 		return
 	}
 	d.req.JSONMode = true
-	if len(d.req.Gemini.Tools) > 0 && !d.family.has(jsonWithTools) {
+	if len(d.req.Gemini.Tools) > 0 && !d.family.Has(capability.JSONWithTools) {
 		if raw != nil {
 			d.schemaText = raw
 		}
@@ -167,7 +168,7 @@ func (d *decoder) json(raw rawjson.Value) {
 		return
 	}
 	convert, to := schema.Light, &config.ResponseJSONSchema
-	if !d.family.has(jsonSchema) {
+	if !d.family.Has(capability.JSONSchema) {
 		convert, to = schema.Strict, &config.ResponseSchema
 	}
 	out, err := convert(raw)

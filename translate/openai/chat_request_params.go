@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -16,7 +17,7 @@ const maxStops = 5
 // the table in specs/openai.md §9.
 func (d *decoder) params() {
 	in, req, config := &d.in, d.req, &d.req.Gemini.Config
-	effective := d.family.has(sampling)
+	effective := d.family.Has(capability.Sampling)
 	if v := in.temperature; v != nil && d.within(v, "temperature", 0, 2) && effective {
 		config.Temperature = v
 	}
@@ -90,7 +91,7 @@ func (d *decoder) choices() {
 	case d.req.N <= 1:
 	case d.req.N > maxChoices:
 		d.reject("n", "At most %d choices are supported in a request; send it several times instead.", maxChoices)
-	case int64(d.req.N) <= d.family.candidates:
+	case int64(d.req.N) <= d.family.Candidates:
 		d.req.Gemini.Config.CandidateCount = int64(d.req.N)
 	case d.req.Stream:
 		d.reject("n", "%s writes one choice at a time, so 'n' must be 1 in a stream. Ask without stream, or send the request several times.", d.req.Target)
@@ -175,7 +176,7 @@ func (d *decoder) limits() {
 			limit = n
 		}
 	}
-	if most := d.family.outputLimit; most > 0 {
+	if most := d.family.OutputLimit; most > 0 {
 		limit = min(limit, most)
 	}
 	d.req.Gemini.Config.MaxOutputTokens = min(limit, math.MaxInt32)
@@ -199,7 +200,7 @@ func (d *decoder) penalties() {
 		n, _ := f.v.Float()
 		switch {
 		case n == 0:
-		case d.family.has(penalties):
+		case d.family.Has(capability.Penalties):
 			*f.to = f.v
 		case d.opts.Strict:
 			d.reject(f.name, "%s does not support '%s'.", d.req.Target, f.name)
@@ -210,7 +211,7 @@ func (d *decoder) penalties() {
 func (d *decoder) probabilities() {
 	config := &d.req.Gemini.Config
 	if v := d.in.logprobs; v != nil && d.is(v, rawjson.Bool, "logprobs") && v.IsTrue() {
-		if !d.family.has(logProbs) {
+		if !d.family.Has(capability.LogProbs) {
 			d.reject("logprobs", "%s does not support 'logprobs'.", d.req.Target)
 		}
 		d.req.Logprobs, config.ResponseLogprobs = true, true

@@ -5,6 +5,7 @@ package openai
 import (
 	"bytes"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -100,7 +101,7 @@ func firstSignature(m *message, t *turn) rawjson.Value {
 // it, because models do not take each other's signatures.
 // Source: specs/openai.md §7.3.
 func memoKey(model, callID string) string {
-	return familyOf(model).name + "/" + callID
+	return capability.Of(model).Name + "/" + callID
 }
 
 // recall asks the memo where the client brought no signature.
@@ -131,8 +132,8 @@ func signText(parts []gemini.Part, sig rawjson.Value) []gemini.Part {
 
 // sign gives the first call of a turn the placeholder where the model insists
 // on one. Calls beside it stay as they are.
-func (t *turn) sign(f *family) {
-	if len(t.calls) == 0 || !f.has(signed) {
+func (t *turn) sign(f *capability.Family) {
+	if len(t.calls) == 0 || !f.Has(capability.Signed) {
 		return
 	}
 	if p := &t.parts[t.calls[0].part]; p.ThoughtSignature == nil {
@@ -144,7 +145,7 @@ func (t *turn) sign(f *family) {
 // documented placeholder on the first call of each model turn. It reports false
 // where nothing was left to replace. Source: specs/openai.md §7.3.
 func (r *ChatRequest) Unsign() bool {
-	changed, insists := false, r.family != nil && r.family.has(signed)
+	changed, insists := false, r.family != nil && r.family.Has(capability.Signed)
 	for i := range r.Gemini.Contents {
 		c := &r.Gemini.Contents[i]
 		first := true

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"strings"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -165,7 +166,7 @@ func (d *decoder) detail(p *gemini.Part, v rawjson.Value, tail string) bool {
 		d.rejectPart(tail, "'%s' must be auto, low, medium, high or original.", d.path(tail))
 		return false
 	}
-	if d.family.has(partMedia) {
+	if d.family.Has(capability.PartMedia) {
 		p.MediaResolution = level
 	}
 	return true

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 )
 
 // endpoint makes the exchange of a JSON body.
@@ -51,7 +52,7 @@ func checkCalls(t *testing.T, x translate.Exchange) {
 		t.Fatalf("%d calls", len(calls))
 	}
 	for _, c := range calls {
-		if !json.Valid(c.Body) || !utf8.Valid(c.Body) || !isModelID(c.Model) {
+		if !json.Valid(c.Body) || !utf8.Valid(c.Body) || !gemini.ValidModelID(c.Model) {
 			t.Fatalf("model %q, body %q", c.Model, c.Body)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -147,7 +148,7 @@ func (d *decoder) drawingModel() {
 			return
 		}
 	}
-	if strings.HasPrefix(id, "gem") && !d.family.has(draws) {
+	if strings.HasPrefix(id, "gem") && !d.family.Has(capability.Draws) {
 		d.reject("model", "%s does not draw images; use a model whose id has -image.", id)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"unicode/utf8"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -64,10 +65,10 @@ func nativePart(v rawjson.Value) (p gemini.Part, ok bool) {
 // is going to be.
 func (d *decoder) takesNative(p *gemini.Part) bool {
 	if p.ServerToolKey == "" {
-		return d.family.has(validated)
+		return d.family.Has(capability.Validated)
 	}
-	d.served = d.served || d.family.has(mixedTools)
-	return d.family.has(mixedTools)
+	d.served = d.served || d.family.Has(capability.MixedTools)
+	return d.family.Has(capability.MixedTools)
 }
 
 // served reports whether a part is of one of Google's own tools.
@@ -118,7 +119,7 @@ func place(v rawjson.Value, name string) int {
 // recallAsides asks the memo for the native parts of the turn whose first call
 // has the id.
 func (d *decoder) recallAsides(id rawjson.Value) []aside {
-	if d.env.Memo == nil || id.Kind() != rawjson.String || !d.family.has(mixedTools) {
+	if d.env.Memo == nil || id.Kind() != rawjson.String || !d.family.Has(capability.MixedTools) {
 		return nil
 	}
 	text, ok := d.env.Memo.Signature(nativeKey(d.req.Target, id.Text()))

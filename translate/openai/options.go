@@ -2,7 +2,10 @@
 
 package openai
 
-import "github.com/gemini-balance/caddy-gemini-balance/translate"
+import (
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
+)
 
 // The styles in which thoughts are shown to a client, values of
 // [Options.Reasoning]. Source: specs/openai.md §8.3.
@@ -49,7 +52,7 @@ type Options struct {
 	// [NoSuchFile]. nil knows no id and passes Google's names on unseen.
 	File func(id string) (uri, mimeType string, f *translate.Failure)
 	// Capabilities is what the models take; nil is the built-in table.
-	Capabilities *Capabilities
+	Capabilities *capability.Table
 	// CountTokens has Google count the tokens of embeddings, in calls of their own,
 	// where they would be guessed otherwise.
 	CountTokens bool

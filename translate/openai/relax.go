@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/schema"
@@ -59,13 +60,13 @@ func (x *Responses) Relax() bool {
 // relaxed starts from the form that the model took last.
 func (d *decoder) relaxed() {
 	r := d.req
-	if !d.family.has(jsonSchema) {
+	if !d.family.Has(capability.JSONSchema) {
 		r.schemas.form = asSubset
 	}
 	if d.env.Memo == nil || !r.hasSchemas() {
 		return
 	}
-	r.schemas.key = familyOf(r.Target).name + "/schema/" + strconv.FormatUint(r.schemasHash(), 36)
+	r.schemas.key = capability.Of(r.Target).Name + "/schema/" + strconv.FormatUint(r.schemasHash(), 36)
 	if form, ok := d.env.Memo.Signature(r.schemas.key); ok && len(form) == 1 {
 		for r.schemas.form < plainness(form[0]-'0') && r.plainer() {
 		}

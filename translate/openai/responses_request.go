@@ -6,6 +6,7 @@ import (
 	"bytes"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -147,7 +148,7 @@ func (d *responsesDecoder) slot(name string) *rawjson.Value {
 
 // silent refuses models that answer in sound, for which there is no item.
 func (d *responsesDecoder) silent() {
-	if d.family.has(speaks) {
+	if d.family.Has(capability.Speaks) {
 		d.reject("model", "%s answers in audio, which the Responses API cannot carry; use /v1/audio/speech or /v1/chat/completions.", d.req.Target)
 	}
 }
@@ -236,12 +237,12 @@ func (d *responsesDecoder) included() {
 	}
 	var top int64
 	if v := d.out.own.topLogprobs; v != nil {
-		if top = d.whole(v, "top_logprobs", 0, 20); top > 0 && !d.family.has(logProbs) {
+		if top = d.whole(v, "top_logprobs", 0, 20); top > 0 && !d.family.Has(capability.LogProbs) {
 			d.reject("top_logprobs", "%s does not support 'top_logprobs'.", d.req.Target)
 			return
 		}
 	}
-	if (wanted || top > 0) && d.family.has(logProbs) {
+	if (wanted || top > 0) && d.family.Has(capability.LogProbs) {
 		d.req.Logprobs, d.req.TopLogprobs = true, int(top)
 		d.req.Gemini.Config.ResponseLogprobs, d.req.Gemini.Config.Logprobs = true, top
 	}

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -71,7 +72,7 @@ func NewSpeech(env translate.Env, o Options, body []byte) (*Speech, *translate.F
 	f = d.run(
 		func() { d.model(in.model) },
 		func() {
-			if !d.family.has(speaks) {
+			if !d.family.Has(capability.Speaks) {
 				d.reject("model", "%s does not speak; use a model whose id ends in -tts.", d.req.Target)
 			}
 		},

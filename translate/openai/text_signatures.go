@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"strconv"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -19,7 +20,7 @@ import (
 
 // seal is the memo's key for what signs a part of so many bytes after a turn.
 func seal(model, kind string, turn uint64, content []byte) string {
-	return familyOf(model).name + kind + strconv.FormatUint(turn^maphash.Bytes(hashSeed, content), 36)
+	return capability.Of(model).Name + kind + strconv.FormatUint(turn^maphash.Bytes(hashSeed, content), 36)
 }
 
 func textSeal(model string, turn uint64, text []byte) string {
@@ -29,7 +30,7 @@ func textSeal(model string, turn uint64, text []byte) string {
 func imageSeal(model string, data []byte) string { return seal(model, "/image/", 0, data) }
 
 // sealed reports whether signatures of text and images are worth looking for.
-func (d *decoder) sealed() bool { return d.env.Memo != nil && d.family.has(signed) }
+func (d *decoder) sealed() bool { return d.env.Memo != nil && d.family.Has(capability.Signed) }
 
 // turnHash tells what the user said last, 0 where that were results of tools.
 func (d *decoder) turnHash() (sum uint64) {
@@ -69,7 +70,7 @@ func (d *decoder) recallText(parts []gemini.Part) rawjson.Value {
 
 // recallImages looks for the signatures of a message's images.
 func (d *decoder) recallImages(parts []gemini.Part) {
-	if !d.sealed() || !d.family.has(draws) {
+	if !d.sealed() || !d.family.Has(capability.Draws) {
 		return
 	}
 	for i := range parts {

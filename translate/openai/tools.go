@@ -5,6 +5,7 @@ package openai
 import (
 	"strings"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/schema"
@@ -46,7 +47,7 @@ func (d *decoder) tools() {
 		d.reject(param, "At most %d functions are supported.", maxFunctions)
 		return
 	}
-	if !d.family.has(functions) {
+	if !d.family.Has(capability.Functions) {
 		d.reject(param, "%s does not support functions.", d.req.Target)
 		return
 	}
@@ -106,7 +107,7 @@ func (d *decoder) tool(v rawjson.Value, param string, i int) (t tool) {
 	case "code_interpreter":
 		d.builtIn("codeExecution", nil, path.String())
 	case "image_generation":
-		if !d.family.has(draws) {
+		if !d.family.Has(capability.Draws) {
 			d.reject(path.String()+".type", "%s cannot generate images; use a model whose id contains -image.", d.req.Target)
 			return t
 		}
@@ -235,7 +236,7 @@ func (d *decoder) declaration(t tool) gemini.FunctionDeclaration {
 	if err == nil && schema.IsEmpty(out) {
 		return f
 	}
-	if f.JSONSchema = out; err == nil && !d.family.has(jsonSchema) {
+	if f.JSONSchema = out; err == nil && !d.family.Has(capability.JSONSchema) {
 		f.JSONSchema = nil
 		f.Schema, err = schema.Strict(t.parameters)
 	}
@@ -317,12 +318,12 @@ func (d *decoder) search() {
 // (§5.5).
 func (d *decoder) combine() {
 	g := &d.req.Gemini
-	if d.suffixSearch && (len(d.functions) == 0 || d.family.has(mixedTools)) {
+	if d.suffixSearch && (len(d.functions) == 0 || d.family.Has(capability.MixedTools)) {
 		d.builtIn("googleSearch", nil, "model")
 	}
 	if len(d.builtIns) > 0 && len(d.functions) > 0 {
 		switch {
-		case d.family.has(mixedTools):
+		case d.family.Has(capability.MixedTools):
 		case d.words.items: // agents declare a search beside their functions whatever the model
 			g.Tools = []gemini.Tool{{Functions: d.functions}}
 			g.ToolConfig.RetrievalRaw = nil
@@ -336,7 +337,7 @@ func (d *decoder) combine() {
 			g.ToolConfig.Mode = "VALIDATED"
 		}
 	}
-	if len(d.builtIns) > 0 && d.family.has(speaks) {
+	if len(d.builtIns) > 0 && d.family.Has(capability.Speaks) {
 		d.reject(d.builtInPath, "%s does not support tools.", d.req.Target)
 		return
 	}

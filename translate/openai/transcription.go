@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -71,7 +72,7 @@ func NewTranscription(env translate.Env, o Options, form Form, translateToEnglis
 		func() { d.sound(audio, form.Files["file"]) },
 		func() { x.output(d, form) },
 		func() {
-			if v := form.value("temperature", rawjson.Number); v != nil && d.within(v, "temperature", 0, 2) && d.family.has(sampling) {
+			if v := form.value("temperature", rawjson.Number); v != nil && d.within(v, "temperature", 0, 2) && d.family.Has(capability.Sampling) {
 				d.req.Gemini.Config.Temperature = v
 			}
 		},
@@ -93,7 +94,7 @@ func (x *Transcription) family(d *decoder) {
 	if x.dedicated && x.translate {
 		d.reject("model", "%s transcribes but does not translate; use a model such as gemini-flash-latest.", d.req.Target)
 	}
-	if d.family.has(speaks) {
+	if d.family.Has(capability.Speaks) {
 		d.reject("model", "%s speaks but does not write.", d.req.Target)
 	}
 }
@@ -188,7 +189,7 @@ func (x *Transcription) instruct(d *decoder, audio *gemini.Blob, prompt string) 
 		d.req.Gemini.Config.AudioTranscription = x.settings(prompt)
 	} else {
 		if x.timed() {
-			if !d.family.has(jsonMode | jsonSchema) {
+			if !d.family.Has(capability.JSONMode | capability.JSONSchema) {
 				d.reject("response_format", "%s cannot write %s.", d.req.Target, x.format)
 			}
 			d.req.Gemini.Config.ResponseMIMEType = "application/json"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package openai
+// Package capability knows what each model takes: the dialects ask it before they
+// write a request, so that none is refused for what could be known.
+package capability
 
 import (
 	_ "embed"
@@ -8,7 +10,7 @@ import (
 	"strings"
 )
 
-// Capabilities is what models take: the built-in table, capabilities.json, with
+// Table is what models take: the built-in table, capabilities.json, with
 // an operator's entries laid over it. nil is the built-in table alone. It is read
 // only and may be shared.
 //
@@ -41,88 +43,75 @@ import (
 //
 // A model has at most one of the last two; an empty list of levels means that it
 // does not think. Source: specs/openai.md §2.
-type Capabilities struct{ own []tableEntry }
+type Table struct{ own []tableEntry }
 
-// trait is something a model family takes without answering 400.
-type trait uint32
+// Trait is something a model family takes without answering 400, or several of
+// them together.
+type Trait uint32
 
+// The traits, in the order of the table above.
 const (
-	sampling trait = 1 << iota
-	penalties
-	logProbs
-	functions
-	jsonMode
-	jsonWithTools
-	mixedTools
-	system
-	prefill
-	userFirst
-	jsonSchema
-	validated
-	signed
-	partMedia
-	speaks
-	draws
+	Sampling      Trait = 1 << iota // temperature, top_p and top_k
+	Penalties                       // presence_penalty and frequency_penalty
+	LogProbs                        // logprobs
+	Functions                       // function declarations
+	JSONMode                        // answers held to JSON
+	JSONWithTools                   // … together with tools
+	MixedTools                      // Google's tools together with functions
+	System                          // a system instruction
+	Prefill                         // the conversation may end with the model
+	UserFirst                       // the conversation must begin with the user
+	JSONSchema                      // schemas are JSON Schema
+	Validated                       // function calling mode VALIDATED
+	Signed                          // calls in the history need a thought signature
+	PartMedia                       // media in results of functions, resolution of each medium
+	Speaks                          // answers are spoken
+	Draws                           // answers may have images
 )
 
 // traitNames are the traits as tables call them.
-var traitNames = map[string]trait{
-	"sampling": sampling, "penalties": penalties, "logprobs": logProbs, "functions": functions, "json": jsonMode,
-	"json_with_tools": jsonWithTools, "mixed_tools": mixedTools, "system": system, "prefill": prefill,
-	"user_first": userFirst, "json_schema": jsonSchema, "validated": validated, "signatures": signed,
-	"part_media": partMedia, "audio_output": speaks, "image_output": draws,
+var traitNames = map[string]Trait{
+	"sampling": Sampling, "penalties": Penalties, "logprobs": LogProbs, "functions": Functions, "json": JSONMode,
+	"json_with_tools": JSONWithTools, "mixed_tools": MixedTools, "system": System, "prefill": Prefill,
+	"user_first": UserFirst, "json_schema": JSONSchema, "validated": Validated, "signatures": Signed,
+	"part_media": PartMedia, "audio_output": Speaks, "image_output": Draws,
 }
 
-// thinking is how a family's reasoning is steered.
-type thinking uint8
-
-const (
-	noThinking thinking = iota // a thinkingConfig is refused
-	byBudget                   // thinkingBudget, a number of tokens
-	byLevel                    // thinkingLevel, a word
-)
-
-// reasoning is what a table says of thinking.
-type reasoning struct {
-	thinking  thinking
-	minBudget int64 // byBudget: smallest budget besides zero
-	maxBudget int64
-	off       bool     // byBudget: takes 0
-	levels    []string // byLevel: from least to most
+// Family is what the table says of a model. It is read only.
+type Family struct {
+	// Name is the built-in entry's match: models of one name take each other's
+	// thought signatures.
+	Name   string
+	Traits Trait
+	Reasoning
+	Candidates  int64 // largest candidateCount
+	OutputLimit int64 // largest maxOutputTokens; 0 = unknown
 }
 
-// family is what the table says of a model.
-type family struct {
-	name   string // the built-in entry's match: models of one name take each other's thought signatures
-	traits trait
-	reasoning
-	candidates  int64 // largest candidateCount
-	outputLimit int64 // largest maxOutputTokens; 0 = unknown
-}
-
-func (f *family) has(t trait) bool { return f.traits&t == t }
+// Has reports whether the family has all of the traits.
+func (f *Family) Has(t Trait) bool { return f.Traits&t == t }
 
 // tableEntry is one element of a table.
 type tableEntry struct {
 	match       glob
-	says        trait // what it is about
-	traits      trait // … and is so
-	reasoning   *reasoning
+	says        Trait // what it is about
+	traits      Trait // … and is so
+	reasoning   *Reasoning
 	candidates  *int64
 	outputLimit *int64
 }
 
 // apply writes what the entry says into f.
-func (e *tableEntry) apply(f *family) {
-	f.traits = f.traits&^e.says | e.traits
+func (e *tableEntry) apply(f *Family) {
+	f.Traits = f.Traits&^e.says | e.traits
 	if e.reasoning != nil {
-		f.reasoning = *e.reasoning
+		f.Reasoning = *e.reasoning
 	}
 	if e.candidates != nil {
-		f.candidates = *e.candidates
+		f.Candidates = *e.candidates
 	}
 	if e.outputLimit != nil {
-		f.outputLimit = *e.outputLimit
+		f.OutputLimit = *e.outputLimit
 	}
 }
 
@@ -131,12 +120,12 @@ var builtInTable []byte
 
 // builtIn is the built-in table, worked out.
 var builtIn = func() (list []builtInFamily) {
-	c, err := ParseCapabilities(builtInTable)
+	c, err := Parse(builtInTable)
 	if err != nil {
 		panic("capabilities.json: " + err.Error()) // a test parses it
 	}
 	for _, e := range c.own {
-		f := family{name: e.match.String(), candidates: 1}
+		f := Family{Name: e.match.String(), Candidates: 1}
 		e.apply(&f)
 		list = append(list, builtInFamily{e.match, f})
 	}
@@ -145,26 +134,26 @@ var builtIn = func() (list []builtInFamily) {
 
 type builtInFamily struct {
 	match glob
-	family
+	Family
 }
 
-// familyOf finds what the built-in table says of a model id.
-func familyOf(id string) *family {
+// Of finds what the built-in table says of a model id.
+func Of(id string) *Family {
 	for i := range builtIn {
 		if f := &builtIn[i]; f.match.matches(id) {
-			return &f.family
+			return &f.Family
 		}
 	}
-	return &builtIn[len(builtIn)-1].family
+	return &builtIn[len(builtIn)-1].Family
 }
 
-// family finds what is known of a model id.
-func (c *Capabilities) family(id string) *family {
-	f := familyOf(id)
+// Family finds what is known of a model id.
+func (c *Table) Family(id string) *Family {
+	f := Of(id)
 	if c == nil {
 		return f
 	}
-	var merged *family
+	var merged *Family
 	for _, e := range slices.Backward(c.own) {
 		if !e.match.matches(id) {
 			continue

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package openai
+package capability
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -16,9 +17,12 @@ import (
 // them.
 const maxEntries = 1000
 
-// ParseCapabilities reads a table of [Capabilities]. It is strict: an error names
+// maxCandidates is Google's own limit of candidateCount.
+const maxCandidates = 8
+
+// Parse reads a table of [Table]. It is strict: an error names
 // the place of whatever it does not know, so that nothing is overlooked silently.
-func ParseCapabilities(doc []byte) (*Capabilities, error) {
+func Parse(doc []byte) (*Table, error) {
 	root, err := rawjson.Parse(doc)
 	if err != nil {
 		return nil, fmt.Errorf("no valid JSON: %w", err)
@@ -35,14 +39,14 @@ func ParseCapabilities(doc []byte) (*Capabilities, error) {
 			p.fail(path, "is unknown; a table has models and note")
 		}
 	})
-	c := &Capabilities{}
+	c := &Table{}
 	if p.is(models, rawjson.Array, "models") {
 		for i, v := range models.Elems() {
 			if i >= maxEntries {
 				p.fail("models", "has more than %d entries", maxEntries)
 				break
 			}
-			c.own = append(c.own, p.entry(v, index("models", i, "")))
+			c.own = append(c.own, p.entry(v, fmt.Sprintf("models[%d]", i)))
 		}
 	}
 	if p.err != nil {
@@ -101,7 +105,7 @@ func (p *tableParser) entry(v rawjson.Value, path string) (e tableEntry) {
 		case "note":
 			p.is(v, rawjson.String, path)
 		case "candidates":
-			e.candidates = p.number(v, 1, maxChoices, path)
+			e.candidates = p.number(v, 1, maxCandidates, path)
 		case "output_limit":
 			e.outputLimit = p.number(v, 0, math.MaxInt32, path)
 		case "thinking_budget", "thinking_levels":
@@ -137,8 +141,8 @@ func (p *tableParser) glob(v rawjson.Value, path string) glob {
 		return glob{}
 	}
 	pattern := v.Text()
-	if plain := strings.ReplaceAll(pattern, "*", "x"); !isModelID(plain) {
-		p.fail(path, "is %q, want a model id such as gemini-4-*", clip(pattern))
+	if plain := strings.ReplaceAll(pattern, "*", "x"); !gemini.ValidModelID(plain) {
+		p.fail(path, "is %.80q, want a model id such as gemini-4-*", pattern)
 	}
 	return newGlob(pattern)
 }
@@ -151,33 +155,30 @@ func (p *tableParser) number(v rawjson.Value, low, high int64, path string) *int
 	return &n
 }
 
-func (p *tableParser) budget(v rawjson.Value, path string) *reasoning {
-	r := &reasoning{thinking: byBudget}
+func (p *tableParser) budget(v rawjson.Value, path string) *Reasoning {
+	r := &Reasoning{Thinking: ByBudget}
 	p.object(v, path, func(name string, v rawjson.Value, path string) {
 		switch name {
 		case "min":
-			r.minBudget = *p.number(v, 1, math.MaxInt32, path)
+			r.MinBudget = *p.number(v, 1, math.MaxInt32, path)
 		case "max":
-			r.maxBudget = *p.number(v, 1, math.MaxInt32, path)
+			r.MaxBudget = *p.number(v, 1, math.MaxInt32, path)
 		case "off":
 			if p.is(v, rawjson.Bool, path) {
-				r.off = v.IsTrue()
+				r.Off = v.IsTrue()
 			}
 		default:
 			p.fail(path, "is unknown; known are min, max and off")
 		}
 	})
-	if r.minBudget == 0 || r.maxBudget < r.minBudget {
+	if r.MinBudget == 0 || r.MaxBudget < r.MinBudget {
 		p.fail(path, "must have min and max, tokens of which max is not the smaller")
 	}
 	return r
 }
 
-// thinkingLevels are Google's words, from least to most.
-var thinkingLevels = []string{"MINIMAL", "LOW", "MEDIUM", "HIGH"}
-
-func (p *tableParser) levels(v rawjson.Value, path string) *reasoning {
-	r := &reasoning{}
+func (p *tableParser) levels(v rawjson.Value, path string) *Reasoning {
+	r := &Reasoning{}
 	if !p.is(v, rawjson.Array, path) {
 		return r
 	}
@@ -185,10 +186,10 @@ func (p *tableParser) levels(v rawjson.Value, path string) *reasoning {
 	for i, e := range v.Elems() {
 		at := slices.Index(thinkingLevels, e.Text())
 		if at <= last {
-			p.fail(index(path, i, ""), "must be one of %s, from least to most", strings.Join(thinkingLevels, ", "))
+			p.fail(fmt.Sprintf("%s[%d]", path, i), "must be one of %s, from least to most", strings.Join(thinkingLevels, ", "))
 		}
 		last = at
-		r.thinking, r.levels = byLevel, append(r.levels, e.Text())
+		r.Thinking, r.Levels = ByLevel, append(r.Levels, e.Text())
 	}
 	return r
 }
