@@ -61,8 +61,14 @@ type Config struct {
 	Memo     *Memo                          // shared by all sites; nil = one of its own
 	Observer Observer                       // nil = nobody watches
 	ClientIP func(*http.Request) netip.Addr // nil = from RemoteAddr
-	Version  string
-	Started  time.Time
+
+	// PublicURL is the address that a request's client reached the gateway by:
+	// scheme, host and the prefix that was taken off the path on the way, without a
+	// slash at its end. nil = from the connection, the Host header and RequestURI.
+	PublicURL func(*http.Request) string
+
+	Version string
+	Started time.Time
 }
 
 // Alias gives a Gemini model further names.
@@ -123,6 +129,9 @@ func New(c Config) (*Gateway, error) {
 	}
 	if c.ClientIP == nil {
 		c.ClientIP = remoteAddr
+	}
+	if c.PublicURL == nil {
+		c.PublicURL = publicURL
 	}
 	if c.Started.IsZero() {
 		c.Started = time.Now()
