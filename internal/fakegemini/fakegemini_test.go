@@ -152,6 +152,26 @@ func TestDirectives(t *testing.T) {
 	}
 }
 
+// TestCall: a prompt may say what is called and with what, for tools that do real things.
+func TestCall(t *testing.T) {
+	c := start(t, Config{})
+	ask := func(body string) gemini.Part {
+		return c.ask("gemini-3.8-flash", strings.TrimSuffix(body, "}")+`,"tools":[{"functionDeclarations":[{"name":"list"},{"name":"read"}]}]}`).Candidates[0].Parts[0]
+	}
+	prompt := `Read it. [[call read {"path": "/a b"}]]`
+	if p := ask(say(prompt)); p.FunctionCall == nil || !p.FunctionCall.Name.Is("read") || string(rawjson.Compact(nil, p.FunctionCall.Args)) != `{"path":"/a b"}` || len(p.ThoughtSignature) == 0 {
+		t.Errorf("called %+v", p)
+	}
+	if p := ask(say("Write it. [[call write {}]]")); p.FunctionCall != nil {
+		t.Errorf("called what is not declared: %+v", p.FunctionCall)
+	}
+	answered := strings.TrimSuffix(say(prompt), "]}") + `,{"role":"model","parts":[{"functionCall":{"name":"read","id":"1"},"thoughtSignature":"skip_thought_signature_validator"}]},` +
+		`{"role":"user","parts":[{"functionResponse":{"name":"read","id":"1","response":{"output":"what it says"}}}]}]}`
+	if p := ask(answered); !strings.Contains(p.Text.Text(), "what it says") {
+		t.Errorf("after the answer %+v", p)
+	}
+}
+
 func TestStreams(t *testing.T) {
 	c := start(t, Config{})
 	const text = "[[events 5]] näïve — stream of some length, so that there is something to cut"

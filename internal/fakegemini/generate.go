@@ -115,6 +115,9 @@ func (x *exchange) functionCalls(q *request) (out []object) {
 		return nil
 	}
 	tools := q.tools
+	if st.Call != "" {
+		return x.wantedCall(tools)
+	}
 	if len(q.allowed) > 0 {
 		tools = slices.DeleteFunc(slices.Clone(tools), func(t tool) bool { return !slices.Contains(q.allowed, t.name) })
 	}
@@ -130,17 +133,31 @@ func (x *exchange) functionCalls(q *request) (out []object) {
 		if t.schema != nil {
 			args = instance(nil, t.schema, t.schema, "example", 0)
 		}
-		call := object{"name": t.name, "args": json.RawMessage(args)}
-		if x.model.Generation >= 3 {
-			call["id"] = "fc" + x.id(i)[:10]
-		}
-		part := object{"functionCall": call}
-		if i == 0 && (x.model.Generation >= 3 || x.model.Thinking) {
-			part["thoughtSignature"] = signature(x.model.base(), t.name)
-		}
-		out = append(out, part)
+		out = append(out, x.call(i, t.name, args))
 	}
 	return out
+}
+
+// wantedCall is the one that the steer names, where such a function is declared.
+func (x *exchange) wantedCall(tools []tool) []object {
+	name, args, _ := strings.Cut(x.steer.Call, " ")
+	if !slices.ContainsFunc(tools, func(t tool) bool { return t.name == name }) {
+		return nil
+	}
+	return []object{x.call(0, name, []byte(cmp.Or(args, "{}")))}
+}
+
+// call is the part of the i-th call of a turn.
+func (x *exchange) call(i int, name string, args []byte) object {
+	call := object{"name": name, "args": json.RawMessage(args)}
+	if x.model.Generation >= 3 {
+		call["id"] = "fc" + x.id(i)[:10]
+	}
+	part := object{"functionCall": call}
+	if i == 0 && (x.model.Generation >= 3 || x.model.Thinking) {
+		part["thoughtSignature"] = signature(x.model.base(), name)
+	}
+	return part
 }
 
 // callTools puts the calls into one event, and the end into the next.

@@ -53,6 +53,7 @@ type Steer struct {
 	Finish   string // finishReason
 	Block    string // promptFeedback.blockReason, no candidates
 	Calls    int    // number of function calls; 0 = as it comes
+	Call     string // the one call, as `name {"arg": …}`, until it is answered; none where no such function is declared
 	NoCalls  bool
 	Thoughts int64 // thoughtsTokenCount; 0 = as it comes, negative = none
 	Cached   int64 // cachedContentTokenCount
@@ -75,6 +76,7 @@ var directives = map[string]func(s *Steer, arg string, n int, d time.Duration){
 	"finish":        func(s *Steer, arg string, _ int, _ time.Duration) { s.Finish = arg },
 	"block":         func(s *Steer, arg string, _ int, _ time.Duration) { s.Block = arg },
 	"calls":         func(s *Steer, _ string, n int, _ time.Duration) { s.Calls = n },
+	"call":          func(s *Steer, arg string, _ int, _ time.Duration) { s.Call = arg },
 	"no_calls":      func(s *Steer, _ string, _ int, _ time.Duration) { s.NoCalls = true },
 	"thoughts":      func(s *Steer, _ string, n int, _ time.Duration) { s.Thoughts = int64(n) },
 	"cached":        func(s *Steer, _ string, n int, _ time.Duration) { s.Cached = int64(n) },
