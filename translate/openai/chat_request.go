@@ -310,7 +310,7 @@ func index(list string, i int, tail string) string {
 
 // ToolName returns the client's name of a tool for the name Gemini uses. Names
 // it does not know pass through.
-func (r *ChatRequest) ToolName(sent string) string { return r.names.client(sent) }
+func (r *ChatRequest) ToolName(sent string) string { return r.names.Client(sent) }
 
 // CustomTool reports whether the client declared the tool of this name (its
 // own, see [ChatRequest.ToolName]) as a custom one: its call is answered with

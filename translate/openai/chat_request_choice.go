@@ -111,11 +111,11 @@ func (d *decoder) chosenName(v rawjson.Value, typ, param string) (string, bool) 
 		return "", false
 	}
 	client := fullName(v, name).Text()
-	if !d.req.names.declared[client] {
+	if !d.req.names.Declared(client) {
 		d.reject(param, "The tool %q is not among the tools.", clip(client))
 		return "", false
 	}
-	return d.req.names.gemini(client), true
+	return d.req.names.Sent(client), true
 }
 
 // allowedTools restricts the choice. AUTO takes no names, so that automatic

@@ -8,10 +8,6 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
-// noResult answers a call whose result the client never sent; Gemini wants one
-// for each.
-var noResult = rawjson.Value(`{"error":"no result was provided"}`)
-
 // contents writes the turns as Gemini takes them and mends what it would
 // refuse. Source: specs/openai.md §3.2, §3.6 and §3.7.
 func (d *decoder) contents() {
@@ -61,7 +57,7 @@ func (d *decoder) responses(t *turn) []gemini.Part {
 		c := &t.calls[i]
 		r := &gemini.FunctionResponse{ID: t.parts[c.part].FunctionCall.ID, Name: c.name, Response: c.response}
 		if r.Response == nil {
-			r.Response = noResult
+			r.Response = gemini.NoResult
 		}
 		parts = append(parts, gemini.Part{FunctionResponse: r})
 		if d.family.Has(capability.PartMedia) {

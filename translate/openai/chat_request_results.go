@@ -4,7 +4,6 @@ package openai
 
 import (
 	"bytes"
-	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -73,12 +72,10 @@ func (d *decoder) named(member rawjson.Value, id string) (callRef, bool) {
 	name := id
 	if member.Kind() == rawjson.String {
 		name = member.Text()
-	} else if !d.req.names.declared[id] {
+	} else if !d.req.names.Declared(id) {
 		return callRef{}, false
 	}
-	if sent, ok := d.req.names.sent[name]; ok {
-		name = sent
-	}
+	name = d.req.names.Sent(name)
 	for i := len(d.turns) - 1; i >= 0; i-- {
 		t := &d.turns[i]
 		for j := range t.calls[:min(len(t.calls), maxNamed)] {
@@ -123,15 +120,15 @@ func (d *decoder) resultContent(v rawjson.Value) (rawjson.Value, []gemini.Part) 
 // output is the documented one.
 func response(v rawjson.Value) rawjson.Value {
 	if v.Kind() == rawjson.Object {
-		return structSafe(v)
+		return gemini.StructSafe(v)
 	}
 	if opens(v.Inner()) {
 		if parsed, err := rawjson.Parse(bytes.TrimSpace(textBytes(v))); err == nil {
 			switch parsed.Kind() {
 			case rawjson.Object:
-				return structSafe(parsed)
+				return gemini.StructSafe(parsed)
 			case rawjson.Array:
-				return wrap("output", structSafe(parsed))
+				return wrap("output", gemini.StructSafe(parsed))
 			}
 		}
 	}
@@ -169,54 +166,4 @@ func orphan(id, v rawjson.Value) []gemini.Part {
 		text = append(text, v.Inner()...)
 	}
 	return []gemini.Part{{Text: append(text, '"')}}
-}
-
-// structSafe returns v with integers beyond ±2^53 as strings: Google reads
-// arguments and results as protobuf Structs, whose numbers are doubles, and
-// would round an id. v itself is returned where there are none.
-func structSafe(v rawjson.Value) rawjson.Value {
-	const digits = 16 // 2^53 has as many
-	var out []byte
-	copied := 0
-	for i := 0; i < len(v); {
-		switch c := v[i]; {
-		case c == '"':
-			i = stringEnd(v, i)
-		case c == '-' || '0' <= c && c <= '9':
-			end, whole := i+1, true
-			for end < len(v) && bytes.IndexByte([]byte("0123456789+-.eE"), v[end]) >= 0 {
-				whole = whole && '0' <= v[end] && v[end] <= '9'
-				end++
-			}
-			if whole && end-i >= digits && beyondDouble(v[i:end]) {
-				out = append(append(out, v[copied:i]...), '"')
-				out = append(append(out, v[i:end]...), '"')
-				copied = end
-			}
-			i = end
-		default:
-			i++
-		}
-	}
-	if out == nil {
-		return v
-	}
-	return append(out, v[copied:]...)
-}
-
-func stringEnd(v []byte, i int) int {
-	for i++; i < len(v); i++ {
-		switch v[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(v)
-}
-
-func beyondDouble(n []byte) bool {
-	i, err := strconv.ParseInt(string(n), 10, 64)
-	return err != nil || i > 1<<53 || i < -1<<53
 }

@@ -10,10 +10,6 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
-// sentinel is the documented placeholder for the signature of a call that was
-// not made by the model or whose signature got lost. Source: specs/openai.md §7.1.
-var sentinel = rawjson.Value(`"skip_thought_signature_validator"`)
-
 // litellmMark parts an id from a signature that one client library appends.
 var litellmMark = []byte("__thought__")
 
@@ -137,53 +133,12 @@ func (t *turn) sign(f *capability.Family) {
 		return
 	}
 	if p := &t.parts[t.calls[0].part]; p.ThoughtSignature == nil {
-		p.ThoughtSignature = sentinel
+		p.ThoughtSignature = gemini.Sentinel
 	}
 }
 
-// Unsign replaces all thought signatures, which Google refused, by the
-// documented placeholder on the first call of each model turn. It reports false
-// where nothing was left to replace. Source: specs/openai.md §7.3.
+// Unsign replaces all thought signatures, which Google refused; see
+// [gemini.Request.Unsign].
 func (r *ChatRequest) Unsign() bool {
-	changed, insists := false, r.family != nil && r.family.Has(capability.Signed)
-	for i := range r.Gemini.Contents {
-		c := &r.Gemini.Contents[i]
-		first := true
-		kept := c.Parts[:0]
-		for _, p := range c.Parts {
-			var want rawjson.Value
-			if p.ServerToolKey != "" { // worth nothing without its signature
-				changed = true
-				continue
-			}
-			if p.FunctionCall != nil && first {
-				first = false
-				if insists {
-					want = sentinel
-				}
-			}
-			if !bytes.Equal(p.ThoughtSignature, want) {
-				changed = true
-				p.ThoughtSignature = want
-			}
-			if want == nil && p.Text.IsEmptyString() {
-				continue // was there for its signature only
-			}
-			kept = append(kept, p)
-		}
-		c.Parts = kept
-	}
-	r.Gemini.Contents = withoutEmpty(r.Gemini.Contents)
-	return changed
-}
-
-// withoutEmpty drops contents that lost their last part.
-func withoutEmpty(contents []gemini.Content) []gemini.Content {
-	kept := contents[:0]
-	for _, c := range contents {
-		if len(c.Parts) > 0 {
-			kept = append(kept, c)
-		}
-	}
-	return kept
+	return r.Gemini.Unsign(r.family != nil && r.family.Has(capability.Signed))
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/media"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -180,11 +181,11 @@ func (d *decoder) inputAudio(p *gemini.Part, v rawjson.Value) bool {
 	if !d.isPart(data, rawjson.String, "input_audio.data") || !format.IsNull() && !d.isPart(format, rawjson.String, "input_audio.format") {
 		return false
 	}
-	raw := textOf(data)
-	if isDataURL(raw.bytes) {
+	raw := media.TextOf(data)
+	if media.IsDataURL(raw.Bytes) {
 		return d.dataURL(p, raw, "", "input_audio.data")
 	}
-	clean, ok := standardBase64(raw)
+	clean, ok := media.Base64(raw)
 	if !ok {
 		d.rejectPart("input_audio.data", "'%s' is not valid base64.", d.path("input_audio.data"))
 		return false
@@ -195,7 +196,7 @@ func (d *decoder) inputAudio(p *gemini.Part, v rawjson.Value) bool {
 	}
 	mime := audioMIME(strings.ToLower(format.Text()))
 	if format.IsNull() {
-		if mime = sniff(clean); mime == "" {
+		if mime = media.Sniff(clean); mime == "" {
 			mime = "audio/wav"
 		}
 	}
@@ -230,7 +231,7 @@ func (d *decoder) file(p *gemini.Part, v rawjson.Value) bool {
 		if !d.isPart(data, rawjson.String, "file.file_data") {
 			return false
 		}
-		return d.fileData(p, textOf(data), name.Text(), "file.file_data")
+		return d.fileData(p, media.TextOf(data), name.Text(), "file.file_data")
 	case id != nil:
 		return d.isPart(id, rawjson.String, "file.file_id") && d.fileID(p, id.Text(), "file.file_id")
 	case url != nil:
@@ -240,11 +241,11 @@ func (d *decoder) file(p *gemini.Part, v rawjson.Value) bool {
 	return false
 }
 
-func (d *decoder) fileData(p *gemini.Part, raw payload, name, tail string) bool {
-	if isDataURL(raw.bytes) {
+func (d *decoder) fileData(p *gemini.Part, raw media.Text, name, tail string) bool {
+	if media.IsDataURL(raw.Bytes) {
 		return d.dataURL(p, raw, name, tail)
 	}
-	clean, ok := standardBase64(raw)
+	clean, ok := media.Base64(raw)
 	if !ok {
 		d.rejectPart(tail, "'%s' is neither a data URL nor base64.", d.path(tail))
 		return false

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/media"
 )
 
 // FileObject is a file as OpenAI's endpoints show it. Source: specs/openai.md §19.1.
@@ -98,11 +99,11 @@ func FilePurpose(purpose string) *translate.Failure {
 // by its first bytes. What Gemini has no name for stays as it was declared.
 func FileType(declared, name string, head []byte) string {
 	declared, _, _ = strings.Cut(declared, ";")
-	mime := canonicalMIME(strings.ToLower(strings.TrimSpace(declared)))
+	mime := media.CanonicalMIME(strings.ToLower(strings.TrimSpace(declared)))
 	if mime != "" && mime != "application/octet-stream" && strings.Contains(mime, "/") && !strings.HasSuffix(mime, "/*") {
 		return mime
 	}
-	for _, found := range []string{mimeByName(name), sniffBytes(head)} {
+	for _, found := range []string{media.MIMEByName(name), media.SniffBytes(head)} {
 		if found != "" {
 			return found
 		}

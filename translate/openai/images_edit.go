@@ -8,6 +8,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/media"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -79,7 +80,7 @@ func (d *decoder) pictures(form Form) (parts []gemini.Part) {
 // mediaType settles the type of a file: by its first bytes, which do not err,
 // by its name, as declared. known turns what Gemini does not take into "".
 func mediaType(f File, known func(mime string) string) string {
-	for _, mime := range []string{sniffBytes(f.Data[:min(len(f.Data), 64)]), mimeByName(f.Name), canonicalMIME(f.Type)} {
+	for _, mime := range []string{media.SniffBytes(f.Data[:min(len(f.Data), 64)]), media.MIMEByName(f.Name), media.CanonicalMIME(f.Type)} {
 		if mime = known(mime); mime != "" {
 			return mime
 		}

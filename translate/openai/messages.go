@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/media"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -253,8 +254,8 @@ func (d *decoder) syntheticID(n int) rawjson.Value {
 // add appends a function call to a turn.
 func (d *decoder) add(t *turn, key string, id, name, args, signature rawjson.Value) {
 	sent := name
-	if text := name.Text(); !validName(text) {
-		sent = rawjson.Quote(d.req.names.gemini(text))
+	if text := name.Text(); !gemini.ValidToolName(text) {
+		sent = rawjson.Quote(d.req.names.Sent(text))
 	}
 	t.calls = append(t.calls, call{part: len(t.parts), key: key, name: sent})
 	t.parts = append(t.parts, gemini.Part{
@@ -277,7 +278,7 @@ func (d *decoder) remember(at, n int, key rawjson.Value) string {
 }
 
 // textBytes is the text of a string, without a copy where nothing is escaped.
-func textBytes(v rawjson.Value) []byte { return textOf(v).bytes }
+func textBytes(v rawjson.Value) []byte { return media.TextOf(v).Bytes }
 
 // toolCall reads one element of tool_calls.
 func (d *decoder) toolCall(t *turn, at int, v rawjson.Value, i int, m *message) {
@@ -359,7 +360,7 @@ func (d *decoder) arguments(v rawjson.Value, i int) rawjson.Value {
 	case rawjson.Missing, rawjson.Null:
 		return rawjson.Value("{}")
 	case rawjson.Object:
-		return structSafe(v)
+		return gemini.StructSafe(v)
 	case rawjson.String:
 	default:
 		tail := "function_call.arguments"
@@ -378,9 +379,9 @@ func (d *decoder) arguments(v rawjson.Value, i int) rawjson.Value {
 	case err != nil:
 		return wrap("_raw", v)
 	case parsed.Kind() != rawjson.Object:
-		return wrap("value", structSafe(parsed))
+		return wrap("value", gemini.StructSafe(parsed))
 	}
-	return structSafe(parsed)
+	return gemini.StructSafe(parsed)
 }
 
 // wrap returns {"key":v}.

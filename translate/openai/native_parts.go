@@ -37,30 +37,6 @@ func appendNative(dst []byte, p *gemini.Part) []byte {
 	return append(dst[:n], rawjson.Compact(nil, rawjson.Value(dst[n:]))...)
 }
 
-// nativePart reads a native part that came back from a client, who may have
-// changed it: nothing else passes.
-func nativePart(v rawjson.Value) (p gemini.Part, ok bool) {
-	if v.Kind() != rawjson.Object {
-		return p, false
-	}
-	found := 0
-	for k, m := range v.Members() {
-		switch string(k.Inner()) {
-		case "toolCall", "toolResponse", "executableCode", "codeExecutionResult":
-			if found++; m.Kind() != rawjson.Object {
-				return p, false
-			}
-		case "thoughtSignature":
-			if !isSignature(m) {
-				return p, false
-			}
-		default:
-			return p, false
-		}
-	}
-	return gemini.DecodePart(v), found == 1
-}
-
 // takesNative reports whether the model takes the part in its history, where it
 // is going to be.
 func (d *decoder) takesNative(p *gemini.Part) bool {
@@ -98,7 +74,7 @@ type aside struct {
 // readAsides reads a list of them, sorted as they stand.
 func (d *decoder) readAsides(list rawjson.Value) (all []aside) {
 	for _, v := range list.Elems() {
-		p, ok := nativePart(v.Get("part"))
+		p, ok := gemini.DecodeNativePart(v.Get("part"))
 		if !ok || len(all) >= maxMessages || !d.takesNative(&p) {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/sse"
 )
 
@@ -40,7 +41,7 @@ func modelTurn(t *testing.T, chat bool, docs ...[]byte) string {
 		for _, c := range answer.Candidates[:min(1, len(answer.Candidates))] {
 			for _, p := range c.Content.Parts {
 				s, _ := p["thoughtSignature"].(string)
-				if s == sentinel.Text() {
+				if s == gemini.Sentinel.Text() {
 					s = ""
 					delete(p, "thoughtSignature")
 				}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/media"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -238,7 +239,7 @@ func partList(output rawjson.Value) rawjson.Value {
 			return nil
 		}
 		for _, key := range [...]string{"image_url", "file_url"} {
-			if url := e.Get(key); !url.IsNull() && !isDataURL(textBytes(url)) {
+			if url := e.Get(key); !url.IsNull() && !media.IsDataURL(textBytes(url)) {
 				return nil
 			}
 		}
@@ -276,7 +277,7 @@ func (d *responsesDecoder) reasoningItem(v rawjson.Value) {
 		t := d.answer()
 		t.parts = append(t.parts, gemini.Part{Text: rawjson.Value(`""`), ThoughtSignature: signature})
 	case nativeWhole:
-		if p, _ := nativePart(signature); d.takesNative(&p) {
+		if p, _ := gemini.DecodeNativePart(signature); d.takesNative(&p) {
 			t := d.answer()
 			t.parts = append(t.parts, p)
 		}
@@ -298,19 +299,19 @@ func (d *responsesDecoder) imageItem(v rawjson.Value) {
 	if result.IsNull() || result.IsEmptyString() || !d.isPart(result, rawjson.String, "result") {
 		return
 	}
-	raw := textOf(result)
+	raw := media.TextOf(result)
 	p := gemini.Part{ThoughtSignature: d.lead.image}
-	if isDataURL(raw.bytes) {
+	if media.IsDataURL(raw.Bytes) {
 		if !d.dataURL(&p, raw, "", "result") {
 			return
 		}
 	} else {
-		clean, ok := standardBase64(raw)
+		clean, ok := media.Base64(raw)
 		if !ok {
 			d.rejectPart("result", "'%s' is not valid base64.", d.path("result"))
 			return
 		}
-		mime := sniff(clean)
+		mime := media.Sniff(clean)
 		if mime == "" {
 			mime = "image/png"
 		}

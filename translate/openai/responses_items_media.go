@@ -4,6 +4,7 @@ package openai
 
 import (
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/media"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -35,7 +36,7 @@ func (d *decoder) itemMedia(p *gemini.Part, v rawjson.Value, word string) bool {
 	}
 	switch {
 	case data != nil && word == "input_file":
-		return d.isPart(data, rawjson.String, "file_data") && d.fileData(p, textOf(data), name.Text(), "file_data")
+		return d.isPart(data, rawjson.String, "file_data") && d.fileData(p, media.TextOf(data), name.Text(), "file_data")
 	case url.Kind() == rawjson.Object && word == "input_image": // as chat completions write it
 		return d.linked(p, url, key)
 	case url != nil:

@@ -5,8 +5,8 @@ package openai
 import (
 	"bytes"
 	"encoding/base64"
-	"strings"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -75,19 +75,10 @@ func openEnvelope(v rawjson.Value) (kind signedPart, callID string, signature ra
 	case signedText, signedLast, signedTail, signedThought, signedImage:
 	case nativeWhole:
 		part := e.Get("p")
-		_, ok := nativePart(part)
+		_, ok := gemini.DecodeNativePart(part)
 		return kind, "", part, ok
 	default:
 		ok = false
 	}
-	return kind, callID, signature, ok && isSignature(signature)
+	return kind, callID, signature, ok && gemini.ValidSignature(signature)
 }
-
-// isSignature reports whether v is base64 of either alphabet, as every signature
-// is; an envelope in an envelope is not.
-func isSignature(v rawjson.Value) bool {
-	inner := v.Inner()
-	return len(inner) > 0 && strings.Trim(string(inner), base64Alphabet) == ""
-}
-
-const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/media"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -32,8 +33,8 @@ func (x *Speech) Response(dst, body []byte) ([]byte, error) {
 	var sound []*gemini.Blob
 	for p := range visible(&answer) {
 		if b := p.InlineData; b != nil && strings.HasPrefix(b.MIMEType, "audio/") && len(b.Data) > 0 {
-			clean, ok := standardBase64(innerText(b.Data))
-			if !ok || x.stream && !isStandard(clean) { // what is cut into pieces is checked in full
+			clean, ok := media.Base64(innerText(b.Data))
+			if !ok || x.stream && !media.IsBase64(clean) { // what is cut into pieces is checked in full
 				return dst, unusableMedia("Gemini answered with audio that is not base64.")
 			}
 			sound = append(sound, &gemini.Blob{MIMEType: b.MIMEType, Data: clean})
@@ -74,7 +75,7 @@ func (x *Speech) Response(dst, body []byte) ([]byte, error) {
 
 // container handles audio that came as a file, as newer models may send it.
 func (x *Speech) container(dst []byte, sound []*gemini.Blob) ([]byte, error) {
-	kind, _, _ := strings.Cut(canonicalMIME(strings.ToLower(sound[0].MIMEType)), ";")
+	kind, _, _ := strings.Cut(media.CanonicalMIME(strings.ToLower(sound[0].MIMEType)), ";")
 	if len(sound) > 1 || x.format == "wav" && kind != "audio/wav" || x.format == "pcm" && kind != "audio/wav" {
 		return dst, &translate.Failure{
 			Kind: translate.MalformedAnswer, Status: 200,
@@ -153,11 +154,11 @@ func appendTokenCounts(dst []byte, u gemini.Usage) []byte {
 }
 
 // innerText is the text of a string whose encoded inside is given.
-func innerText(inner []byte) payload {
+func innerText(inner []byte) media.Text {
 	if bytes.IndexByte(inner, '\\') < 0 {
-		return payload{bytes: inner}
+		return media.Text{Bytes: inner}
 	}
-	return textOf(slices.Concat(rawjson.Value{'"'}, inner, rawjson.Value{'"'}))
+	return media.TextOf(slices.Concat(rawjson.Value{'"'}, inner, rawjson.Value{'"'}))
 }
 
 // decodedLen is how many bytes padded base64 stands for.

@@ -176,7 +176,7 @@ func (d *decoder) function(v rawjson.Value, path toolPath) (t tool) {
 		d.builtIn(native, nil, path.String())
 		return tool{}
 	}
-	if !d.req.names.declare(t.name) {
+	if !d.req.names.Declare(t.name) {
 		d.reject(path.String()+".name", "The function name %q is used twice.", clip(t.name))
 	}
 	return t
@@ -190,7 +190,7 @@ func (d *decoder) custom(v rawjson.Value, path toolPath) (t tool) {
 		return t
 	}
 	t = tool{name: name.Text(), parameters: rawjson.Value(customSchema), path: path}
-	if t.name == "" || !d.req.names.declare(t.name) {
+	if t.name == "" || !d.req.names.Declare(t.name) {
 		d.reject(path.String()+".name", "The name of a custom tool must be there and unique.")
 		return t
 	}
@@ -218,7 +218,7 @@ func (d *decoder) custom(v rawjson.Value, path toolPath) (t tool) {
 
 // declaration converts one function tool.
 func (d *decoder) declaration(t tool) gemini.FunctionDeclaration {
-	f := gemini.FunctionDeclaration{Name: d.req.names.gemini(t.name)}
+	f := gemini.FunctionDeclaration{Name: d.req.names.Sent(t.name)}
 	if !t.description.IsEmptyString() {
 		f.Description = t.description
 	}

@@ -5,6 +5,8 @@ package openai
 import (
 	"strings"
 	"testing"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 )
 
 const f = `{"type":"function","function":{"name":"f"}}`
@@ -121,7 +123,7 @@ func TestChatRequest_ToolName(t *testing.T) {
 		"tools":[`+strings.Join(tools, ",")+`]}`)
 	sent := map[string]bool{}
 	for i, d := range r.Gemini.Tools[0].Functions {
-		if !validName(d.Name) || sent[d.Name] {
+		if !gemini.ValidToolName(d.Name) || sent[d.Name] {
 			t.Errorf("%q was sent as %q", names[i], d.Name)
 		}
 		sent[d.Name] = true
@@ -145,18 +147,6 @@ func TestChatRequest_ToolName(t *testing.T) {
 		if got := r.ToolName(unknown); got != unknown {
 			t.Errorf("ToolName(%q) = %q", unknown, got)
 		}
-	}
-}
-
-// Names that all become the same one must not cost time squared.
-func TestToolNames_ManyClashes(t *testing.T) {
-	var n toolNames
-	sent := map[string]bool{}
-	for i := range 20_000 {
-		sent[n.gemini(string(rune(0x4e00+i)))] = true
-	}
-	if len(sent) != 20_000 || n.suffixes["__"]+n.suffixes["_"] > 20_001 {
-		t.Errorf("%d names, last number %v", len(sent), n.suffixes)
 	}
 }
 

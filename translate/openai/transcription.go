@@ -9,6 +9,7 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/media"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -132,7 +133,7 @@ func audioType(f File) string {
 	if mime := audioExtensions[strings.ToLower(path.Ext(f.Name))]; mime != "" {
 		return mime
 	}
-	for _, mime := range []string{sniffBytes(f.Data[:min(len(f.Data), 64)]), canonicalMIME(f.Type)} {
+	for _, mime := range []string{media.SniffBytes(f.Data[:min(len(f.Data), 64)]), media.CanonicalMIME(f.Type)} {
 		switch kind, rest, _ := strings.Cut(mime, "/"); {
 		case kind == "audio":
 			return mime

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package openai
+package media
 
 import (
 	"bytes"
@@ -31,23 +31,25 @@ var alphabet = func() (t [256]bool) {
 // sample is how much of both ends of large data is checked byte by byte.
 const sample = 32 << 10
 
-// payload is the text of a JSON string.
-type payload struct {
-	bytes  []byte
-	copied bool // escapes were resolved, so that any byte may be in it
+// Text is the text of a JSON string.
+type Text struct {
+	Bytes  []byte
+	Copied bool // escapes were resolved, so that any byte may be in it
 }
 
-func textOf(v rawjson.Value) payload {
+// TextOf is the text of a string, without a copy where nothing is escaped; empty
+// for any other value.
+func TextOf(v rawjson.Value) Text {
 	if v.Escaped() {
-		return payload{rawjson.AppendText(nil, v), true}
+		return Text{rawjson.AppendText(nil, v), true}
 	}
-	return payload{v.Inner(), false}
+	return Text{v.Inner(), false}
 }
 
-// from returns the text after the first n bytes.
-func (t payload) from(n int) payload { return payload{t.bytes[n:], t.copied} }
+// From returns the text after the first n bytes.
+func (t Text) From(n int) Text { return Text{t.Bytes[n:], t.Copied} }
 
-// standardBase64 returns t as standard, padded base64: its own bytes where they
+// Base64 returns t as standard, padded base64: its own bytes where they
 // are, a copy where it has spaces, line breaks, the URL-safe alphabet or no
 // padding.
 //
@@ -56,15 +58,15 @@ func (t payload) from(n int) payload { return payload{t.bytes[n:], t.copied} }
 // What else may hide there Google refuses with a 400 of its own. It cannot break
 // out of the string, as the bytes stood in one before; copied text did not, and
 // is checked in full.
-func standardBase64(t payload) ([]byte, bool) {
-	b := t.bytes
-	if n := len(b); !t.copied && n > 4*sample {
+func Base64(t Text) ([]byte, bool) {
+	b := t.Bytes
+	if n := len(b); !t.Copied && n > 4*sample {
 		middle := b[sample : n-sample]
-		if n%4 == 0 && isStandard(b[:sample]) && isStandard(b[n-sample:]) &&
+		if n%4 == 0 && IsBase64(b[:sample]) && IsBase64(b[n-sample:]) &&
 			bytes.IndexByte(middle, '-') < 0 && bytes.IndexByte(middle, '_') < 0 {
 			return b, true
 		}
-	} else if isStandard(b) {
+	} else if IsBase64(b) {
 		return b, true
 	}
 	out := make([]byte, 0, len(b)+4)
@@ -92,11 +94,11 @@ func standardBase64(t payload) ([]byte, bool) {
 	case 3:
 		out = append(out, '=')
 	}
-	return out, isStandard(out)
+	return out, IsBase64(out)
 }
 
-// isStandard checks the whole of b.
-func isStandard(b []byte) bool {
+// IsBase64 reports whether the whole of b is standard, padded base64.
+func IsBase64(b []byte) bool {
 	if len(b)%4 != 0 {
 		return false
 	}
@@ -122,15 +124,15 @@ func isStandard(b []byte) bool {
 	return true
 }
 
-// sniff tells the type of base64 data from its first bytes, "" where it cannot.
-func sniff(data []byte) string {
+// Sniff tells the type of base64 data from its first bytes, "" where it cannot.
+func Sniff(data []byte) string {
 	var head [48]byte
 	n, _ := base64.StdEncoding.Decode(head[:], data[:min(len(data)/4*4, 64)])
-	return sniffBytes(head[:n])
+	return SniffBytes(head[:n])
 }
 
-// sniffBytes is sniff for data that is not encoded.
-func sniffBytes(b []byte) string {
+// SniffBytes is [Sniff] for data that is not encoded.
+func SniffBytes(b []byte) string {
 	for _, m := range magic {
 		if len(b) >= m.at+len(m.bytes) && string(b[m.at:m.at+len(m.bytes)]) == m.bytes {
 			return m.mime
