@@ -19,9 +19,10 @@ var errConflict = errors.New("two different credentials")
 // credential finds the user key of a request, "" if there is none. All dialects
 // share it, so that no endpoint has a policy of its own: Authorization: Bearer,
 // x-api-key, x-goog-api-key and ?key= count alike, empty ones count as absent,
-// and two that differ are an error.
-// Source: specs/gateways.md A3.
-func credential(r *http.Request) (found string, err error) {
+// and two that differ are an error. Only where Anthropic's API is asked, x-api-key
+// outdoes a bearer token, which Claude Code may bring from another login.
+// Source: specs/gateways.md A3; specs/native-anthropic.md A.4 and C.0.
+func credential(r *http.Request, d Dialect) (found string, err error) {
 	take := func(s string) {
 		switch s = strings.TrimSpace(s); {
 		case s == "" || s == found:
@@ -31,13 +32,16 @@ func credential(r *http.Request) (found string, err error) {
 			err = errConflict
 		}
 	}
+	for _, v := range r.Header["X-Api-Key"] {
+		take(v)
+	}
 	for _, v := range r.Header["Authorization"] {
+		if d == Anthropic && found != "" {
+			break
+		}
 		if scheme, token, ok := strings.Cut(strings.TrimSpace(v), " "); ok && strings.EqualFold(scheme, "bearer") {
 			take(token)
 		}
-	}
-	for _, v := range r.Header["X-Api-Key"] {
-		take(v)
 	}
 	for _, v := range r.Header["X-Goog-Api-Key"] {
 		take(v)
@@ -55,7 +59,7 @@ func credential(r *http.Request) (found string, err error) {
 
 // authenticate sets x.account, which stays nil for anonymous requests.
 func (x *exchange) authenticate() *translate.Failure {
-	secret, err := credential(x.r)
+	secret, err := credential(x.r, x.rt.dialect)
 	if err == nil {
 		switch {
 		case secret == "" && x.g.Anonymous:

@@ -103,6 +103,8 @@ func (x *exchange) endpoint() *translate.Failure {
 			Kind:    translate.UnknownURL,
 			Message: "Unknown request URL: " + x.r.Method + " " + x.r.URL.Path + ". This gateway does not serve that endpoint.",
 		}
+	case unwired[x.rt.op]:
+		return &translate.Failure{Kind: translate.UnknownURL, Message: "This gateway does not serve " + x.r.URL.Path + " yet."}
 	case !x.rt.allowed:
 		x.out.w.Header().Set("Allow", x.rt.methods+", OPTIONS")
 		return &translate.Failure{
@@ -111,6 +113,13 @@ func (x *exchange) endpoint() *translate.Failure {
 		}
 	}
 	return nil
+}
+
+// unwired are the endpoints that the table has and nobody serves yet.
+var unwired = map[operation]bool{
+	opMessages: true, opCountTokens: true, opAnthropicModels: true, opAnthropicModel: true,
+	opMake: true, opCollection: true, opResource: true, opInteract: true,
+	opUpload: true, opDownload: true, opLive: true, opAuthTokens: true, opUnimplemented: true,
 }
 
 // decode reads the body and makes the converter.

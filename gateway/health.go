@@ -34,6 +34,14 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// hello answers those who only want to know whether somebody is there, before they
+// have a key: HEAD on /, and Claude Code's start.
+func (g *Gateway) hello(w http.ResponseWriter, r *http.Request) {
+	if !g.cors(w, r, "GET, HEAD") {
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
 func (g *Gateway) public(w http.ResponseWriter, r *http.Request, v any) {
 	if g.cors(w, r, "GET, HEAD") {
 		return

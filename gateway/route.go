@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -18,32 +17,9 @@ type Dialect string
 
 // The dialects that are served.
 const (
-	OpenAI Dialect = "openai"
-	Gemini Dialect = "gemini"
-)
-
-// operation is an endpoint's behaviour, independent of the path it came by.
-type operation uint8
-
-const (
-	opUnknown operation = iota // a path under an API prefix that is not served
-	opChat
-	opCompletions
-	opResponses
-	opInputTokens
-	opResponse // one that is kept
-	opEmbeddings
-	opImages
-	opImageEdits
-	opSpeech
-	opTranscriptions
-	opTranslations
-	opFiles
-	opFile
-	opModels
-	opModel
-	opNative // body passes through, method in route.verb
-	opNativeModels
+	OpenAI    Dialect = "openai"
+	Gemini    Dialect = "gemini"
+	Anthropic Dialect = "anthropic"
 )
 
 // route is the parsed form of a request line. Authorisation is decided on it,
@@ -54,11 +30,211 @@ type route struct {
 	methods string // allowed methods, as in Allow
 	version string // v1beta, v1, v1alpha: Gemini's API version
 	model   string // from the path, still the client's word
-	id      string // from the path: of an object of ours
-	verb    string // generateContent …; of a kept response, what is wanted of it
+	id      string // from the path: of an object
+	name    string // of Gemini's resource or collection: "files/abc", "batches"
+	verb    string // generateContent …; of an object, what is wanted of it
 	allowed bool   // the request's method is among methods
 	array   bool   // errors stand in an array, as streamGenerateContent without alt=sse has them
 	public  func(g *Gateway, w http.ResponseWriter, r *http.Request)
+}
+
+// claim says that what begins with a path is of a dialect.
+type claim struct {
+	below   string // whole segments
+	dialect Dialect
+	version string                                  // of Gemini's API
+	when    func(r *http.Request, rest string) bool // nil = always
+}
+
+// claims tell the APIs apart that share a host; the first that fits decides. /v1
+// is everybody's: there the collection or a verb tells, or else the headers.
+// Source: specs/native-anthropic.md A.0 and E.
+var claims = []claim{
+	{below: "/openai/v1", dialect: OpenAI},
+	{below: "/openai", dialect: OpenAI},
+	{below: "/v1beta/openai/v1", dialect: OpenAI},
+	{below: "/v1beta/openai", dialect: OpenAI},
+	{below: "/dashboard/billing", dialect: OpenAI}, // NextChat asks; a 404 it can read
+	{below: "/anthropic/v1", dialect: Anthropic},
+	{below: "/anthropic", dialect: Anthropic},
+	{below: "/api/event_logging", dialect: Anthropic}, // Claude Code tells; a 404, too
+	{below: "/api/claude_cli", dialect: Anthropic},
+	{below: "/v1beta/publishers/google", dialect: Gemini, version: "v1beta"}, // as Vertex AI has it
+	{below: "/v1/publishers/google", dialect: Gemini, version: "v1beta"},
+	{below: "/v1beta", dialect: Gemini, version: "v1beta"},
+	{below: "/v1alpha", dialect: Gemini, version: "v1alpha"},
+	{below: "/v1", dialect: Gemini, version: "v1", when: hasVerb},
+	{below: "/v1", dialect: Gemini, version: "v1", when: isOf(Gemini)},
+	{below: "/v1", dialect: Anthropic, when: isOf(Anthropic)},
+	{below: "/v1", dialect: OpenAI, when: isOf(OpenAI)},
+	{below: "/v1", dialect: Gemini, version: "v1", when: fromGoogle},
+	{below: "/v1", dialect: Anthropic, when: fromAnthropic},
+	{below: "/v1", dialect: OpenAI},
+	{below: "/models", dialect: Gemini, version: "v1beta", when: hasVerb}, // Continue loses the version
+}
+
+// collections are those below /v1 that one API alone has.
+var collections = map[string]Dialect{
+	"chat": OpenAI, "completions": OpenAI, "responses": OpenAI, "embeddings": OpenAI,
+	"images": OpenAI, "audio": OpenAI, "realtime": OpenAI, "moderations": OpenAI,
+	"messages": Anthropic, "complete": Anthropic, "skills": Anthropic, "organizations": Anthropic,
+	"interactions": Gemini, "cachedContents": Gemini, "tunedModels": Gemini, "fileSearchStores": Gemini,
+	"corpora": Gemini, "auth_tokens": Gemini, "voices": Gemini, "webhooks": Gemini, "triggers": Gemini,
+	"credentials": Gemini, "generatedFiles": Gemini, "dynamic": Gemini, "operations": Gemini,
+	"upload": Gemini, "download": Gemini, "ws": Gemini,
+}
+
+func isOf(d Dialect) func(*http.Request, string) bool {
+	return func(_ *http.Request, rest string) bool {
+		kind, _, _ := strings.Cut(rest, "/")
+		return collections[kind] == d
+	}
+}
+
+// hasVerb reports whether a path ends in one of Google's custom methods.
+func hasVerb(_ *http.Request, rest string) bool { return strings.Contains(rest, ":") }
+
+// fromGoogle recognises Google's SDKs and those who send keys as they do.
+func fromGoogle(r *http.Request, _ string) bool {
+	return r.Header["X-Goog-Api-Key"] != nil || r.Header["X-Goog-Api-Client"] != nil ||
+		r.URL.RawQuery != "" && r.URL.Query().Has("key")
+}
+
+func fromAnthropic(r *http.Request, _ string) bool {
+	return r.Header["Anthropic-Version"] != nil || r.Header["X-Api-Key"] != nil || strings.HasPrefix(r.UserAgent(), "claude-cli")
+}
+
+// match finds the route of a request; ok is false for paths that are not ours.
+func match(r *http.Request) (rt route, ok bool) {
+	path := clean(r.URL.Path)
+	if public := publicPaths[path]; public != nil {
+		return route{public: public}, true
+	}
+	if r.Method == http.MethodHead && probed(r, path) {
+		return route{public: (*Gateway).hello}, true
+	}
+	for i := range claims {
+		c := &claims[i]
+		rest, below := strings.CutPrefix(path, c.below)
+		if !below || rest != "" && rest[0] != '/' {
+			continue
+		}
+		rest = strings.TrimPrefix(rest, "/")
+		if c.when == nil || c.when(r, rest) {
+			return find(route{dialect: c.dialect, version: c.version}, r, rest), true
+		}
+	}
+	return route{}, false
+}
+
+// publicPaths are answered to anybody, without a key.
+var publicPaths = map[string]func(*Gateway, http.ResponseWriter, *http.Request){
+	"/health":              (*Gateway).health,
+	"/status":              (*Gateway).status,
+	"/api/hello":           (*Gateway).hello, // Claude Code, before anything else
+	"/anthropic/api/hello": (*Gateway).hello,
+}
+
+// probed are the paths that clients ask for by HEAD, without a key, to see whether
+// somebody is there. Source: specs/native-anthropic.md E.
+func probed(r *http.Request, path string) bool {
+	switch path {
+	case "/", "/anthropic":
+		return true
+	case "/v1/models", "/anthropic/v1/models":
+		secret, err := credential(r, "")
+		return secret == "" && err == nil
+	}
+	return false
+}
+
+// find looks rest up in the dialect's table.
+func find(rt route, r *http.Request, rest string) route {
+	for strings.HasPrefix(rest, "models/models/") {
+		// Google's own clients send a bare id, others repeat the collection.
+		rest = rest[len("models/"):]
+	}
+	table := openaiEndpoints
+	switch rt.dialect {
+	case Gemini:
+		table = geminiEndpoints
+	case Anthropic:
+		table, rt.version = anthropicEndpoints, "v1beta"
+	default:
+		rt.version = "v1beta"
+	}
+	for i := range table {
+		e := &table[i]
+		found := rt
+		if !fit(e.path, rest, &found) || e.op == opResponse && !strings.HasPrefix(found.id, "resp_") {
+			continue // such as responses/compact, which is no response
+		}
+		found.op, found.methods = e.op, e.methods
+		found.allowed = slices.Contains(strings.Split(e.methods, ", "), r.Method)
+		if rt.dialect == Gemini {
+			found.name, _, _ = strings.Cut(rest, ":")
+			found.array = found.verb == "streamGenerateContent" && !wantsSSE(r)
+		}
+		return found
+	}
+	return rt
+}
+
+// fit lays a row's path over a request's. A placeholder stands for one segment,
+// or for what is before the last colon of one; {path} for all that is left. What
+// follows the last placeholder, or a colon, is the verb.
+func fit(pattern, path string, rt *route) bool {
+	open := strings.IndexByte(pattern, '{')
+	if open < 0 {
+		_, rt.verb, _ = strings.Cut(pattern, ":")
+		return path == pattern
+	}
+	for ; open >= 0; open = strings.IndexByte(pattern, '{') {
+		if len(path) <= open || path[:open] != pattern[:open] {
+			return false
+		}
+		path, pattern = path[open:], pattern[open+1:]
+		name, after, _ := strings.Cut(pattern, "}")
+		pattern = after
+		end := strings.IndexByte(path, '/')
+		if name == "path" || end < 0 {
+			end = len(path)
+		}
+		if strings.HasPrefix(after, ":") {
+			end = strings.LastIndexByte(path[:end], ':')
+		}
+		if end <= 0 || !rt.take(name, path[:end]) {
+			return false
+		}
+		path = path[end:]
+	}
+	rt.verb = strings.TrimLeft(pattern, "/:")
+	return path == pattern
+}
+
+// take sets what a placeholder stands for. What could leave its place in the
+// upstream path is refused.
+func (rt *route) take(name, value string) bool {
+	switch name {
+	case "model":
+		rt.model = value
+		return !strings.Contains(value, ":")
+	case "path":
+		return !slices.ContainsFunc(strings.Split(value, "/"), dots)
+	case "id":
+		rt.id = value
+	}
+	return len(value) <= maxResourceName && !dots(value) && !strings.ContainsFunc(value, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.~=", c)
+	})
+}
+
+func dots(segment string) bool { return segment == "." || segment == ".." || segment == "" }
+
+// wantsSSE reports which of the two stream forms a native client asked for.
+func wantsSSE(r *http.Request) bool {
+	query := r.URL.Query()
+	return query.Get("alt") == "sse" || query.Get("$alt") == "sse"
 }
 
 // failure words a failure for a request that never got a converter.
@@ -71,159 +247,4 @@ func (rt *route) failure(f *translate.Failure) translate.Answer {
 		a.Body = append(append([]byte{'['}, a.Body...), ']')
 	}
 	return a
-}
-
-// endpoint is a row of the table below.
-type endpoint struct {
-	path    string // below the dialect's prefix; {model} and {id} stand for one segment
-	methods string
-	op      operation
-}
-
-// openaiEndpoints are served below /v1, /openai/v1 and /v1beta/openai. Anything
-// else there is a 404 in OpenAI's words.
-var openaiEndpoints = []endpoint{
-	{"chat/completions", "POST", opChat},
-	{"completions", "POST", opCompletions},
-	{"responses", "POST", opResponses},
-	{"responses/input_tokens", "POST", opInputTokens},
-	{"responses/{id}", "GET, HEAD, DELETE", opResponse},
-	{"responses/{id}/input_items", "GET, HEAD", opResponse},
-	{"responses/{id}/cancel", "POST", opResponse},
-	{"embeddings", "POST", opEmbeddings},
-	{"images/generations", "POST", opImages},
-	{"images/edits", "POST", opImageEdits},
-	{"audio/speech", "POST", opSpeech},
-	{"audio/transcriptions", "POST", opTranscriptions},
-	{"audio/translations", "POST", opTranslations},
-	{"files", "GET, HEAD, POST", opFiles},
-	{"files/{id}", "GET, HEAD, DELETE", opFile},
-	{"files/{id}/content", "GET, HEAD", opFile},
-	{"models", "GET, HEAD", opModels},
-	{"models/{model}", "GET, HEAD", opModel},
-}
-
-// geminiEndpoints are served below /v1beta, /v1 and /v1alpha.
-var geminiEndpoints = []endpoint{
-	{"models", "GET, HEAD", opNativeModels},
-	{"models/{model}", "GET, HEAD", opNativeModels},
-	{"models/{model}:generateContent", "POST", opNative},
-	{"models/{model}:streamGenerateContent", "POST", opNative},
-	{"models/{model}:countTokens", "POST", opNative},
-	{"models/{model}:embedContent", "POST", opNative},
-	{"models/{model}:batchEmbedContents", "POST", opNative},
-}
-
-var objectID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-
-var modelID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
-// match finds the route of a request; ok is false for paths that are not ours.
-//
-// Which API a path below /v1 belongs to: models and files are everybody's, and there
-// the header x-goog-api-key or x-goog-api-client, or ?key=, means Gemini, as a
-// verb in the path does; all else is OpenAI's.
-// Source: specs/native-anthropic.md A.0.
-func match(r *http.Request) (rt route, ok bool) {
-	path := clean(r.URL.Path)
-	switch path {
-	case "/health":
-		return route{public: (*Gateway).health}, true
-	case "/status":
-		return route{public: (*Gateway).status}, true
-	}
-	for _, prefix := range []string{"/openai/v1/", "/v1beta/openai/", "/openai/"} {
-		if rest, found := strings.CutPrefix(path+"/", prefix); found {
-			return openaiRoute(r, strings.TrimSuffix(rest, "/")), true
-		}
-	}
-	version, rest, found := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	switch version {
-	case "v1beta", "v1alpha":
-		return geminiRoute(r, version, rest), true
-	case "v1":
-		if !found {
-			rest = ""
-		}
-		if strings.Contains(rest, ":") {
-			return geminiRoute(r, version, rest), true
-		}
-		kind, _, _ := strings.Cut(rest, "/")
-		shared := kind == "models" || kind == "files"
-		if shared && (r.Header.Get("X-Goog-Api-Key") != "" || r.Header.Get("X-Goog-Api-Client") != "" || r.URL.Query().Has("key")) {
-			return geminiRoute(r, version, rest), true
-		}
-		return openaiRoute(r, rest), true
-	}
-	return route{}, false
-}
-
-func openaiRoute(r *http.Request, rest string) route {
-	return find(route{dialect: OpenAI, version: "v1beta"}, openaiEndpoints, r, rest)
-}
-
-func geminiRoute(r *http.Request, version, rest string) route {
-	rt := find(route{dialect: Gemini, version: version}, geminiEndpoints, r, rest)
-	rt.array = rt.verb == "streamGenerateContent" && !wantsSSE(r)
-	return rt
-}
-
-// wantsSSE reports which of the two stream forms a native client asked for.
-func wantsSSE(r *http.Request) bool {
-	query := r.URL.Query()
-	return query.Get("alt") == "sse" || query.Get("$alt") == "sse"
-}
-
-// find looks rest up in the table.
-func find(rt route, table []endpoint, r *http.Request, rest string) route {
-	for _, e := range table {
-		before, after, wild := strings.Cut(e.path, "{model}")
-		if prefix, tail, ok := strings.Cut(e.path, "{id}"); ok {
-			id, found := strings.CutPrefix(rest, prefix)
-			if found {
-				id, found = strings.CutSuffix(id, tail)
-			}
-			if !found || !objectID.MatchString(id) || e.op == opResponse && !strings.HasPrefix(id, "resp_") {
-				continue // such as responses/compact, which is no response
-			}
-			rt.id, rt.verb = id, strings.TrimPrefix(tail, "/")
-		} else if !wild {
-			if rest != e.path {
-				continue
-			}
-		} else {
-			model, ok := strings.CutPrefix(rest, before)
-			if ok {
-				model, ok = strings.CutSuffix(model, after)
-			}
-			// Google's own clients send a bare id, others repeat the collection.
-			model = strings.TrimPrefix(model, "models/")
-			if !ok || model == "" || strings.ContainsAny(model, "/:") {
-				continue
-			}
-			rt.model, rt.verb = model, strings.TrimPrefix(after, ":")
-		}
-		rt.op, rt.methods = e.op, e.methods
-		rt.allowed = slices.Contains(strings.Split(e.methods, ", "), r.Method)
-		return rt
-	}
-	return rt
-}
-
-// clean brings a path into the one form that the table knows: no empty
-// segments, no trailing slash, no version twice. SDKs given a base URL with or
-// without slash or version build all of these. Dot segments are left alone: they
-// match nothing.
-// Source: specs/native-anthropic.md A.0 and B.
-func clean(path string) string {
-	if strings.Contains(path, "//") || strings.HasSuffix(path, "/") {
-		parts := strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
-		path = "/" + strings.Join(parts, "/")
-	}
-	for _, v := range []string{"/v1", "/v1beta", "/v1alpha"} {
-		for strings.HasPrefix(path, v+v+"/") {
-			path = path[len(v):]
-		}
-	}
-	return path
 }

@@ -11,6 +11,7 @@ import (
 
 func TestMatch(t *testing.T) {
 	google := http.Header{"X-Goog-Api-Key": {"k"}}
+	bearer := http.Header{"Authorization": {"Bearer k"}}
 	for _, tc := range []struct {
 		method, target string
 		header         http.Header
@@ -38,9 +39,9 @@ func TestMatch(t *testing.T) {
 		{"DELETE", "/v1/files/file-1-a/content", nil, true, route{dialect: OpenAI, op: opFile, verb: "content"}},
 		{"GET", "/v1/files/file-1-a/other", nil, true, route{dialect: OpenAI}},
 		{"GET", "/v1/files/..%2Fx", nil, true, route{dialect: OpenAI}},
-		{"GET", "/v1/files/a", google, true, route{dialect: Gemini, version: "v1"}},
+		{"GET", "/v1/files/a", google, true, route{dialect: Gemini, version: "v1", op: opResource, id: "a", name: "files/a", allowed: true}},
 		{"GET", "/v1/models", nil, true, route{dialect: OpenAI, op: opModels, allowed: true}},
-		{"HEAD", "/v1/models", nil, true, route{dialect: OpenAI, op: opModels, allowed: true}},
+		{"HEAD", "/v1/models", bearer, true, route{dialect: OpenAI, op: opModels, allowed: true}},
 		{"GET", "/v1/models/gemini-x", nil, true, route{dialect: OpenAI, op: opModel, model: "gemini-x", allowed: true}},
 		{"GET", "/v1/models/models/gemini-x", nil, true, route{dialect: OpenAI, op: opModel, model: "gemini-x", allowed: true}},
 		{"GET", "/v1/models", google, true, route{dialect: Gemini, op: opNativeModels, version: "v1", allowed: true}},
