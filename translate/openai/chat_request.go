@@ -45,10 +45,10 @@ type ChatRequest struct {
 	Gemini gemini.Request
 
 	family  *capability.Family
-	schemas relaxation
+	schemas translate.Schemas
 	turn    uint64 // of the user, see turnHash
 	names   toolNames
-	remote  []remote // parts that wait for Provide
+	remote  translate.Remotes // parts that wait for Provide
 }
 
 // chatFields are the members of the body, null and absent ones nil.

@@ -43,7 +43,7 @@ func (d *decoder) url(p *gemini.Part, v rawjson.Value, key, tail string) bool {
 	case media.IsYouTube(s):
 		p.FileData = &gemini.FileData{URI: rawjson.Quote(s)}
 	case d.opts.Fetch && (strings.HasPrefix(lower, "https://") || strings.HasPrefix(lower, "http://")):
-		d.remote(p, s, key, tail)
+		d.remote(p, s, tail)
 	case strings.HasPrefix(lower, "https://"), strings.HasPrefix(lower, "http://"):
 		d.rejectPart(tail, "This server does not download remote files. Send the %s as a data URL (data:<type>;base64,<data>), a Files API URI or a YouTube URL.", mediaWord(key))
 	default:
