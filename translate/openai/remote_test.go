@@ -150,7 +150,7 @@ func TestLinked_Failures(t *testing.T) {
 	if _, f = decode(many(translate.MaxRemote, different)); f != nil {
 		t.Error(f)
 	}
-	if _, f = decode(many(translate.MaxRemote+1, different)); f == nil || f.Param != fmt.Sprintf("messages[0].content[%d].image_url.url", maxRemote+1) || !strings.Contains(f.Message, "At most 16") {
+	if _, f = decode(many(translate.MaxRemote+1, different)); f == nil || f.Param != fmt.Sprintf("messages[0].content[%d].image_url.url", translate.MaxRemote+1) || !strings.Contains(f.Message, "At most 16") {
 		t.Errorf("got %v", f)
 	}
 
