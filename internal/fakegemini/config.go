@@ -40,6 +40,26 @@ type Config struct {
 	// ACTIVE at once. A video whose display name has "broken" in it is FAILED then.
 	FileProcessing time.Duration
 
+	// OnlyBeta are the families that v1 does not know, such as "cachedContents".
+	// The zero value knows all everywhere.
+	OnlyBeta []string
+
+	// CacheMinimum is the least number of tokens to cache; 0 = 1024, as Google's.
+	CacheMinimum int64
+
+	// BatchTime is how long a batch takes: one half of it PENDING, the other one
+	// RUNNING. 0 = it has succeeded when it is asked for first. One whose display
+	// name has "broken" in it fails then. See [Server.SetBatchState].
+	BatchTime time.Duration
+
+	// OperationPolls is how often an operation is asked for before it is done;
+	// 0 = it is done when it is asked for first. See [Server.FinishOperation].
+	OperationPolls int
+
+	// DownloadURL is where downloads of videos are redirected to: scheme and host;
+	// "" = those of the request. The path there is /download/v1beta/….
+	DownloadURL string
+
 	// Entries is how many requests the books hold; older ones are forgotten.
 	// 0 = all.
 	Entries int
@@ -111,6 +131,7 @@ type Model struct {
 	NoSystem    bool // refuses a system instruction
 	Dimensions  int  // of embeddings; 0 = none
 	Image, TTS  bool // what it answers with
+	OnlyBeta    bool // v1 does not know it
 	Unavailable bool // "no longer available to new users"
 }
 
@@ -152,6 +173,7 @@ func DefaultModels() []Model {
 		{ID: "gemini-embedding-001", Name: "Gemini Embedding 001", Input: 2048, Output: 1, Methods: embedMethods, Dimensions: 3072},
 		{ID: "gemini-embedding-2", Name: "Gemini Embedding 2", Input: 8192, Output: 1, Methods: embedMethods, Dimensions: 3072},
 		{ID: "gemini-2.5-flash-native-audio-preview", Name: "Gemini 2.5 Flash Native Audio", Input: 131072, Output: 8192, Methods: []string{"countTokens", "bidiGenerateContent"}, Generation: 2},
+		{ID: "veo-3.1-generate-preview", Name: "Veo 3.1", Input: 480, Output: 8192, Methods: []string{"predictLongRunning"}},
 	}
 }
 

@@ -18,6 +18,7 @@ GenerateContentRequest model contents=Content systemInstruction=Content tools=To
 CountTokensRequest model contents=Content generateContentRequest=GenerateContentRequest
 EmbedContentRequest model content=Content taskType title outputDimensionality embedContentConfig=any
 BatchEmbedContentsRequest model requests=EmbedContentRequest
+CachedContent name model displayName contents=Content systemInstruction=Content tools=Tool toolConfig=ToolConfig ttl expireTime createTime updateTime usageMetadata=any
 Content role parts=Part
 Part text thought thoughtSignature inlineData=Blob fileData=FileData functionCall=FunctionCall functionResponse=FunctionResponse executableCode=ExecutableCode codeExecutionResult=CodeExecutionResult toolCall=any toolResponse=any videoMetadata=VideoMetadata mediaResolution=any partMetadata=any
 Blob mimeType data displayName

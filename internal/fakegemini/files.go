@@ -4,11 +4,9 @@ package fakegemini
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
-	"hash/fnv"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -31,7 +29,9 @@ type file struct {
 	size                int64
 	sha256              string
 	created, ready      time.Time
-	broken              bool // its processing fails
+	broken              bool   // its processing fails
+	generated           bool   // by Google; only such files can be downloaded
+	content             []byte // of generated files, and of small ones that users sent
 }
 
 func (f *file) state(now time.Time) string {
@@ -54,6 +54,9 @@ func (f *file) shown(now time.Time) object {
 		"expirationTime": f.created.Add(fileLife).UTC().Format(format),
 		"uri":            publicURL + "/v1beta/" + f.name, "state": f.state(now), "source": "UPLOADED",
 	}
+	if f.generated {
+		o["source"], o["downloadUri"] = "GENERATED", publicURL+"/v1beta/"+f.name+":download?alt=media"
+	}
 	if f.display != "" {
 		o["displayName"] = f.display
 	}
@@ -73,7 +76,7 @@ func noFile(name string) answer {
 func (x *exchange) file(name string) (*file, answer) {
 	s, e := x.s, x.e
 	s.mu.Lock()
-	f, foreign := s.files[fileKey{e.Project, name}], ""
+	f, foreign := s.files[ownedKey{e.Project, name}], ""
 	if f != nil && !s.cfg.Now().Before(f.created.Add(fileLife)) {
 		f = nil
 	}
@@ -93,8 +96,6 @@ func (x *exchange) file(name string) (*file, answer) {
 	return nil, noFile(name)
 }
 
-type fileKey struct{ project, name string }
-
 // Files are the names of a project's files, in order.
 func (s *Server) Files(project string) (names []string) {
 	s.mu.Lock()
@@ -112,102 +113,53 @@ func (s *Server) Files(project string) (names []string) {
 func (s *Server) RemoveFile(project, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.files, fileKey{project, name})
+	delete(s.files, ownedKey{project, name})
 }
 
-// serveFiles answers the methods of the Files API.
-func (x *exchange) serveFiles() {
-	s, e := x.s, x.e
-	if x.steer, _ = x.steering(); x.faultBeforeQuota() {
+func (x *exchange) getFile() {
+	if f, a := x.file(x.rest); f == nil {
+		x.error(a)
+	} else {
+		x.json(pretty(f.shown(x.s.cfg.Now())))
+	}
+}
+
+func (x *exchange) deleteFile() {
+	f, a := x.file(x.rest)
+	if f == nil {
+		x.error(a)
 		return
 	}
-	name := strings.TrimPrefix(e.Path[strings.LastIndex(e.Path, "files"):], "/")
-	switch e.Method {
-	case "files.start":
-		x.startUpload()
-	case "files.upload":
-		x.continueUpload()
-	case "files.list":
-		x.listFiles()
-	default:
-		f, a := x.file(name)
-		if f == nil {
-			x.error(a)
-			return
-		}
-		if e.Method == "files.get" {
-			x.json(pretty(f.shown(s.cfg.Now())))
-			return
-		}
-		s.RemoveFile(e.Project, name)
-		x.json([]byte("{}\n"))
-	}
+	x.s.RemoveFile(x.e.Project, f.name)
+	x.json([]byte("{}\n"))
 }
 
-func (x *exchange) listFiles() {
-	s, query := x.s, x.r.URL.Query()
-	size, err := strconv.Atoi(query.Get("pageSize"))
-	if err != nil || size <= 0 {
-		size = 10
-	}
-	now := s.cfg.Now()
+func (x *exchange) listFiles() { x.pageFiles("files", false) }
+
+// listGeneratedFiles lists what Google made; the other list has what users sent.
+func (x *exchange) listGeneratedFiles() { x.pageFiles("generatedFiles", true) }
+
+func (x *exchange) pageFiles(field string, generated bool) {
+	s, now := x.s, x.s.cfg.Now()
 	s.mu.Lock()
 	var all []*file
 	for k, f := range s.files {
-		if k.project == x.e.Project && now.Before(f.created.Add(fileLife)) {
+		if k.project == x.e.Project && f.generated == generated && now.Before(f.created.Add(fileLife)) {
 			all = append(all, f)
 		}
 	}
 	s.mu.Unlock()
 	slices.SortFunc(all, func(a, b *file) int { return cmp.Or(b.created.Compare(a.created), strings.Compare(a.name, b.name)) })
-	start := 0
-	if token := query.Get("pageToken"); token != "" {
-		if start, err = strconv.Atoi(strings.TrimPrefix(token, "page-")); err != nil || start < 0 || start > len(all) {
-			x.error(failure(400, "Invalid page token."))
-			return
-		}
+	var shown []object
+	for _, f := range all {
+		shown = append(shown, f.shown(now))
 	}
-	end := min(start+min(size, 100), len(all))
-	page := object{}
-	if start < end {
-		var files []object
-		for _, f := range all[start:end] {
-			files = append(files, f.shown(now))
-		}
-		page["files"] = files
-	}
-	if end < len(all) {
-		page["nextPageToken"] = "page-" + strconv.Itoa(end)
-	}
-	x.json(pretty(page))
-}
-
-// routeFiles knows the paths of the Files API.
-func routeFiles(r *http.Request, version, rest string) (method string) {
-	id, one := strings.CutPrefix(rest, "files/")
-	switch {
-	case version == "upload":
-		if !uploadPath.MatchString(r.URL.Path) || r.Method != http.MethodPost && r.Method != http.MethodPut {
-			return ""
-		}
-		if r.URL.Query().Has("upload_id") {
-			return "files.upload"
-		}
-		return "files.start"
-	case rest == "files" && r.Method == http.MethodGet:
-		return "files.list"
-	case one && fileID.MatchString(id) && r.Method == http.MethodGet:
-		return "files.get"
-	case one && fileID.MatchString(id) && r.Method == http.MethodDelete:
-		return "files.delete"
-	}
-	return ""
+	page(x, field, shown, 10, 100)
 }
 
 var (
-	uploadPath = regexp.MustCompile(`^/upload/v1(?:beta|alpha)?/files$`)
-	fileID     = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$`)
-	fileURI    = regexp.MustCompile(`/v1(?:beta|alpha)?/(files/[a-z0-9-]+)$`)
+	fileID  = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$`)
+	fileURI = regexp.MustCompile(`/v1(?:beta|alpha)?/(files/[a-z0-9-]+)(?::download.*)?$`)
 )
 
 // filesUsable checks the files that a request names.
@@ -215,7 +167,7 @@ func (x *exchange) filesUsable(q *request) answer {
 	for _, uri := range q.files {
 		m := fileURI.FindStringSubmatch(uri)
 		if m == nil {
-			continue // fetched, or a video's address
+			continue // fetched, or a video's address at YouTube
 		}
 		f, a := x.file(m[1])
 		if f == nil {
@@ -223,32 +175,35 @@ func (x *exchange) filesUsable(q *request) answer {
 		}
 		if f.state(x.s.cfg.Now()) != "ACTIVE" {
 			x.note("file not ready")
-			return failureAs(400, "FAILED_PRECONDITION", "The File "+strings.TrimPrefix(f.name, "files/")+" is not in an ACTIVE state and usage is not allowed.")
+			return notActive(f)
 		}
 	}
 	return answer{}
+}
+
+func notActive(f *file) answer {
+	return failureAs(400, "FAILED_PRECONDITION", "The File "+strings.TrimPrefix(f.name, "files/")+" is not in an ACTIVE state and usage is not allowed.")
 }
 
 // addFile keeps what was uploaded. The caller holds s.mu.
 func (s *Server) addFile(u *upload) *file {
 	now := s.cfg.Now()
 	f := &file{
-		name: u.name, display: u.display, mime: u.mime, project: u.project, size: u.received, created: now, ready: now,
+		name: u.name, display: u.display, mime: u.mime, project: u.project, size: u.received, created: now, ready: now, content: u.content,
 		sha256: base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(u.hash.Sum(nil)))),
 	}
 	if strings.HasPrefix(f.mime, "video/") {
 		f.ready = now.Add(s.cfg.FileProcessing)
 		f.broken = strings.Contains(f.display, "broken")
 	}
-	s.files[fileKey{f.project, f.name}] = f
+	s.files[ownedKey{f.project, f.name}] = f
 	return f
 }
 
-// newName makes up the name of a file or an upload.
-func (s *Server) newName() string {
-	h := fnv.New64a()
-	_, _ = fmt.Fprint(h, s.cfg.Seed, "/", len(s.uploads)) // a hash takes everything
-	return (strconv.FormatUint(h.Sum64(), 36) + "000000000000")[:12]
+// sum is the hash of a file as Google writes it: the hexadecimal digits in base64.
+func sum(content []byte) string {
+	digest := sha256.Sum256(content)
+	return base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(digest[:])))
 }
 
 // startFields reads the metadata of an upload.

@@ -33,7 +33,7 @@ type reply struct {
 // the steer and what the project has seen before.
 func (x *exchange) compose(q *request) reply {
 	st, m := &x.steer, x.model
-	r := reply{finish: cmp.Or(st.Finish, "STOP"), block: st.Block, cached: st.Cached}
+	r := reply{finish: cmp.Or(st.Finish, "STOP"), block: st.Block, cached: cmp.Or(st.Cached, q.cached)}
 	if r.cached == 0 {
 		r.cached = x.s.seenPrefix(x.e.Project, m.base(), q)
 		cacheable := x.s.seenPrefix("", m.base(), q)
@@ -270,7 +270,7 @@ func split(s string, n int, stream bool) []string {
 // id is a response id or part of one, the same in every run.
 func (x *exchange) id(n int) string {
 	h := fnv.New64a()
-	_, _ = h.Write(fmt.Appendf(nil, "%d %d %d", x.s.cfg.Seed, x.e.N, n)) // a hash takes everything
+	_, _ = h.Write(fmt.Appendf(nil, "%d %d %d", x.s.cfg.Seed, x.e.N+x.part<<32, n)) // a hash takes everything
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%016x", h.Sum64()))
 }
 

@@ -14,19 +14,23 @@ import (
 
 // exchange is one request on its way through the server.
 type exchange struct {
-	s       *Server
-	w       http.ResponseWriter
-	r       *http.Request
-	e       *Entry
-	rc      *http.ResponseController
-	version string
-	model   *Model
-	stream  bool
-	sse     bool
-	steer   Steer
-	wrote   bool // headers are out
-	slow    float64
-	rand    *rand.Rand // see random
+	s        *Server
+	w        http.ResponseWriter
+	r        *http.Request
+	e        *Entry
+	rc       *http.ResponseController
+	version  string
+	rest     string   // of the path, below the version
+	ids      []string // of the path
+	model    *Model
+	part     int // of a batch: which request
+	endpoint *endpoint
+	stream   bool
+	sse      bool
+	steer    Steer
+	wrote    bool // headers are out
+	slow     float64
+	rand     *rand.Rand // see random
 }
 
 // ServeHTTP answers like Google.
@@ -38,7 +42,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(r.Body)
 	x := &exchange{s: s, w: w, r: r, rc: http.NewResponseController(w)}
-	x.version, x.e = route(r)
+	x.route()
 	x.e.At, x.e.Body = s.cfg.Now(), body
 	s.books.open(x.e)
 	left := func() {
@@ -67,31 +71,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route takes a request's path apart: /v1beta/models/ID:method and the lists.
-func route(r *http.Request) (version string, e *Entry) {
-	e = &Entry{
-		Key: r.Header.Get("X-Goog-Api-Key"), HTTPMethod: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
-		Proto: r.Proto, Remote: r.RemoteAddr, Header: r.Header.Clone(),
-	}
-	version, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if e.Method = routeFiles(r, version, rest); e.Method != "" {
-		return version, e
-	}
-	if !slices.Contains([]string{"v1", "v1beta", "v1alpha"}, version) {
-		return version, e
-	}
-	id, isModel := strings.CutPrefix(rest, "models/")
-	switch {
-	case rest == "models" && r.Method == http.MethodGet:
-		e.Method = "models.list"
-	case isModel && r.Method == http.MethodGet && !strings.ContainsAny(id, ":/"):
-		e.Method, e.Model = "models.get", id
-	case isModel && r.Method == http.MethodPost:
-		e.Model, e.Method, _ = strings.Cut(id, ":")
-	}
-	return version, e
-}
-
 // serve goes the way of a request: credentials, key, model, quota, answer.
 func (x *exchange) serve() {
 	s, e := x.s, x.e
@@ -101,38 +80,41 @@ func (x *exchange) serve() {
 		return
 	}
 	s.books.update(func() { e.Decided = s.cfg.Now() })
-	byUpload := e.Method == "files.upload" && e.Key == ""
-	if a := x.authenticate(); a.status != 0 && !byUpload {
+	if a := x.authenticate(); a.status != 0 && !x.byUpload() {
 		x.error(a)
 		return
 	}
-	if strings.HasPrefix(e.Method, "files.") {
-		x.serveFiles()
+	if x.endpoint == nil {
+		x.noSuchMethod()
 		return
 	}
-	switch e.Method {
-	case "models.list", "models.get":
-		x.steer, _ = x.steering()
-		switch {
-		case x.faultBeforeQuota():
-		case e.Method == "models.list":
-			x.list()
-		default:
-			x.get()
-		}
-		return
-	case "generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents":
-	default:
-		x.note("no such method")
-		x.error(htmlPage(404, "Error 404 (Not Found)!!1", "The requested URL <code>"+e.Path+"</code> was not found on this server."))
+	if x.notInVersion() {
 		return
 	}
-	if a := x.findModel(); a.status != 0 {
+	x.steer, _ = x.steering()
+	if prompted := costs[e.Method] || e.Method == "countTokens"; !prompted && x.faultBeforeQuota() {
+		return // the others first read what the prompt says
+	}
+	x.endpoint.serve(x)
+}
+
+func (x *exchange) noSuchMethod() {
+	x.note("no such method")
+	x.error(htmlPage(404, "Error 404 (Not Found)!!1", "The requested URL <code>"+x.e.Path+"</code> was not found on this server."))
+}
+
+// serveModel answers the methods of a model that generate, count or embed.
+func (x *exchange) serveModel() {
+	s, e := x.s, x.e
+	if messageOf[e.Method] == "" {
+		x.noSuchMethod()
+		return
+	}
+	if a := x.findModel(e.Method); a.status != 0 {
 		x.error(a)
 		return
 	}
 	req, bad := x.decode()
-	x.steer, _ = x.steering()
 	x.steer.readModel(e.Model)
 	if req != nil {
 		x.steer.read(req.lastText)
@@ -146,7 +128,7 @@ func (x *exchange) serve() {
 		x.error(bad)
 		return
 	}
-	if a := x.filesUsable(req); a.status != 0 {
+	if a := x.usable(req); a.status != 0 {
 		x.error(a)
 		return
 	}
@@ -158,7 +140,11 @@ func (x *exchange) serve() {
 	}
 	switch e.Method {
 	case "countTokens":
-		x.json(pretty(object{"totalTokens": req.tokens, "promptTokensDetails": req.details()}))
+		count := object{"totalTokens": req.tokens, "promptTokensDetails": req.details()}
+		if req.cached > 0 {
+			count["cachedContentTokenCount"] = req.cached
+		}
+		x.json(pretty(count))
 	case "embedContent", "batchEmbedContents":
 		x.embed(req)
 	default:
@@ -166,8 +152,19 @@ func (x *exchange) serve() {
 	}
 }
 
+// usable checks that the request's project has what the request names.
+func (x *exchange) usable(q *request) answer {
+	if a := x.filesUsable(q); a.status != 0 {
+		return a
+	}
+	return x.cacheUsable(q)
+}
+
 // costs has the methods that cost quota.
-var costs = map[string]bool{"generateContent": true, "streamGenerateContent": true, "embedContent": true, "batchEmbedContents": true}
+var costs = map[string]bool{
+	"generateContent": true, "streamGenerateContent": true, "embedContent": true, "batchEmbedContents": true,
+	"predict": true, "predictLongRunning": true,
+}
 
 // authenticate checks the credentials and books what a gateway must not do.
 func (x *exchange) authenticate() answer {
@@ -207,31 +204,37 @@ func (x *exchange) authenticate() answer {
 	return keyAnswer(state, e.Key, number)
 }
 
-func (x *exchange) findModel() answer {
+// findModel finds the entry's model, which must offer the method.
+func (x *exchange) findModel(method string) answer {
 	s, e := x.s, x.e
 	x.model = s.models[e.Model]
 	if x.model == nil && strings.HasPrefix(e.Model, "fake-") || strings.HasPrefix(e.Model, "bench-") {
 		x.model = &Model{ID: e.Model, Methods: chatMethods, Input: 1 << 20, Output: 1 << 16, Generation: 3, Thinking: true}
 	}
-	method := e.Method
+	offered := method
 	switch method {
 	case "streamGenerateContent":
-		method = "generateContent"
+		offered = "generateContent"
 	case "batchEmbedContents":
-		method = "embedContent"
+		offered = "embedContent"
 	}
-	if x.model == nil || !slices.Contains(x.model.Methods, method) {
+	if x.model == nil || !slices.Contains(x.model.Methods, offered) || x.model.OnlyBeta && x.version == "v1" {
 		x.note("no such model")
-		return modelMissing(e.Model, x.version, e.Method)
+		return modelMissing(e.Model, x.version, method)
 	}
-	s.mu.Lock()
-	allowed := s.projects[e.Project].Models
-	s.mu.Unlock()
-	if x.model.Unavailable || allowed != nil && !slices.Contains(allowed, e.Model) {
+	if x.model.Unavailable || !x.allowed(e.Model) {
 		x.note("model not for this project")
 		return modelForOldUsers(e.Model)
 	}
 	return answer{}
+}
+
+// allowed reports whether the request's project may use a model.
+func (x *exchange) allowed(id string) bool {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	models := x.s.projects[x.e.Project].Models
+	return models == nil || slices.Contains(models, id)
 }
 
 // charge counts a request against its quotas.

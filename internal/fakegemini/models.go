@@ -5,7 +5,6 @@ package fakegemini
 import (
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -39,38 +38,18 @@ func (m *Model) listed() listed {
 
 // list answers models.list in pages of at most 1000.
 func (x *exchange) list() {
-	query := x.r.URL.Query()
-	size, err := strconv.Atoi(query.Get("pageSize"))
-	if err != nil || size <= 0 {
-		size = 50
-	}
-	size = min(size, 1000)
-	start := 0
-	if token := query.Get("pageToken"); token != "" {
-		n, err := strconv.Atoi(strings.TrimPrefix(token, "page-"))
-		if err != nil || n < 0 || n > len(x.s.order) {
-			x.error(failure(400, "Invalid page token."))
-			return
+	var shown []listed
+	for _, id := range x.s.order {
+		if m := x.s.models[id]; x.allowed(id) && !(m.OnlyBeta && x.version == "v1") {
+			shown = append(shown, m.listed())
 		}
-		start = n
 	}
-	end := min(start+size, len(x.s.order))
-	page := struct {
-		Models        []listed `json:"models"`
-		NextPageToken string   `json:"nextPageToken,omitempty"`
-	}{}
-	for _, id := range x.s.order[start:end] {
-		page.Models = append(page.Models, x.s.models[id].listed())
-	}
-	if end < len(x.s.order) {
-		page.NextPageToken = "page-" + strconv.Itoa(end)
-	}
-	x.json(pretty(page))
+	page(x, "models", shown, 50, 1000)
 }
 
 func (x *exchange) get() {
 	m := x.s.models[x.e.Model]
-	if m == nil {
+	if m == nil || !x.allowed(m.ID) || m.OnlyBeta && x.version == "v1" {
 		x.error(failure(404, "Model is not found: models/"+x.e.Model+" for api version "+x.version))
 		return
 	}

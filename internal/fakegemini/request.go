@@ -24,6 +24,10 @@ type request struct {
 	allowed  []string
 	config   rawjson.Value
 	files    []string // URIs
+	cache    string   // name
+
+	toolConfig bool  // it is there
+	cached     int64 // tokens of the cache, which the counts below have in them
 
 	tokens, textTokens, imageTokens, audioTokens int64
 	headTokens                                   int64 // of the system instruction and the tools
@@ -112,6 +116,8 @@ func (q *request) read(v rawjson.Value) {
 		}
 	}
 	q.headTokens = q.textTokens - contents
+	q.cache = get(v, "cachedContent").Text()
+	q.toolConfig = !get(v, "toolConfig").IsNull()
 	calling := get(get(v, "toolConfig"), "functionCallingConfig")
 	q.mode = strings.ToUpper(calling.Get("mode").Text())
 	for _, n := range get(calling, "allowedFunctionNames").Elems() {

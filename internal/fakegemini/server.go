@@ -37,14 +37,16 @@ type Server struct {
 	draws  draws
 	http   *http.Server
 
-	mu       sync.Mutex // guards what follows
-	keys     map[string]*keyInfo
-	projects map[string]*Project
-	meters   map[meterKey]*meter
-	prefixes map[uint64]bool // of conversations, by project
-	files    map[fileKey]*file
-	uploads  map[string]*upload // by id
-	scripts  []*script
+	mu        sync.Mutex // guards what follows
+	keys      map[string]*keyInfo
+	projects  map[string]*Project
+	meters    map[meterKey]*meter
+	prefixes  map[uint64]bool // of conversations, by project
+	files     map[ownedKey]*file
+	uploads   map[string]*upload // by id
+	scripts   []*script
+	made      int                    // ids so far
+	resources map[ownedKey]*resource // everything else that a project made
 }
 
 type keyInfo struct {
@@ -67,7 +69,7 @@ func New(c Config) *Server {
 	s := &Server{
 		cfg: c, models: map[string]*Model{}, quit: make(chan struct{}),
 		keys: map[string]*keyInfo{}, projects: map[string]*Project{}, meters: map[meterKey]*meter{},
-		prefixes: map[uint64]bool{}, files: map[fileKey]*file{}, uploads: map[string]*upload{},
+		prefixes: map[uint64]bool{}, files: map[ownedKey]*file{}, resources: map[ownedKey]*resource{}, uploads: map[string]*upload{},
 	}
 	s.books.max = c.Entries
 	for i := range c.Models {

@@ -24,14 +24,7 @@ func (x *exchange) generate(q *request) {
 		x.streamReply(q, r)
 		return
 	}
-	doc := x.document()
-	doc.UsageMetadata = r.usage(q, len(r.output))
-	if r.block != "" {
-		doc.PromptFeedback = object{"blockReason": r.block}
-	} else {
-		doc.Candidates = x.candidates(q, r.joined(), r)
-	}
-	body := pretty(doc)
+	body := pretty(x.whole(q, r))
 	switch x.steer.Break {
 	case ResetEvent:
 		x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -53,6 +46,18 @@ func (x *exchange) generate(q *request) {
 	default:
 		x.json(body)
 	}
+}
+
+// whole is a reply in one document.
+func (x *exchange) whole(q *request, r reply) document {
+	doc := x.document()
+	doc.UsageMetadata = r.usage(q, len(r.output))
+	if r.block != "" {
+		doc.PromptFeedback = object{"blockReason": r.block}
+	} else {
+		doc.Candidates = x.candidates(q, r.joined(), r)
+	}
+	return doc
 }
 
 func (x *exchange) document() document {

@@ -18,12 +18,25 @@ type upload struct {
 	declared                     int64 // bytes; -1 where the start did not say
 	received                     int64
 	hash                         hash.Hash
+	content                      []byte // while it is small
 	canceled                     bool
 	file                         *file // once it is final
 }
 
 // granularity is what the length of each chunk but the last must be a multiple of.
 const granularity = 256 << 10
+
+// maxContent is how much of a user's file is kept, for batches to read.
+const maxContent = 4 << 20
+
+// upload answers what is sent to the paths of uploads.
+func (x *exchange) upload() {
+	if x.r.URL.Query().Has("upload_id") {
+		x.continueUpload()
+		return
+	}
+	x.startUpload()
+}
 
 // startUpload answers the first request of an upload.
 func (x *exchange) startUpload() {
@@ -51,11 +64,11 @@ func (x *exchange) startUpload() {
 		u.mime = t
 	}
 	s.mu.Lock()
-	id := s.newName()
+	id := s.newID(12)
 	if u.name = "files/" + strings.TrimPrefix(name, "files/"); name == "" {
 		u.name += id
 	}
-	_, taken := s.files[fileKey{u.project, u.name}]
+	_, taken := s.files[ownedKey{u.project, u.name}]
 	if !taken {
 		s.uploads[id] = u
 	}
@@ -64,14 +77,10 @@ func (x *exchange) startUpload() {
 		x.error(failureAs(409, "ALREADY_EXISTS", "Requested entity already exists"))
 		return
 	}
-	scheme := "http"
-	if x.r.TLS != nil {
-		scheme = "https"
-	}
-	at := url.URL{Scheme: scheme, Host: x.r.Host, Path: x.r.URL.Path, RawQuery: url.Values{"upload_id": {id}, "upload_protocol": {"resumable"}}.Encode()}
+	at := x.origin() + x.r.URL.Path + "?" + url.Values{"upload_id": {id}, "upload_protocol": {"resumable"}}.Encode()
 	out := x.w.Header()
-	out.Set("X-Goog-Upload-Url", at.String())
-	out.Set("X-Goog-Upload-Control-Url", at.String())
+	out.Set("X-Goog-Upload-Url", at)
+	out.Set("X-Goog-Upload-Control-Url", at)
 	out.Set("X-Goog-Upload-Chunk-Granularity", strconv.Itoa(granularity))
 	out.Set("X-Goog-Upload-Status", "active")
 	x.header(http.StatusOK, jsonType)
@@ -143,6 +152,9 @@ func (s *Server) step(u *upload, h http.Header, body []byte) (status, problem st
 		}
 		u.received += int64(len(body))
 		_, _ = u.hash.Write(body) // a hash takes everything
+		if u.content = append(u.content, body...); u.received > maxContent {
+			u.content = nil
+		}
 	}
 	if command == "upload" {
 		return "active", ""

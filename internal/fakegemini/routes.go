@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fakegemini
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// endpoint is one row of the routing table.
+type endpoint struct {
+	verb   string // HTTP method
+	path   string // below the version; upload/ and download/ stand before the version. * is an id, ** more than one segment
+	method string // Entry.Method; "" = what follows the last colon
+	serve  func(*exchange)
+}
+
+// endpoints are what the server answers; the first hit counts.
+// Source: specs/native-anthropic.md A.1.
+var endpoints = slices.Concat(modelEndpoints, fileEndpoints, cacheEndpoints, batchEndpoints, operationEndpoints)
+
+var modelEndpoints = []endpoint{
+	{"GET", "models", "models.list", (*exchange).list},
+	{"GET", "models/*", "models.get", (*exchange).get},
+	{"POST", "models/*:batchGenerateContent", "", (*exchange).createBatch},
+	{"POST", "models/*:asyncBatchEmbedContent", "", (*exchange).createBatch},
+	{"POST", "models/*:predictLongRunning", "", (*exchange).predictLongRunning},
+	{"POST", "models/**:*", "", (*exchange).serveModel},
+}
+
+var fileEndpoints = []endpoint{
+	{"POST", "upload/files", "files.start", (*exchange).upload},
+	{"PUT", "upload/files", "files.start", (*exchange).upload},
+	{"GET", "files", "files.list", (*exchange).listFiles},
+	{"GET", "files/*", "files.get", (*exchange).getFile},
+	{"DELETE", "files/*", "files.delete", (*exchange).deleteFile},
+	{"GET", "files/*:download", "files.download", (*exchange).download},
+	{"GET", "download/files/*:download", "files.download", (*exchange).download},
+	{"GET", "generatedFiles", "generatedFiles.list", (*exchange).listGeneratedFiles},
+}
+
+var cacheEndpoints = []endpoint{
+	{"POST", "cachedContents", "cachedContents.create", (*exchange).createCache},
+	{"GET", "cachedContents", "cachedContents.list", (*exchange).listCaches},
+	{"GET", "cachedContents/*", "cachedContents.get", (*exchange).getCache},
+	{"PATCH", "cachedContents/*", "cachedContents.patch", (*exchange).patchCache},
+	{"DELETE", "cachedContents/*", "cachedContents.delete", (*exchange).deleteCache},
+}
+
+var batchEndpoints = []endpoint{
+	{"GET", "batches", "batches.list", (*exchange).listBatches},
+	{"GET", "batches/*", "batches.get", (*exchange).getBatch},
+	{"DELETE", "batches/*", "batches.delete", (*exchange).deleteBatch},
+	{"POST", "batches/*:cancel", "batches.cancel", (*exchange).cancelBatch},
+	{"PATCH", "batches/*:updateGenerateContentBatch", "batches.update", (*exchange).updateBatch},
+	{"PATCH", "batches/*:updateEmbedContentBatch", "batches.update", (*exchange).updateBatch},
+}
+
+var operationEndpoints = []endpoint{
+	{"GET", "operations", "operations.list", (*exchange).listOperations},
+	{"DELETE", "operations/**", "operations.delete", (*exchange).deleteOperation},
+	{"GET", "*/*/operations", "operations.list", (*exchange).listOperations},
+	{"GET", "*/*/operations/*", "operations.get", (*exchange).getOperation},
+	{"GET", "*/*/upload/operations/*", "operations.get", (*exchange).getOperation},
+	{"POST", "*/*/operations/*:cancel", "operations.cancel", (*exchange).cancelOperation},
+}
+
+// patterns are the endpoints' paths, compiled.
+var patterns = func() []*regexp.Regexp {
+	var all []*regexp.Regexp
+	for _, p := range endpoints {
+		text := strings.NewReplacer(`\*\*`, `([^:]+)`, `\*`, `([^/:]+)`).Replace(regexp.QuoteMeta(p.path))
+		all = append(all, regexp.MustCompile("^"+text+"$"))
+	}
+	return all
+}()
+
+// route takes a request's path apart. Without an endpoint there is no such method.
+func (x *exchange) route() {
+	r := x.r
+	x.e = &Entry{
+		Key: r.Header.Get("X-Goog-Api-Key"), HTTPMethod: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
+		Proto: r.Proto, Remote: r.RemoteAddr, Header: r.Header.Clone(),
+	}
+	head, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	x.version, x.rest = head, rest
+	if head == "upload" || head == "download" {
+		x.version, x.rest, _ = strings.Cut(rest, "/")
+		rest = head + "/" + x.rest
+	}
+	if !slices.Contains([]string{"v1", "v1beta", "v1alpha"}, x.version) {
+		return
+	}
+	for i := range endpoints {
+		p := &endpoints[i]
+		if p.verb != r.Method {
+			continue
+		}
+		ids := patterns[i].FindStringSubmatch(rest)
+		if ids == nil {
+			continue
+		}
+		x.endpoint, x.ids = p, ids[1:]
+		break
+	}
+	if x.endpoint == nil {
+		return
+	}
+	x.e.Method = x.endpoint.method
+	if x.e.Method == "" {
+		x.e.Method = rest[strings.LastIndex(rest, ":")+1:]
+	}
+	if strings.HasPrefix(rest, "models/") {
+		x.e.Model = x.ids[0]
+	}
+	if head == "upload" && r.URL.Query().Has("upload_id") {
+		x.e.Method = strings.TrimSuffix(x.e.Method, ".start") + ".upload"
+	}
+}
+
+// byUpload reports whether the id of an upload is the request's credential.
+func (x *exchange) byUpload() bool {
+	return strings.HasSuffix(x.e.Method, ".upload") && x.e.Key == ""
+}
+
+// notInVersion answers for what Config.OnlyBeta names.
+func (x *exchange) notInVersion() (answered bool) {
+	family, _, _ := strings.Cut(x.rest, "/")
+	family, _, _ = strings.Cut(family, ":")
+	if x.version != "v1" || !slices.Contains(x.s.cfg.OnlyBeta, family) {
+		return false
+	}
+	x.note("not in this version")
+	x.error(failure(http.StatusNotFound, family+" is not found for API version v1, or is not supported for "+x.e.Method+"."))
+	return true
+}
