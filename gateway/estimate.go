@@ -155,10 +155,14 @@ const (
 )
 
 // conversation returns a hash of what all requests of a conversation have in
-// common, the beginning of its first turn; 0 where nothing is gained by it.
+// common, its name or else the beginning of its first turn; 0 where nothing is gained
+// by it.
 func conversation(call *translate.Call, tokens int64) uint64 {
 	if tokens < cacheable {
 		return 0
+	}
+	if call.Conversation != "" {
+		return fnv([]byte(call.Conversation))
 	}
 	const name = `"contents":`
 	at := bytes.Index(call.Body, []byte(name))

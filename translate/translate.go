@@ -48,6 +48,10 @@ type Call struct {
 	Type     string         // Content-Type of Body; "" means application/json
 	Stream   Stream         // how the answer is framed
 	Generate bool           // asks a model to generate, so that an answer without content is a fault
+
+	// Conversation is the client's name of the conversation that the call belongs to;
+	// "" where it has none.
+	Conversation string
 }
 
 // Length is the size of Body with its Pieces.

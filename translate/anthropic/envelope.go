@@ -110,4 +110,7 @@ func openEnvelope(o *Options, signature rawjson.Value) (e envelope, ok bool) {
 
 // memoKey is what a call's signature is remembered under. The family is part of
 // it, because models do not take each other's signatures. Source: OS§7.3.
-func memoKey(model, callID string) string { return capability.Of(model).Name + "/" + callID }
+func memoKey(model, callID string) string { return familyOf(model) + "/" + callID }
+
+// familyOf names the models that take each other's thought signatures.
+func familyOf(model string) string { return capability.Of(model).Name }

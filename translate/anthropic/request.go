@@ -19,14 +19,15 @@ type request struct {
 	remotes  translate.Remotes
 }
 
-// call returns the request to a method of the model, whose answer is framed as
-// asked for, without its body.
+// call returns the request to a method of the model, without its body.
 func (r *request) call(method string) translate.Call {
 	return translate.Call{
 		Method: "POST",
 		Path:   "/v1beta/models/" + r.target + ":" + method,
 		Model:  r.target,
 		Asked:  r.asked,
+
+		Conversation: r.conversation,
 	}
 }
 

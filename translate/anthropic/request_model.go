@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package anthropic
+
+import (
+	"strings"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// publishedPrefix stands before a Gemini model's id where it is listed for clients
+// that only show names beginning with claude. Source: C.10.
+const publishedPrefix = "claude-gw-"
+
+// ranks are Google's models that stand in for Claude's, by what their names have in
+// them; the first that fits holds. Operators name others by aliases. Source: C.10.
+var ranks = []struct{ word, model string }{
+	{"opus", "gemini-pro-latest"}, {"fable", "gemini-pro-latest"}, {"mythos", "gemini-pro-latest"},
+	{"haiku", "gemini-flash-lite-latest"}, {"small", "gemini-flash-lite-latest"},
+	{"", "gemini-flash-latest"}, // sonnet, and whatever else there is
+}
+
+// model reads the model string: an operator's alias, a published name, one of
+// Claude's, or Google's own.
+func (d *decoder) model() {
+	v := d.in.model
+	if !d.is(v, rawjson.String, "model") {
+		return
+	}
+	r := d.req
+	r.model = v.Text()
+	r.asked, r.target = d.resolve(r.model)
+	if !gemini.ValidModelID(r.target) {
+		d.reject("model", "%s", clip(r.model))
+		d.failure.Kind = translate.ModelNotFound
+		return
+	}
+	r.features = d.opts.Capabilities.Family(r.target)
+	r.family = familyOf(r.target)
+}
+
+// resolve returns what aliases and permissions go by, and the model's id. An alias
+// is looked for under the name as it was sent and under ever plainer forms of it. A
+// name of Claude's without alias counts as the model that stands in for it, so that
+// nobody gets at a model by another name.
+func (d *decoder) resolve(sent string) (asked, target string) {
+	name := strings.TrimSpace(sent)
+	plain := strings.TrimSuffix(name, "[1m]") // asks for a long context, which all have
+	bare := plain
+	for _, prefix := range [...]string{"models/", "google/", "gemini/", "anthropic/"} {
+		bare = strings.TrimPrefix(bare, prefix)
+	}
+	forms := []string{name, plain, bare}
+	if published, ok := strings.CutPrefix(bare, publishedPrefix); ok {
+		forms = append(forms, published)
+	} else if strings.HasPrefix(bare, "claude") {
+		forms = append(forms, standIn(bare))
+	}
+	for _, form := range forms {
+		if id := d.alias(form); id != form {
+			return form, strings.TrimPrefix(id, "models/")
+		}
+	}
+	last := forms[len(forms)-1]
+	return last, last
+}
+
+func (d *decoder) alias(name string) string {
+	if d.opts.Resolve == nil {
+		return name
+	}
+	return d.opts.Resolve(name)
+}
+
+// standIn is Google's model for a name of Claude's.
+func standIn(name string) string {
+	for _, r := range ranks {
+		if strings.Contains(name, r.word) {
+			return r.model
+		}
+	}
+	return name
+}
