@@ -63,8 +63,7 @@ func (d *decoder) conversation() {
 		if !d.isHere(m.role, rawjson.String, "role") {
 			return
 		}
-		if k := m.content.Kind(); k != rawjson.String && k != rawjson.Array {
-			d.isHere(m.content, rawjson.Array, "content")
+		if !d.isContent(m.content) {
 			return
 		}
 		switch string(m.role.Inner()) {
@@ -83,6 +82,19 @@ func (d *decoder) conversation() {
 		}
 	}
 	d.at = place{-1, -1, -1}
+}
+
+// isContent checks the type of content: text, or blocks.
+func (d *decoder) isContent(v rawjson.Value) bool {
+	switch v.Kind() {
+	case rawjson.String, rawjson.Array:
+		return true
+	case rawjson.Missing, rawjson.Null:
+		d.missing(d.path("content"))
+	default:
+		d.reject(d.path("content"), "Input should be a string or an array of blocks, not %s", v.Kind())
+	}
+	return false
 }
 
 func (d *decoder) last() *turn {

@@ -69,10 +69,10 @@ func (d *decoder) resultContent(v rawjson.Value) (text rawjson.Value, shown []ge
 		return rawjson.Value(`""`), nil
 	case rawjson.String:
 		return v, nil
-	case rawjson.Array:
 	default:
-		d.reject(d.path("content"), "Input should be a string or an array of blocks, not %s", v.Kind())
-		return nil, nil
+		if !d.isContent(v) {
+			return nil, nil
+		}
 	}
 	var lines []rawjson.Value
 	var loaded []byte

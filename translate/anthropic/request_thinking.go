@@ -42,7 +42,7 @@ func (d *decoder) readEffort(v rawjson.Value, param string) {
 // thinking reads thinking and decides on thinkingConfig.
 func (d *decoder) thinking() {
 	r, v := d.req, d.in.thinking
-	typ, budget := "", int64(0)
+	typ := ""
 	if v != nil {
 		if !d.is(v, rawjson.Object, "thinking") || !d.is(v.Get("type"), rawjson.String, "thinking.type") {
 			return
@@ -55,7 +55,8 @@ func (d *decoder) thinking() {
 		if !d.is(n, rawjson.Number, "thinking.budget_tokens") {
 			return
 		}
-		if budget, _ = n.Int(); budget < 1 {
+		budget, _ := n.Int()
+		if budget < 1 {
 			d.reject("thinking.budget_tokens", "Input should be greater than or equal to 1")
 			return
 		}

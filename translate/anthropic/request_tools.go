@@ -104,9 +104,7 @@ func (d *decoder) readTool(v rawjson.Value, param toolPath) {
 		if d.serverTool(typ, &m, param) || d.failure != nil {
 			return
 		}
-		if s := clientSchema(typ); s != nil {
-			m.schema = s
-		} else {
+		if m.schema = clientSchema(typ); m.schema == nil {
 			d.reject(param.field("type"), "unsupported tool type %q", clip(typ))
 			return
 		}
