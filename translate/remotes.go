@@ -19,7 +19,10 @@ const (
 
 // Remotes are the parts of a request that wait for the media at URLs. The zero
 // value has none. See [Linked], whose methods it backs.
-type Remotes struct{ waiting []remote }
+type Remotes struct {
+	urls    []string // different ones, at most MaxRemote
+	waiting []remote
+}
 
 type remote struct {
 	url, param string
@@ -36,8 +39,11 @@ type NotFetched struct {
 // Add makes p a part whose data comes from a URL that the field param names. It
 // reports false where the request names too many.
 func (r *Remotes) Add(p *gemini.Part, url, param string) bool {
-	if !slices.ContainsFunc(r.waiting, func(w remote) bool { return w.url == url }) && len(r.URLs()) >= MaxRemote {
-		return false
+	if !slices.Contains(r.urls, url) {
+		if len(r.urls) >= MaxRemote {
+			return false
+		}
+		r.urls = append(r.urls, url)
 	}
 	p.InlineData = &gemini.Blob{}
 	r.waiting = append(r.waiting, remote{url, param, p.InlineData})
@@ -46,15 +52,7 @@ func (r *Remotes) Add(p *gemini.Part, url, param string) bool {
 
 // URLs lists what [Remotes.Provide] has to be given, each once, in the order of the
 // request.
-func (r *Remotes) URLs() []string {
-	var urls []string
-	for i := range r.waiting {
-		if u := r.waiting[i].url; !slices.Contains(urls, u) {
-			urls = append(urls, u)
-		}
-	}
-	return urls
-}
+func (r *Remotes) URLs() []string { return r.urls }
 
 // Provide fills in the media that find has for each URL. The encoded request grows
 // by the size it returns, and little more. Its fault is that of the first field
@@ -71,6 +69,6 @@ func (r *Remotes) Provide(find func(url string) (mimeType string, data []byte, e
 		}
 		w.blob.MIMEType, w.blob.Raw = mime, data
 	}
-	r.waiting = nil
+	r.urls, r.waiting = nil, nil
 	return size, nil
 }

@@ -80,6 +80,7 @@ type decoder struct {
 	system   []gemini.Part
 	turns    []turn
 	calls    map[string]callRef // the nearest call so far by id
+	users    *int               // the last message of the user, nil where not looked for
 	begun    bool               // an assistant message was seen
 	replays  bool               // the history has calls of Google's own tools
 	effort   string             // the last that was asked for, "" for none

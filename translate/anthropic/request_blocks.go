@@ -41,11 +41,17 @@ func (d *decoder) block(dst []gemini.Part, b, typ rawjson.Value) []gemini.Part {
 // spoken is what an assistant message says.
 type spoken struct {
 	parts     []gemini.Part
-	calls     []call
+	calls     []spokenCall
 	signed    map[string]rawjson.Value // signatures that envelopes bring, by id
-	replayed  bool                     // envelopes brought Google's own calls and results
+	replayed  *bool                    // some envelope brings Google's own calls and results; nil where not looked for
 	queries   map[string]rawjson.Value // what server tools were called with, by id
 	signature rawjson.Value            // of the text to come
+}
+
+// spokenCall is a call and what results name it by.
+type spokenCall struct {
+	call
+	id string
 }
 
 // said reads a block of the assistant's.
@@ -105,7 +111,7 @@ func (d *decoder) toolUse(s *spoken, b rawjson.Value) {
 	if text := name.Text(); !gemini.ValidToolName(text) {
 		name = rawjson.Quote(d.req.names.Sent(text))
 	}
-	s.calls = append(s.calls, call{part: len(s.parts), id: id.Text(), name: name})
+	s.calls = append(s.calls, spokenCall{call{part: len(s.parts), name: name}, id.Text()})
 	s.parts = append(s.parts, gemini.Part{
 		FunctionCall:     &gemini.FunctionCall{ID: id, Name: name, Args: input},
 		ThoughtSignature: d.signatureOf(s, id.Text()),

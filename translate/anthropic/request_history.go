@@ -4,6 +4,7 @@ package anthropic
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -32,7 +33,7 @@ func (d *decoder) serverResult(s *spoken, b rawjson.Value, word string) {
 			d.load(name.Text(), true)
 		}
 	}
-	if word == "tool_search_tool_result" || word == "advisor_tool_result" || s.replayed || d.replayedLater() {
+	if word == "tool_search_tool_result" || word == "advisor_tool_result" || d.replayed(s) {
 		return
 	}
 	use := s.queries[b.Get("tool_use_id").Text()]
@@ -41,23 +42,20 @@ func (d *decoder) serverResult(s *spoken, b rawjson.Value, word string) {
 	}
 }
 
-// replayedLater reports whether an envelope further on in the present message brings
-// what the server's tools did.
-func (d *decoder) replayedLater() bool {
-	for i, b := range d.messages[d.at.message].Get("content").Elems() {
-		if i <= d.at.block || !b.Get("type").Is("thinking") {
-			continue
-		}
-		e, ok := openEnvelope(d.opts, b.Get("signature"))
-		if ok && e.family == d.req.family {
-			for j := range e.parts {
-				if d.takesNative(&e.parts[j]) {
-					return true
-				}
+// replayed reports whether an envelope of the present message brings what the
+// server's tools did. It may stand before or after the blocks that tell of it.
+func (d *decoder) replayed(s *spoken) bool {
+	if s.replayed == nil {
+		found := false
+		for _, b := range d.messages[d.at.message].Get("content").Elems() {
+			if b.Get("type").Is("thinking") {
+				e, ok := openEnvelope(d.opts, b.Get("signature"))
+				found = found || ok && e.family == d.req.family && slices.ContainsFunc(e.parts, func(p gemini.Part) bool { return d.takesNative(&p) })
 			}
 		}
+		s.replayed = &found
 	}
-	return false
+	return *s.replayed
 }
 
 // gist is what a server tool did, as encoded text; empty where there is nothing to

@@ -3,6 +3,8 @@
 package anthropic
 
 import (
+	"slices"
+
 	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -43,14 +45,15 @@ type turn struct {
 // call is one function call of a model turn.
 type call struct {
 	part     int // in turn.parts
-	id       string
+	next     int // the next call under the same id in the turn, 0 for none
 	name     rawjson.Value
 	response rawjson.Value // nil until a result arrived
 	media    []gemini.Part // what the result shows besides
 }
 
-// callRef finds a call: turns[turn].calls[call].
-type callRef struct{ turn, call int }
+// callRef finds the calls under an id in a turn: the first that may be without a
+// result, and the last.
+type callRef struct{ turn, call, last int }
 
 // conversation walks the messages. Source: C.2.
 func (d *decoder) conversation() {
@@ -149,12 +152,17 @@ func (d *decoder) systemMessage(m *inMessage) {
 
 // userFollows reports whether a message of the user comes after the present one.
 func (d *decoder) userFollows() bool {
-	for _, v := range d.messages[d.at.message+1:] {
-		if v.Get("role").Is("user") {
-			return true
+	if d.users == nil {
+		last := -1
+		for i, v := range slices.Backward(d.messages) {
+			if v.Get("role").Is("user") {
+				last = i
+				break
+			}
 		}
+		d.users = &last
 	}
-	return false
+	return *d.users > d.at.message
 }
 
 // toolChanges reads the blocks of a system message that are not text.
@@ -263,9 +271,13 @@ func (d *decoder) answer(s *spoken) {
 		if d.calls == nil {
 			d.calls = map[string]callRef{}
 		}
-		if ref, ok := d.calls[c.id]; !ok || ref.turn != at {
-			d.calls[c.id] = callRef{at, len(t.calls)}
+		n := len(t.calls)
+		t.calls = append(t.calls, c.call)
+		if ref, ok := d.calls[c.id]; ok && ref.turn == at {
+			t.calls[ref.last].next = n
+			d.calls[c.id] = callRef{at, ref.call, n}
+		} else {
+			d.calls[c.id] = callRef{at, n, n}
 		}
-		t.calls = append(t.calls, c)
 	}
 }

@@ -39,26 +39,18 @@ func (d *decoder) result(b rawjson.Value) (orphan []gemini.Part) {
 	}
 	t := &d.turns[ref.turn]
 	t.answered = true
-	c := t.answering(ref.call, key)
+	c := &t.calls[ref.call]
+	for c.response != nil && c.next > 0 { // of several under one id, the first without result
+		ref.call = c.next
+		c = &t.calls[ref.call]
+	}
+	d.calls[key] = ref
 	word := "output"
 	if failed.IsTrue() {
 		word = "error"
 	}
 	c.response, c.media = wrap(word, text), shown
 	return nil
-}
-
-// answering finds the call that a result is for, from a call under its id on: of
-// several with one id, the first that has no result yet, else the last.
-func (t *turn) answering(first int, id string) (found *call) {
-	for i := first; i < len(t.calls); i++ {
-		if c := &t.calls[i]; c.id == id {
-			if found = c; c.response == nil {
-				break
-			}
-		}
-	}
-	return found
 }
 
 // resultContent reads the content of a result: text, line by line, and media. Text

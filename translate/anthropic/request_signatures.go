@@ -36,7 +36,7 @@ func (d *decoder) envelope(s *spoken, signature rawjson.Value) {
 	}
 	for i := range e.parts {
 		if p := &e.parts[i]; d.takesNative(p) {
-			s.parts, s.replayed = append(s.parts, *p), true
+			s.parts = append(s.parts, *p)
 		}
 	}
 }
