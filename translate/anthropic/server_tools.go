@@ -82,7 +82,7 @@ func fenced(p *gemini.Part) []byte {
 
 // fetched appends the blocks of the pages that Google fetched. It does not tell what
 // was in them.
-func (x *Messages) fetched(dst []byte, pages []page) []byte {
+func (x *Messages) fetched(dst []byte, pages []fetchedPage) []byte {
 	for _, page := range pages {
 		id := x.serverCallID()
 		input := append(append([]byte(`{"url":"`), page.url...), '"', '}')

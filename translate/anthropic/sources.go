@@ -27,15 +27,15 @@ type sources struct {
 	grounding []rawjson.Value // groundingMetadata objects
 	queries   []string        // of the searches, encoded
 	asked     []string        // queries of calls of the tool, for answers that tell no others
-	pages     []page
+	pages     []fetchedPage
 	announced bool // the blocks of searches and pages were written
 }
 
 // source is a page that text is from; all encoded.
 type source struct{ url, title string }
 
-// page is one that Google fetched.
-type page struct {
+// fetchedPage is one that Google fetched.
+type fetchedPage struct {
 	url    string // encoded
 	failed bool
 }
@@ -94,7 +94,7 @@ func (x *Messages) ground(c *gemini.Candidate) {
 		}
 	}
 	for _, m := range c.URLContext.Get("urlMetadata").Elems() {
-		p := page{url: string(m.Get("retrievedUrl").Inner())}
+		p := fetchedPage{url: string(m.Get("retrievedUrl").Inner())}
 		p.failed = !m.Get("urlRetrievalStatus").Is("URL_RETRIEVAL_STATUS_SUCCESS")
 		if p.url != "" && !slices.Contains(s.pages, p) {
 			s.pages = append(s.pages, p)
