@@ -66,45 +66,46 @@ func (adaptive) pick(c candidates) *entry {
 		}
 		// Others may have taken it while the rest were looked at: without a second look
 		// all who saw it idle would go there.
-		if best == nil || look == moreLooks || c.cost(best) <= cost*stale {
+		if best == nil || look == moreLooks || c.cost(best.slot) <= cost*stale {
 			return best
 		}
 	}
 }
 
 // sample compares a few candidates at random, of n words. In large pools most of
-// the time goes by waiting for memory, so that it asks for all of it at first.
+// the time goes by waiting for memory, so that it asks for all of it at first, and
+// for nothing of a key but what it is compared by.
 func (c candidates) sample(n int) (best *entry, least float64) {
 	var slots [samples]int
-	var entries [samples]*entry
 	var quotas [samples]*quota
 	used := max(min(n*64, int(c.pool.top.Load())), 1)
 	for i := range slots {
 		slots[i] = c.toss(used)
-		entries[i] = c.slots[slots[i]].Load()
 	}
 	for i, slot := range slots {
 		quotas[i] = c.lane.model.quota(slot)
 	}
-	for i, q := range quotas {
-		if e := entries[i]; e != nil {
-			e.inFlight.Load()
-		}
+	for _, q := range quotas {
 		if q != nil {
-			q.left.Load()
-			q.shown.Load()
+			q.load.get()
 		}
 	}
+	chosen := -1
 	least = math.Inf(1)
-	for i, e := range entries {
-		if slot := slots[i]; e == nil || c.word(slot/64)>>(slot%64)&1 == 0 || c.leaves(e) {
-			if e = c.next(slot); e == nil {
+	for _, slot := range slots {
+		if c.word(slot/64)>>(slot%64)&1 == 0 || c.leaves(slot) {
+			e := c.next(slot)
+			if e == nil {
 				return nil, 0
 			}
+			slot = e.slot
 		}
-		if cost := c.cost(e); e != best && cost < least {
-			best, least = e, cost
+		if cost := c.cost(slot); slot != chosen && cost < least {
+			chosen, least = slot, cost
 		}
+	}
+	if best = c.slots[chosen].Load(); best == nil {
+		return c.next(chosen), least // it was deleted just now
 	}
 	return best, least
 }
@@ -137,50 +138,62 @@ func (c candidates) cheapest(i int) (best *entry, least float64) {
 		}
 	}
 	for w := bits.RotateLeft64(words, -shift); w != 0; w &= w - 1 {
-		e := c.slots[i*64+(bits.TrailingZeros64(w)+shift)%64].Load()
-		if e == nil || c.leaves(e) {
+		slot := i*64 + (bits.TrailingZeros64(w)+shift)%64
+		if c.leaves(slot) {
 			continue
 		}
-		if cost := c.cost(e); cost < least {
-			best, least = e, cost
+		if cost := c.cost(slot); cost < least {
+			if e := c.slots[slot].Load(); e != nil {
+				best, least = e, cost
+			}
 		}
 	}
 	return best, least
 }
 
 // cost is what the choice is made by.
-func (c candidates) cost(e *entry) float64 {
-	weight := c.weight(e)
-	cost := 1 + float64(e.inFlight.Load())/weight
-	if q := c.lane.model.quota(e.slot); q != nil {
-		cost = q.cost(c.now, c.pool.aligned(), weight)
+func (c candidates) cost(slot int) float64 {
+	weight := c.weight(slot)
+	q := c.lane.model.quota(slot)
+	if q == nil {
+		return (1 + float64(c.inFlight(slot))/weight) * c.price(slot)
 	}
-	return cost * c.price(e)
+	return q.cost(c.now, c.pool.aligned(), weight) * c.price(slot)
+}
+
+// inFlight is how many requests a key has in flight, of all models.
+func (c candidates) inFlight(slot int) int32 {
+	if e := c.slots[slot].Load(); e != nil {
+		return e.inFlight.Load()
+	}
+	return 0
 }
 
 // measure is the cost. What does not count any more stays in the books.
 func (adaptive) measure(c candidates, e *entry) float64 {
-	weight := c.weight(e)
+	weight := c.weight(e.slot)
 	cost := 1 + float64(e.inFlight.Load())/weight
 	if q := c.lane.model.quota(e.slot); q != nil {
 		q.mu.Lock()
 		cost = q.score(q.counts(c.now, c.pool.aligned()), c.now, weight).cost()
 		q.mu.Unlock()
 	}
-	return cost * c.price(e)
+	return cost * c.price(e.slot)
 }
 
 // weight is that of a key. Most have none of their own, which a bit tells.
-func (c candidates) weight(e *entry) float64 {
-	if !c.pool.weighted.has(e.slot) {
-		return 1
+func (c candidates) weight(slot int) float64 {
+	if c.pool.weighted.has(slot) {
+		if e := c.slots[slot].Load(); e != nil {
+			return float64(e.spec.Load().weight)
+		}
 	}
-	return float64(e.spec.Load().weight)
+	return 1
 }
 
 // price is what a key costs more for costing money.
-func (c candidates) price(e *entry) float64 {
-	if c.pool.paid.has(e.slot) {
+func (c candidates) price(slot int) float64 {
+	if c.pool.paid.has(slot) {
 		return paidCost
 	}
 	return 1

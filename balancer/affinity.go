@@ -81,7 +81,7 @@ func (c candidates) home(words int) *entry {
 	for range hashes {
 		h = mix(h)
 		if e := c.fits(int(h % size)); e != nil {
-			if c.cost(e) < crowded {
+			if c.cost(e.slot) < crowded {
 				return e
 			}
 			return nil
@@ -96,7 +96,7 @@ func (c candidates) fits(slot int) *entry {
 		return nil
 	}
 	e := c.slots[slot].Load()
-	if e == nil || c.leaves(e) {
+	if e == nil || c.leaves(slot) {
 		return nil
 	}
 	if q := c.lane.model.quota(slot); q != nil && !q.fit(c) {

@@ -47,7 +47,7 @@ func (l limit) record() *limitRecord {
 	if l.value == 0 {
 		return nil
 	}
-	return &limitRecord{l.value, l.learned}
+	return &limitRecord{l.value, time.Unix(0, l.learned).UTC()}
 }
 
 func (r *limitRecord) limit(now time.Time) limit {
@@ -55,9 +55,9 @@ func (r *limitRecord) limit(now time.Time) limit {
 		return limit{}
 	}
 	if r.Learned.After(now) {
-		return limit{value: r.Value, learned: now}
+		return limit{value: r.Value, learned: now.UnixNano()}
 	}
-	return limit{value: r.Value, learned: r.Learned}
+	return limit{value: r.Value, learned: r.Learned.UnixNano()}
 }
 
 // op is the write of q. Books that hold nothing are not kept: clients invent names

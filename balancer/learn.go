@@ -47,11 +47,11 @@ func (q *quota) learn(o *Outcome, r reservation, tried *Tried, now time.Time, al
 		q.model.real.Store(true)
 		switch window, tokens := l.window(); {
 		case window == day && !tokens:
-			q.rpd.value, q.rpd.learned = l.Value, now
+			q.rpd.value, q.rpd.learned = l.Value, now.UnixNano()
 		case window == perMinute && tokens:
-			q.tpm.value, q.tpm.learned, tokensFull = l.Value, now, true
+			q.tpm.value, q.tpm.learned, tokensFull = l.Value, now.UnixNano(), true
 		case window == perMinute:
-			q.rpm.value, q.rpm.learned, requestsFull = l.Value, now, true
+			q.rpm.value, q.rpm.learned, requestsFull = l.Value, now.UnixNano(), true
 		}
 	}
 	if o.Verdict != RateLimited || o.RetryAfter <= 0 {

@@ -119,7 +119,8 @@ func (c candidates) next(from int) *entry {
 			w &^= behind
 		}
 		for ; w != 0; w &= w - 1 {
-			if e := c.slots[i*64+bits.TrailingZeros64(w)].Load(); e != nil && !c.leaves(e) {
+			slot := i*64 + bits.TrailingZeros64(w)
+			if e := c.slots[slot].Load(); e != nil && !c.leaves(slot) {
 				return c.found(e, empty)
 			}
 		}
@@ -178,19 +179,26 @@ func (c candidates) count() int {
 	return n
 }
 
-func (c candidates) leaves(e *entry) bool {
-	if c.fresh && e.unproven() {
-		return true
-	}
+// leaves reports whether the request leaves a candidate out.
+func (c candidates) leaves(slot int) bool {
 	if c.tokens > 0 {
-		if q := c.lane.model.quota(e.slot); q != nil && q.tight(c.now, c.tokens, c.pool.aligned()) {
+		if q := c.lane.model.quota(slot); q != nil && q.tight(c.now, c.tokens, c.pool.aligned()) {
 			return true
 		}
 	}
-	if c.tried == nil {
+	fresh := c.fresh && c.pool.untested.has(slot)
+	if !fresh && c.tried == nil {
 		return false
 	}
-	if c.wide {
+	e := c.slots[slot].Load()
+	switch {
+	case e == nil:
+		return true
+	case fresh && e.unproven():
+		return true
+	case c.tried == nil:
+		return false
+	case c.wide:
 		return c.tried.hasProject(e.live.Load().project)
 	}
 	return c.tried.has(e)

@@ -56,20 +56,22 @@ type Pool struct {
 	maxQueue int
 
 	// Read by picks without a lock.
-	slots    atomic.Pointer[[]atomic.Pointer[entry]]
-	open     bitmap // keys that may be used, as far as no model is involved
-	proven   bitmap // keys whose first probe is over
-	probed   atomic.Bool
-	models   atomic.Pointer[map[string]*model]
-	strategy atomic.Pointer[strategy]
-	nextRest atomic.Int64  // deadline at the top of restHeap in Unix ns; never for none
-	gains    atomic.Uint64 // changes by which a key may have become a candidate of any lane
-	inFlight atomic.Int64
-	usable   atomic.Int64 // keys in open
-	top      atomic.Int64 // slots ever given out
-	affinity affinity
-	clock    atomic.Int32 // evidence that Google's minutes follow the clock, less that they roll
-	grace    atomic.Int64 // until when requests wait for the first probes, in Unix ns
+	slots     atomic.Pointer[[]atomic.Pointer[entry]]
+	open      bitmap // keys that may be used, as far as no model is involved
+	proven    bitmap // keys whose first probe is over
+	untested  bitmap // keys in open that nothing is known of
+	probed    atomic.Bool
+	models    atomic.Pointer[map[string]*model]
+	strategy  atomic.Pointer[strategy]
+	nextRest  atomic.Int64  // deadline at the top of restHeap in Unix ns; never for none
+	gains     atomic.Uint64 // changes by which a key may have become a candidate of any lane
+	inFlight  atomic.Int64
+	usable    atomic.Int64 // keys in open
+	top       atomic.Int64 // slots ever given out
+	affinity  affinity
+	escalated atomic.Int32 // rests whose next would be longer
+	clock     atomic.Int32 // evidence that Google's minutes follow the clock, less that they roll
+	grace     atomic.Int64 // until when requests wait for the first probes, in Unix ns
 
 	forecastMu   sync.Mutex
 	forecasts    []Forecast

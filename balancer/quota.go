@@ -19,9 +19,9 @@ const (
 
 // Limit of one window of a (project, model).
 type limit struct {
-	value   int64     // that Google named; 0 for unknown
-	learned time.Time // when it did
-	set     int64     // by the operator; 0 for none. See [Pool.SetLimits]
+	value   int64 // that Google named; 0 for unknown
+	learned int64 // when it did, in Unix ns
+	set     int64 // by the operator; 0 for none. See [Pool.SetLimits]
 }
 
 // holds returns the limit, or unlimited where none is known that counts: the
@@ -45,7 +45,9 @@ func (l *limit) least(now time.Time) int64 {
 }
 
 // fresh reports whether the limit that Google named still counts.
-func (l *limit) fresh(now time.Time) bool { return l.value > 0 && now.Sub(l.learned) <= learnedFor }
+func (l *limit) fresh(now time.Time) bool {
+	return l.value > 0 && now.UnixNano()-l.learned <= int64(learnedFor)
+}
 
 // quota is what a project has used of a model, what is known of its limits, and
 // how it has served. It is made with the first lease.
@@ -57,41 +59,57 @@ func (l *limit) fresh(now time.Time) bool { return l.value > 0 && now.Sub(l.lear
 // of many projects at the price of about one refusal each, and not one request
 // pays for all of them.
 type quota struct {
-	project *project
-	model   *model
-
-	// left is how many tokens fit into the minute, as of the last look.
-	left atomic.Int64
+	// What picks read of each candidate is in one cache line, what every request
+	// writes in the next ones: in a large pool most of the time goes by waiting for
+	// memory. The line is as of the last [quota.show].
+	price      mean         // what a request there costs, for each in flight; see adaptive
+	priceUntil atomic.Int64 // until when that counts, in Unix ns
+	left       atomic.Int64 // tokens that fit into the minute
+	days       atomic.Int64 // requests of the day
+	daysUntil  atomic.Int64 // until when that counts, in Unix s
+	load       load
+	touched    atomic.Bool // among what Flush writes
 
 	mu            sync.Mutex
+	into          atomic.Pointer[quota] // the one that this was merged into
+	project       *project
+	model         *model
 	minute        window
-	dayEnds       int64 // Unix seconds of the Pacific midnight after which today counts anew
-	today         int64 // requests
-	doubted       int64 // dayEnds of the day whose first refusal was not believed
+	shown         atomic.Int64 // until of the standing that the bitmaps have, in Unix ns
+	dayEnds       int64        // Unix seconds of the Pacific midnight after which today counts anew
+	today         int64        // requests
 	rpm, tpm, rpd limit
 	inFlight      int32
+	exploring     int32 // requests in flight beyond what is known to fit
+	pace          pace
+	proven        int64 // most requests within a minute that Google took
 	// announced is a time at which Google said there is room although the books say
 	// otherwise, in Unix ns: from then on it is explored. 0 for none.
 	announced int64
-	proven    int64    // most requests within a minute that Google took
+	allowed   int32    // of exploring at once; 0 means 1
 	trial     kinTrial // of the guess that keys share the project
 	odd       int8     // refusals in trials that ended at another moment than the books say
-	exploring int32    // requests in flight beyond what is known to fit
-	allowed   int32    // of those at once; 0 means 1
-	pace      pace
+	doubted   int64    // dayEnds of the day whose first refusal was not believed
 
 	// Guarded by Pool.mu.
 	fill  *rest // what the books say; nil where there is room
 	soft  bool  // fill makes a second choice of the project and does not rule it out
 	gated bool  // as many requests explore as may
+}
 
-	last mean         // cost when it was computed last
-	used atomic.Int64 // requests of the day when they were looked at last, and one
+// load is how many requests a quota has in flight, with those that have chosen it
+// and do not count yet, and how many goroutines are at its books right now.
+type load struct{ v atomic.Int64 }
 
-	comers  atomic.Int32          // requests that have chosen it and do not count yet
-	shown   atomic.Int64          // until of the standing that picks see, in Unix ns
-	touched atomic.Bool           // among what Flush writes
-	into    atomic.Pointer[quota] // the one that this was merged into
+// atBooks is one goroutine at the books; what is below counts requests.
+const atBooks = 1 << 32
+
+func (l *load) add(n int64) { l.v.Add(n) }
+
+// get returns the requests, and how many goroutines are at the books.
+func (l *load) get() (requests, at int32) {
+	v := l.v.Load()
+	return int32(v), int32(v >> 32)
 }
 
 // current follows merges.
@@ -123,6 +141,8 @@ func (q *quota) absorb(from *quota) {
 	from.mu.Lock()
 	defer from.mu.Unlock()
 	from.into.Store(q)
+	q.load.add(int64(from.inFlight))
+	from.load.add(-int64(from.inFlight))
 	q.minute.merge(from.minute.spends)
 	switch {
 	case from.dayEnds == q.dayEnds:
@@ -138,6 +158,8 @@ func (q *quota) absorb(from *quota) {
 	if q.pace.perToken == 0 {
 		q.pace = from.pace
 	}
+	q.priceUntil.Store(0)
+	q.daysUntil.Store(0)
 }
 
 // matters reports whether the books hold what will be missed. Under q.mu.
@@ -148,7 +170,7 @@ func (q *quota) matters(now time.Time) bool {
 
 // later returns the limit that was learned last.
 func (l limit) later(other limit) limit {
-	if other.learned.After(l.learned) {
+	if other.learned > l.learned {
 		l.value, l.learned = other.value, other.learned
 	}
 	return l
@@ -174,13 +196,15 @@ func (s standing) nanos() int64 {
 // stands computes the standing. Under q.mu.
 func (q *quota) stands(now time.Time, aligned bool) standing {
 	q.forget(now, aligned)
-	u, rpm, tpm := used{q.minute.requests, q.minute.tokens, q.today}, q.rpm.holds(now), q.tpm.holds(now)
-	q.left.Store(tpm - u.tokens)
-	if u.requests < rpm && u.tokens < tpm && u.today < q.rpd.holds(now) {
+	u := q.counted()
+	if q.announced != 0 && u.requests < q.rpm.holds(now) && u.tokens < q.tpm.holds(now) && u.today < q.rpd.holds(now) {
 		q.announced = 0
 	}
 	return q.judge(u, now, aligned)
 }
+
+// counted is what counts as of the last [quota.forget]. Under q.mu.
+func (q *quota) counted() used { return used{q.minute.requests, q.minute.tokens, q.today} }
 
 // used is what counts in the windows of a quota.
 type used struct{ requests, tokens, today int64 }
@@ -262,7 +286,9 @@ func (q *quota) reserve(now time.Time, tokens int64, aligned bool) (r reservatio
 		q.exploring++
 	}
 	r = reservation{now.UnixNano(), tokens, q.minute.requests, q.dayEnds, beyond, s.trial}
-	return r, true, q.stands(now, aligned)
+	next = q.stands(now, aligned)
+	q.show(now)
+	return r, true, next
 }
 
 // fits reports whether a request of so many tokens fits into the minute. One that
@@ -280,6 +306,7 @@ func (q *quota) tight(now time.Time, tokens int64, aligned bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.stands(now, aligned)
+	q.show(now)
 	return !q.fits(now, tokens)
 }
 
@@ -323,7 +350,9 @@ func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time
 	default:
 	}
 	q.pace.end(o, took, now, q.model)
-	return q.stands(now, aligned), o.Verdict != Canceled && !uncounted(o.Verdict) && q.pace.count(o, now)
+	next = q.stands(now, aligned)
+	q.show(now)
+	return next, o.Verdict != Canceled && !uncounted(o.Verdict) && q.pace.count(o, now)
 }
 
 // took books that Google counted a request. Under q.mu.

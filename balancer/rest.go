@@ -307,6 +307,7 @@ func (p *Pool) refresh(e *entry) {
 		may = !p.routes[e.proxy()].holds()
 	}
 	p.proven.set(e.slot, may && !p.awaited(e))
+	p.untested.set(e.slot, may && l.state == StateUntested)
 	if p.open.set(e.slot, may) {
 		p.version++
 		if may {

@@ -28,19 +28,20 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 		if e == nil {
 			return nil
 		}
-		lease := &Lease{pool: p, entry: e, lane: l, model: w.Model, tried: w.Tried, began: now}
 		if w.Unmetered || l.model.name == "" {
-			return p.grant(lease)
+			return p.grant(&Lease{pool: p, entry: e, lane: l, model: w.Model, tried: w.Tried, began: now})
 		}
+		// Nothing is allocated until others see that the key is taken: while the
+		// collector runs that may take long, and all who looked would have the same one.
 		chosen := p.quotaOf(e, l.model, locked)
-		chosen.comers.Add(1)
+		chosen.load.add(1 + atBooks)
 		q := chosen.acquire()
 		r, ok, next := q.reserve(now, w.Tokens, p.aligned())
-		chosen.comers.Add(-1)
-		q.mu.Unlock()
 		if ok {
-			lease.quota, lease.reserved = q, r
+			q.load.add(1)
 		}
+		q.mu.Unlock()
+		chosen.load.add(-1 - atBooks)
 		if !next.until.IsZero() {
 			if !locked {
 				p.lock()
@@ -54,7 +55,9 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 			if w.Affinity != 0 {
 				p.settleAt(w.Affinity, e)
 			}
-			return p.grant(lease)
+			return p.grant(&Lease{
+				pool: p, entry: e, lane: l, model: w.Model, tried: w.Tried, began: now, quota: q, reserved: r,
+			})
 		}
 	}
 	return nil
@@ -86,6 +89,7 @@ func (p *Pool) makeQuota(t *project, m *model) *quota {
 	if q == nil {
 		q = &quota{project: t, model: m}
 		q.left.Store(unlimited)
+		q.price.add(1) // nothing is known
 		q.rpm.set, q.tpm.set, q.rpd.set = p.limits.of(t.id, m.name)
 		if t.quotas == nil {
 			t.quotas = map[*model]*quota{}
@@ -104,6 +108,7 @@ func (p *Pool) makeQuota(t *project, m *model) *quota {
 func (p *Pool) look(q *quota, now time.Time) bool {
 	q = q.acquire()
 	s := q.stands(now, p.aligned())
+	q.show(now)
 	q.mu.Unlock()
 	p.mark(q, s, now)
 	return s.until.IsZero() || s.soft
@@ -173,10 +178,13 @@ func (p *Pool) settle(l *Lease, o *Outcome) {
 		return
 	}
 	now := p.now()
+	l.quota.load.add(atBooks)
 	q := l.quota.acquire()
 	explored := l.reserved.explore
 	s, trips := q.end(l.reserved, o, now.Sub(l.began), now, p.aligned())
+	q.load.add(-1)
 	q.mu.Unlock()
+	l.quota.load.add(-atBooks)
 	waited := uncounted(o.Verdict) && l.lane.waiting.Load() > 0
 	if !explored && !trips && !waited && !s.trial && len(o.Limits) == 0 && s.nanos() == q.shown.Load() {
 		p.markQuota(q)

@@ -10,35 +10,57 @@ import (
 // score has the parts of [adaptive]'s measure that are about the quota.
 type score struct{ load, slowness, room, reliability float64 }
 
-func (s score) cost() float64 { return s.load * s.slowness / s.room / (s.reliability * s.reliability) }
+func (s score) cost() float64 { return s.load * s.price() }
 
-// cost is the part of [adaptive]'s measure that is about the quota.
-// Where somebody else is at the books, he takes or gives something right now:
-// waiting for him would hold up all who compare many keys, and all who waited would
-// then take the same key. It is the cost as it was last, and more for that.
-func (q *quota) cost(now time.Time, aligned bool, weight float64) float64 {
-	if !q.mu.TryLock() {
-		if last := q.last.load(); last > 0 {
-			return last * busy * float64(1+q.comers.Load())
-		}
-		q.mu.Lock()
+// price is the cost for each request in flight.
+func (s score) price() float64 { return s.slowness / s.room / (s.reliability * s.reliability) }
+
+// show tells picks what the books say now. Under q.mu, after [quota.forget].
+func (q *quota) show(now time.Time) {
+	s := q.score(q.counted(), now, 1)
+	until := int64(math.MaxInt64)
+	if s.room < 1 && q.minute.good > 0 {
+		until = q.minute.good // then there is more
 	}
-	defer q.mu.Unlock()
-	q.forget(now, aligned)
-	cost := q.score(used{q.minute.requests, q.minute.tokens, q.today}, now, weight).cost()
-	q.last.bits.Store(math.Float64bits(cost))
-	return cost
+	if s.slowness > 1 || s.reliability < 1 || q.minute.requests > 0 && q.rpm.holds(now) == unlimited {
+		until = min(until, now.Add(showFor).UnixNano()) // it fades, or others teach what fits
+	}
+	q.price.bits.Store(math.Float64bits(s.price()))
+	q.priceUntil.Store(until)
+	q.left.Store(q.tpm.holds(now) - q.minute.tokens)
+	q.days.Store(q.today)
+	q.daysUntil.Store(q.dayEnds)
 }
 
-// busy is how many times more the books cost that somebody else is at.
-const busy = 2
+// showFor is how long a price stands that changes all the time.
+const showFor = time.Second
+
+// cost is [adaptive]'s measure, but for what the key itself costs. Nobody waits for
+// whoever is at the books, which would hold up all who compare many keys, and all
+// who waited would then take the same one: what the books said last will do, and
+// the more are there, the more it costs.
+func (q *quota) cost(now time.Time, aligned bool, weight float64) float64 {
+	price := q.price.load()
+	if (weight != 1 || now.UnixNano() >= q.priceUntil.Load()) && q.mu.TryLock() {
+		q.forget(now, aligned)
+		q.show(now)
+		price = q.score(q.counted(), now, weight).price()
+		q.mu.Unlock()
+	}
+	requests, at := q.load.get()
+	return (float64(requests)/weight + 1) * price * float64(1+at)
+}
 
 // score computes the score for what is in the windows. It changes nothing. Under
 // q.mu.
 func (q *quota) score(u used, now time.Time, weight float64) score {
+	slowness := 1.0
+	if q.pace.perToken > notSlow*q.model.pace.load() { // else it costs no exponential to know
+		slowness = max(q.pace.ratio(q.model, now)/notSlow, 1)
+	}
 	return score{
-		load:        float64(q.inFlight+q.comers.Load())/weight + 1,
-		slowness:    max(q.pace.ratio(q.model, now)/notSlow, 1),
+		load:        float64(q.inFlight)/weight + 1,
+		slowness:    slowness,
 		room:        q.room(u, now, weight),
 		reliability: max(q.pace.reliability(now), 0.05),
 	}
@@ -76,18 +98,15 @@ func (q *quota) fit(c candidates) bool {
 }
 
 // usage returns the requests of the day and those in flight.
-// Books that somebody else is at are taken for one request more than they last had.
 func (q *quota) usage(c candidates) (today int64, inFlight int32) {
-	if !q.mu.TryLock() {
-		if last := q.used.Load(); last > 0 {
-			return last, 1
-		}
+	if c.now.Unix() >= q.daysUntil.Load() {
 		q.mu.Lock()
+		q.forget(c.now, c.pool.aligned())
+		q.show(c.now)
+		q.mu.Unlock()
 	}
-	defer q.mu.Unlock()
-	q.forget(c.now, c.pool.aligned())
-	q.used.Store(q.today + 1)
-	return q.today, q.inFlight
+	requests, _ := q.load.get()
+	return q.days.Load(), requests
 }
 
 // roomFor returns when so many tokens fit into the minute.

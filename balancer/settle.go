@@ -14,9 +14,8 @@ func (p *Pool) succeeded(l *Lease) {
 	if m := l.lane.model; !m.served.Load() {
 		m.served.Store(true)
 	}
-	live := e.live.Load()
-	untested := live.state == StateUntested
-	escalated := live.project.escalated.Load() > 0
+	untested := p.untested.has(e.slot) // which most keys are not, so that this is all it costs
+	escalated := p.escalated.Load() > 0 && e.live.Load().project.escalated.Load() > 0
 	waited := l.lane.waiting.Load() > 0
 	if !untested && !escalated && !waited {
 		return
@@ -235,8 +234,10 @@ func (p *Pool) setStep(r *rest, step int) {
 	if r.project != nil && (r.step > 0) != (step > 0) {
 		if step > 0 {
 			r.project.escalated.Add(1)
+			p.escalated.Add(1)
 		} else {
 			r.project.escalated.Add(-1)
+			p.escalated.Add(-1)
 		}
 	}
 	r.step = step

@@ -35,6 +35,7 @@ type window struct {
 	tokens   int64
 	good     int64 // until when nothing is to be dropped, in Unix ns, if aligned is as it was
 	aligned  bool
+	first    [2]spend // what spends begins in: most keys of a large pool need no more
 }
 
 // forget drops what does not count any more.
@@ -78,6 +79,9 @@ func (w *window) add(now time.Time, tokens int64) {
 			last.tokens += tokens
 			return
 		}
+	}
+	if w.spends == nil {
+		w.spends = w.first[:0]
 	}
 	w.spends = append(w.spends, spend{at, 1, tokens})
 }
