@@ -33,8 +33,8 @@ type reply struct {
 	output  bool // text, a call or media
 	calls   int  // tool_use blocks
 	now     coming
-	sealed  []string      // ids of calls whose signature is in the envelope of a block
-	pending []gemini.Part // of Google's own tools, for the next envelope
+	sealed  map[string]bool // ids of calls whose signature is in the envelope of a block
+	pending []gemini.Part   // of Google's own tools, for the next envelope
 
 	sources *sources // nil where no tool was asked for that tells of any
 	codeID  string   // of the code that runs

@@ -3,8 +3,6 @@
 package anthropic
 
 import (
-	"slices"
-
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -120,7 +118,7 @@ func (x *Messages) toolUse(dst []byte, p *gemini.Part) []byte {
 	switch {
 	case x.blocks.open == blockThinking:
 		dst = x.closeThinking(dst)
-	case x.plan.thinking && signed && !slices.Contains(x.sealed, id), len(x.pending) > 0:
+	case x.plan.thinking && signed && !x.sealed[id], len(x.pending) > 0:
 		dst = x.carry(dst)
 	default:
 		dst = x.closeText(dst)
@@ -157,26 +155,41 @@ func (x *Messages) carry(dst []byte) []byte {
 // that are not signed. Source: specs/native-anthropic.md C.5.
 func (x *Messages) closeThinking(dst []byte) []byte {
 	e := envelope{family: x.plan.family, parts: x.pending}
+	var text rawjson.Value // the signature of the text that follows
 	calls := x.calls
 	for i := x.now.at; i < len(x.now.parts); i++ {
 		p := &x.now.parts[i]
-		if p.Thought && x.plan.thoughts && i > x.now.at && len(p.Text.Inner()) > 0 {
-			break // a block of its own begins there
+		signed := gemini.ValidSignature(p.ThoughtSignature)
+		switch {
+		case p.Thought:
+			if x.plan.thoughts && i > x.now.at && len(p.Text.Inner()) > 0 {
+				i = len(x.now.parts) // a block of its own begins there
+			}
+		case x.callName(p) != "":
+			if x.plan.oneCall && calls > 0 {
+				continue
+			}
+			if calls++; signed {
+				e.calls = append(e.calls, signedCall{x.callID(i), p.ThoughtSignature})
+				x.markSealed(x.callID(i))
+			}
+		case p.Text != nil && signed && calls == x.calls:
+			text = p.ThoughtSignature
 		}
-		if x.callName(p) == "" {
-			continue
-		}
-		if x.plan.oneCall && calls > 0 {
-			break
-		}
-		calls++
-		if gemini.ValidSignature(p.ThoughtSignature) {
-			e.calls = append(e.calls, signedCall{x.callID(i), p.ThoughtSignature})
-			x.sealed = append(x.sealed, x.callID(i))
-		}
+	}
+	if text != nil {
+		e.calls = append(e.calls, signedCall{signedText, text})
 	}
 	x.pending = nil
 	return x.blocks.sign(dst, e.seal(x.opts))
+}
+
+// markSealed notes that an envelope has the signature of a call.
+func (x *Messages) markSealed(id string) {
+	if x.sealed == nil {
+		x.sealed = map[string]bool{}
+	}
+	x.sealed[id] = true
 }
 
 // closeText ends the open text block, and writes what was kept of text before.

@@ -222,6 +222,9 @@ func matchesDomain(domain, other string) bool {
 	return domain == other || strings.HasSuffix(domain, "."+other)
 }
 
+// maxSpans bounds what one answer makes of citations; Google gives dozens.
+const maxSpans = 1000
+
 // spans are the stretches of the text with a source, each once.
 func (s *sources) spans(keeps func(domain string) bool) (list []span) {
 	var chunks []rawjson.Value
@@ -242,7 +245,7 @@ func (s *sources) spans(keeps func(domain string) bool) (list []span) {
 				if !ok || n < 0 || n >= int64(len(chunks)) {
 					continue
 				}
-				if src, ok := sourceOf(chunks[n], keeps); ok && !slices.Contains(list, span{from, to, src}) {
+				if src, ok := sourceOf(chunks[n], keeps); ok && len(list) < maxSpans && !slices.Contains(list, span{from, to, src}) {
 					list = append(list, span{from, to, src})
 				}
 			}
