@@ -97,9 +97,13 @@ func (a *App) Cleanup() error {
 	if probed != nil {
 		a.await(probed, "probes of Gemini keys are")
 	}
+	before := a.closeSessions()
 	a.requests.close()
 	if !caddy.Exiting() {
 		return err
+	}
+	for _, other := range before {
+		other.await(other.requests.empty, "requests of an earlier configuration are")
 	}
 	if !a.await(a.requests.empty, "requests are") {
 		a.requests.force()
@@ -123,6 +127,7 @@ func (a *App) await(end <-chan struct{}, what string) bool {
 
 // release is called once, when nothing uses this App any more.
 func (a *App) release() {
+	a.closedSessions()
 	if a.upstream != nil {
 		a.upstream.Close()
 	}

@@ -249,6 +249,12 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		fetch_images            on | off
 //		capabilities            <path>
 //		embeddings_count_tokens on | off
+//		live {
+//			idle    <duration>
+//			max_age <duration>
+//			tokens  off | passthrough
+//		}
+//		stream_close_delay      <duration>
 //		anonymous
 //	}
 //
@@ -265,6 +271,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"strict":                  once(flag(&h.Strict)),
 		"capabilities":            once(path(&h.Capabilities)),
 		"anonymous":               once(flag(&h.Anonymous)),
+		"live":                    once(h.unmarshalLive),
+		"stream_close_delay":      once(h.unmarshalStreamCloseDelay),
 		"embeddings_count_tokens": once(onOff(&h.CountEmbeddings)),
 	}.directive(d)
 }
@@ -292,6 +300,31 @@ func (h *Handler) unmarshalHeartbeat(d *caddyfile.Dispenser) error {
 		d.Prev()
 	}
 	return duration(&h.Heartbeat, caddy.Duration(time.Second))(d)
+}
+
+func (h *Handler) unmarshalStreamCloseDelay(d *caddyfile.Dispenser) error {
+	h.StreamCloseDelay = new(caddy.Duration)
+	return duration(h.StreamCloseDelay, 0)(d)
+}
+
+func (h *Handler) unmarshalLive(d *caddyfile.Dispenser) error {
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	h.Live = new(LiveConfig)
+	return options{
+		"idle":    once(duration(&h.Live.Idle, caddy.Duration(time.Second))),
+		"max_age": once(duration(&h.Live.MaxAge, caddy.Duration(time.Second))),
+		"tokens": once(func(d *caddyfile.Dispenser) error {
+			if err := text(&h.Live.Tokens)(d); err != nil {
+				return err
+			}
+			if !slices.Contains(liveTokens, h.Live.Tokens) {
+				return d.Errf("tokens '%s' is unknown, want %s", h.Live.Tokens, strings.Join(liveTokens, " or "))
+			}
+			return nil
+		}),
+	}.block(d)
 }
 
 func (h *Handler) unmarshalReasoning(d *caddyfile.Dispenser) error {

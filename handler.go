@@ -101,6 +101,15 @@ type Handler struct {
 	// each hundred inputs, where it would be guessed otherwise. Default: false.
 	CountEmbeddings *bool `json:"embeddings_count_tokens,omitempty"`
 
+	// How sessions of the Live API are served.
+	Live *LiveConfig `json:"live,omitempty"`
+
+	// How long sessions of the Live API go on after a new configuration has
+	// replaced this one; they are closed with code 1001 then. When Caddy exits they
+	// are closed at once. 0 = at once, too. Default: 15m, longer than Google lets a
+	// connection live.
+	StreamCloseDelay *caddy.Duration `json:"stream_close_delay,omitempty"`
+
 	// Serve requests without a user key, too. Anybody who reaches the listener
 	// then spends the quota of the Gemini keys.
 	Anonymous bool `json:"anonymous,omitempty"`
@@ -121,6 +130,31 @@ type ModelConfig struct {
 	// missing, not in the keys' tiers, overloaded or out of quota, the next is
 	// asked, before any output only.
 	Targets []string `json:"targets,omitempty"`
+}
+
+// LiveConfig is how sessions of the Live API are served.
+type LiveConfig struct {
+	// After how long without a message in either direction a session is closed.
+	// Default: 15m.
+	Idle caddy.Duration `json:"idle,omitempty"`
+
+	// How long a session may last. Default: 2h.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+
+	// What becomes of ephemeral tokens (`auth_tokens`): `off` refuses them;
+	// `passthrough` makes them at Google for users who ask, and serves their
+	// holders as the user who made them. Whoever has one can go to Google directly,
+	// past all limits of the user key. Default: `off`.
+	Tokens string `json:"tokens,omitempty"`
+}
+
+// live is the configuration for the gateway, without a nil to think of.
+func (h *Handler) live(closing <-chan struct{}) gateway.Live {
+	l := gateway.Live{Closing: closing}
+	if c := h.Live; c != nil {
+		l.Idle, l.MaxAge, l.Tokens = time.Duration(c.Idle), time.Duration(c.MaxAge), c.Tokens
+	}
+	return l
 }
 
 // CaddyModule returns the Caddy module information.
@@ -163,7 +197,14 @@ func (h *Handler) start() (err error) {
 	if h.FetchImages == nil || *h.FetchImages {
 		fetcher = a.shared.fetch
 	}
+	delay := defaultCloseDelay
+	if h.StreamCloseDelay != nil {
+		delay = time.Duration(*h.StreamCloseDelay)
+	}
+	sessions := newClosing(delay)
+	a.closings = append(a.closings, sessions)
 	config := gateway.Config{
+		Live:  h.live(sessions.done),
 		Fetch: fetcher,
 		Pool:  a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept, Resources: a.shared.bound,
@@ -271,6 +312,17 @@ func (h *Handler) Validate() error {
 	if h.Safety != "" && !slices.Contains(safeties, h.Safety) {
 		return fmt.Errorf("safety is %q, want %s", h.Safety, strings.Join(safeties, " or "))
 	}
+	if h.StreamCloseDelay != nil && *h.StreamCloseDelay < 0 {
+		return errors.New("stream_close_delay is negative")
+	}
+	if l := h.Live; l != nil {
+		switch {
+		case l.Idle < 0 || l.MaxAge < 0:
+			return errors.New("live: idle and max_age must not be negative")
+		case l.Tokens != "" && !slices.Contains(liveTokens, l.Tokens):
+			return fmt.Errorf("live.tokens is %q, want %s", l.Tokens, strings.Join(liveTokens, " or "))
+		}
+	}
 	for _, origin := range h.CORS {
 		if err := checkOrigin(origin); err != nil {
 			return err
@@ -301,6 +353,7 @@ func readCapabilities(path string) (*capability.Table, error) {
 
 var (
 	reasonings = []string{openai.ReasoningContent, openai.ReasoningTags, openai.ReasoningOff}
+	liveTokens = []string{gateway.LiveTokensOff, gateway.LiveTokensPassThrough}
 	safeties   = []string{openai.SafetyOff, openai.SafetyBlockNone}
 )
 

@@ -155,6 +155,7 @@ type App struct {
 
 	// What Start brings up. The handlers register their part in Provision.
 	starters      []func() error
+	closings      []*closing // of the handlers' Live sessions
 	wantsAdminKey bool
 	adminKeyHash  [32]byte
 	upstream      *upstream.Client

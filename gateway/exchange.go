@@ -86,6 +86,10 @@ func (x *exchange) prepare() *translate.Failure {
 		if x.r.Method == http.MethodPost {
 			steps[3] = (*exchange).admit
 		}
+	case opLive: // goes its own way, a part of it after the upgrade
+		steps = steps[:1]
+	case opAuthTokens:
+		steps = steps[:2]
 	default: // all steps
 	}
 	for _, step := range steps {
@@ -119,7 +123,7 @@ func (x *exchange) endpoint() *translate.Failure {
 var unwired = map[operation]bool{
 	opMessages: true, opCountTokens: true, opAnthropicModels: true, opAnthropicModel: true,
 	opMake: true, opCollection: true, opResource: true, opInteract: true,
-	opUpload: true, opDownload: true, opLive: true, opAuthTokens: true, opUnimplemented: true,
+	opUpload: true, opDownload: true, opUnimplemented: true,
 }
 
 // decode reads the body and makes the converter.

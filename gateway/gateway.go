@@ -45,6 +45,7 @@ type Config struct {
 	Affinity        bool          // long conversations stay with a project while it can serve them
 	Anonymous       bool          // serve requests without a user key
 	Timeouts        Timeouts
+	Live            Live
 
 	// Capabilities is what models take; nil is the built-in table.
 	Capabilities *capability.Table
@@ -124,6 +125,7 @@ func New(c Config) (*Gateway, error) {
 	orDefault(&c.Timeouts.FirstOutput, 120*time.Second)
 	orDefault(&c.Timeouts.Idle, 300*time.Second)
 	orDefault(&c.Timeouts.Total, 30*time.Minute)
+	c.Live = c.Live.limits()
 	if c.Memo == nil {
 		c.Memo = NewMemo(64<<20, 2*time.Hour)
 	}
@@ -188,6 +190,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 	f := x.prepare()
 	switch {
 	case f != nil:
+	case rt.op == opLive:
+		f = x.live()
+	case rt.op == opAuthTokens:
+		f = x.authTokens()
 	case rt.op == opResponse:
 		f = x.response()
 	case rt.op == opFiles || rt.op == opFile:

@@ -62,6 +62,7 @@ type resource struct {
 	Created time.Time        `json:"created"`
 	Expires time.Time        `json:"expires,omitzero"` // zero for what stays until it is deleted
 	File    *fileRecord      `json:"file,omitempty"`   // nil for other kinds
+	Owner   string           `json:"owner,omitempty"`  // user key, of what is kept under no user; see liveOwner
 }
 
 // fileRecord is what a file's endpoints tell without asking Google.

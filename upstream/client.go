@@ -125,7 +125,7 @@ type Request struct {
 	Header http.Header    // further headers that may go upstream; nil for none
 	Body   []byte         // nil for none
 	Pieces []gemini.Piece // the large values of Body, which it lacks
-	Secret string         // the Gemini key
+	Secret string         // the Gemini key; "" where Header has the credential
 	Proxy  string         // URL of the egress route: http, https, socks5, socks5h; "" = direct
 }
 
@@ -141,7 +141,9 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 	u.Path, u.RawPath, u.RawQuery = path, r.Path, r.Query
 	header := make(http.Header, 6+len(r.Header))
 	maps.Copy(header, r.Header)
-	header["X-Goog-Api-Key"] = []string{r.Secret}
+	if r.Secret != "" {
+		header["X-Goog-Api-Key"] = []string{r.Secret}
+	}
 	header["User-Agent"] = []string{c.agent}
 	if r.Accept != "" {
 		header["Accept"] = []string{r.Accept}

@@ -106,3 +106,16 @@ func (r *Registry) Authenticate(credential string) (*Account, error) {
 	}
 	return a, nil
 }
+
+// Account returns the account of a user key whose credential was checked before,
+// by the key's public id. Its errors are those of [Registry.Authenticate].
+func (r *Registry) Account(id string) (*Account, error) {
+	a, err := r.account(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.policy.Load().usable(r.now); err != nil {
+		return nil, err
+	}
+	return a, nil
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"regexp"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+)
+
+// What Live sessions leave behind is found by the secret alone, so that another
+// user's is known to be one: records are kept under a name of no user, with their
+// owner in them, and by a hash, because whoever has a handle has the session.
+const (
+	liveOwner      = "@live"
+	liveHandleKind = "live/"
+	liveTokenKind  = "auth_tokens/" //nolint:gosec // a collection of Google's, no token
+
+	// liveHandleLife is how long a handle is remembered. Google honours it for two
+	// hours after the session's end. Source: specs/native-anthropic.md A.2.
+	liveHandleLife = 3 * time.Hour
+)
+
+func liveName(kind, secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return kind + hex.EncodeToString(sum[:])
+}
+
+// resume binds the session to the project that its handle came from. A handle that
+// nobody here has seen is Google's to judge; another user's does not exist.
+func (l *liveSession) resume() *translate.Failure {
+	x := l.x
+	if l.setup.handle == "" || x.g.Resources == nil {
+		return nil
+	}
+	res, err := x.g.Resources.get(liveOwner, liveName(liveHandleKind, l.setup.handle))
+	switch {
+	case errors.Is(err, errNoResource):
+		return nil
+	case err != nil:
+		return storeFailed("The session could not be looked up")
+	case res.Owner != x.record.UserID:
+		return &translate.Failure{Kind: translate.NotFound, Message: "The session to resume does not exist, or its handle has expired. Start a new one without setup.sessionResumption.handle."}
+	}
+	return x.refer(res)
+}
+
+// liveHandles remembers the handles of a session.
+type liveHandles struct {
+	bound balancer.Binding
+	last  string
+}
+
+// remember keeps a handle before the client has it. A failing store costs that the
+// session may be resumed in another project, where Google does not know it.
+func (l *liveSession) remember(handle string) {
+	l.handles.last = handle
+	l.keepHandle()
+}
+
+// keepHandle writes the last handle, whose time to live begins again.
+func (l *liveSession) keepHandle() {
+	x, h := l.x, &l.handles
+	if h.last == "" || x.g.Resources == nil {
+		return
+	}
+	now := time.Now()
+	_ = x.g.Resources.put(liveOwner, resource{
+		Name: liveName(liveHandleKind, h.last), Bound: h.bound, Owner: x.record.UserID,
+		Created: now, Expires: now.Add(liveHandleLife),
+	}, false)
+}
+
+// fileURI finds the name in the URI of a file at Google, with whatever host and
+// version before it.
+var fileURI = regexp.MustCompile(`(?:^|/)(files/[A-Za-z0-9_-]+)(?:[:?/]|$)`)
+
+// file checks that a file which the session names is the user's, and that the
+// session's project has it; before there is one, it binds the session to it.
+func (l *liveSession) file(uri string) *translate.Failure {
+	x := l.x
+	m := fileURI.FindStringSubmatch(uri)
+	if m == nil || x.g.Resources == nil {
+		return nil // of another site, which Google judges
+	}
+	res, err := x.g.Resources.get(x.record.UserID, m[1])
+	missing := &translate.Failure{Kind: translate.NotFound, Message: "You do not have permission to access the File " + m[1][len("files/"):] + " or it may not exist."}
+	switch {
+	case errors.Is(err, errNoResource):
+		return missing
+	case err != nil:
+		return storeFailed("The file could not be looked up")
+	case l.handles.bound.KeyID == "":
+		return x.refer(res)
+	case x.g.projectOf(res.Bound) != x.g.projectOf(l.handles.bound):
+		return missing
+	}
+	return nil
+}

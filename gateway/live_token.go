@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// Ephemeral tokens let a browser open a Live session without a user key. Google
+// makes them for one project and serves whoever holds one; here its holder acts for
+// the user who made it, as long as they come through the gateway. That Google serves
+// them elsewhere, too, past all limits of the user key, is why they are off unless
+// the operator wants them.
+// Source: specs/native-anthropic.md A.12.
+
+// liveToken is the ephemeral token of a request, "" for none. Only these are taken
+// from there: a user key stands where all requests have it.
+func liveToken(r *http.Request) string {
+	for _, v := range r.Header["Authorization"] {
+		if scheme, token, ok := strings.Cut(strings.TrimSpace(v), " "); ok && strings.EqualFold(scheme, "token") {
+			return strings.TrimSpace(token)
+		}
+	}
+	return r.URL.Query().Get("access_token")
+}
+
+// tokenHolder authenticates by an ephemeral token.
+func (l *liveSession) tokenHolder() *translate.Failure {
+	x := l.x
+	if f := x.tokensServed(); f != nil {
+		return f
+	}
+	if !strings.HasPrefix(l.token, liveTokenKind) || len(l.token) > maxCredential {
+		return &translate.Failure{Kind: translate.Unauthenticated, Message: "access_token is no ephemeral token (auth_tokens/…)."}
+	}
+	res, err := x.g.Resources.get(liveOwner, liveName(liveTokenKind, l.token))
+	switch {
+	case errors.Is(err, errNoResource):
+		return &translate.Failure{Kind: translate.Unauthenticated, Message: "The ephemeral token is unknown here or has expired."}
+	case err != nil:
+		return storeFailed("The ephemeral token could not be looked up")
+	}
+	if res.Owner != "" {
+		if x.account, err = x.g.Users.Account(res.Owner); err != nil {
+			return &translate.Failure{Kind: translate.Unauthenticated, Message: "The user key that made the ephemeral token is not valid any more."}
+		}
+		x.record.UserID = res.Owner
+	}
+	return x.refer(res)
+}
+
+// tokensServed refuses everything about ephemeral tokens where they are off.
+func (x *exchange) tokensServed() *translate.Failure {
+	if x.g.Live.Tokens == LiveTokensPassThrough && x.g.Resources != nil {
+		return nil
+	}
+	return &translate.Failure{
+		Kind:    translate.Forbidden,
+		Message: "This gateway does not serve ephemeral tokens: a client that has one could go past it. Use a user key, or ask the operator for live { tokens passthrough }.",
+	}
+}
+
+// authTokens makes an ephemeral token and remembers whose it is.
+func (x *exchange) authTokens() *translate.Failure {
+	if f := x.tokensServed(); f != nil {
+		return f
+	}
+	body, f := x.readBody()
+	if f == nil {
+		body, f = x.tokenSetup(body)
+	}
+	if f != nil {
+		return f
+	}
+	call := &translate.Call{Method: http.MethodPost, Path: "/" + x.rt.version + "/auth_tokens", Body: body, Asked: x.call.Asked}
+	x.call = call
+	if f := x.admit(); f != nil {
+		return f
+	}
+	answer, bound, f := x.makeToken(call)
+	if f != nil {
+		return f
+	}
+	if f := x.keepToken(answer, bound); f != nil {
+		return f
+	}
+	_ = x.out.answer(translate.Answer{Status: http.StatusOK, ContentType: "application/json; charset=UTF-8", Body: answer})
+	return nil
+}
+
+// tokenSetup checks the model that a token shall be for and puts in what an alias
+// stands for.
+func (x *exchange) tokenSetup(body []byte) ([]byte, *translate.Failure) {
+	x.call = &translate.Call{}
+	v, err := rawjson.Parse(body)
+	if err != nil {
+		return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "Invalid JSON payload received. " + err.Error()}
+	}
+	watch := &tokenWatch{}
+	scan := jsonScan{watch: watch}
+	scan.write(v)
+	switch {
+	case watch.models == 0:
+		return body, nil // any model that the user may use: the setup will name it
+	case watch.models > 1 || watch.model.Kind() != rawjson.String:
+		return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "The model of the token must be one string."}
+	}
+	asked := strings.TrimPrefix(watch.model.Text(), "models/")
+	model := x.resolve(asked)
+	if !gemini.ValidModelID(model) {
+		return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "The model of the token is not the name of a model."}
+	}
+	x.call.Asked, x.record.Model = asked, model
+	if model == asked {
+		return body, nil
+	}
+	out := append([]byte(nil), v[:watch.at-len(watch.model)]...)
+	out = rawjson.AppendQuoted(out, "models/"+model)
+	return append(out, v[watch.at:]...), nil
+}
+
+// tokenWatch finds the model in the body of auth_tokens, wherever its setup stands.
+type tokenWatch struct {
+	models int
+	model  rawjson.Value
+	at     int
+}
+
+// member implements memberWatch.
+func (w *tokenWatch) member(_ int, name []byte) bool { return string(name) == "model" }
+
+// captured implements memberWatch.
+func (w *tokenWatch) captured(_ int, value rawjson.Value, end int) {
+	w.models, w.model, w.at = w.models+1, append(rawjson.Value(nil), value...), end
+}
+
+// makeToken asks Google for a token in the user's home project.
+func (x *exchange) makeToken(call *translate.Call) (answer []byte, bound balancer.Binding, f *translate.Failure) {
+	p := &sidePart{call: call}
+	part := &exchange{
+		g: x.g, r: x.r, rt: x.rt, accepted: x.accepted, ctx: x.ctx, account: x.account,
+		conv: p, call: call, record: x.record, out: newClientWriter(discard{}),
+	}
+	f = part.make(func(lease *balancer.Lease) result {
+		bound = lease.Binding()
+		return part.attempt(lease)
+	}, func(*translate.Failure) bool { return false })
+	x.record.Attempts, x.record.KeyID = part.record.Attempts, part.record.KeyID
+	return p.answer, bound, f
+}
+
+// keepToken remembers a token before its maker has it.
+func (x *exchange) keepToken(answer []byte, bound balancer.Binding) *translate.Failure {
+	var made struct {
+		Name   string    `json:"name"`
+		Expire time.Time `json:"expireTime"`
+	}
+	if err := json.Unmarshal(answer, &made); err != nil || !strings.HasPrefix(made.Name, liveTokenKind) {
+		return &translate.Failure{Kind: translate.MalformedAnswer, Message: "Gemini's answer has no ephemeral token."}
+	}
+	if made.Expire.IsZero() {
+		made.Expire = x.accepted.Add(liveTokenLife)
+	}
+	err := x.g.Resources.put(liveOwner, resource{
+		Name: liveName(liveTokenKind, made.Name), Bound: bound, Owner: x.record.UserID, Created: x.accepted, Expires: made.Expire,
+	}, true)
+	if err != nil {
+		return storeFailed("The ephemeral token was not kept")
+	}
+	return nil
+}
+
+// liveTokenLife is how long a token lives that does not say so.
+// Source: ai.google.dev, ephemeral tokens.
+const liveTokenLife = 30 * time.Minute
