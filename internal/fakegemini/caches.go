@@ -198,6 +198,7 @@ func (x *exchange) cacheUsable(q *request) answer {
 // prefix puts what is cached before a request.
 func (q *request) prefix(c *request) {
 	q.cached = c.tokens
+	q.stores = append(q.stores, c.stores...)
 	q.tools, q.builtIn, q.mode, q.allowed = c.tools, c.builtIn, c.mode, c.allowed
 	q.textTokens += c.textTokens
 	q.imageTokens += c.imageTokens

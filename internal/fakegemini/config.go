@@ -174,6 +174,7 @@ func DefaultModels() []Model {
 		{ID: "gemini-embedding-2", Name: "Gemini Embedding 2", Input: 8192, Output: 1, Methods: embedMethods, Dimensions: 3072},
 		{ID: "gemini-2.5-flash-native-audio-preview", Name: "Gemini 2.5 Flash Native Audio", Input: 131072, Output: 8192, Methods: []string{"countTokens", "bidiGenerateContent"}, Generation: 2},
 		{ID: "veo-3.1-generate-preview", Name: "Veo 3.1", Input: 480, Output: 8192, Methods: []string{"predictLongRunning"}},
+		{ID: "imagen-4.0-generate-001", Name: "Imagen 4", Input: 480, Output: 8192, Methods: []string{"predict"}},
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // spellings, camelCase and snake_case, are accepted, as protobuf's JSON does.
 // Source: github.com/googleapis/go-genai types.go; specs/openai.md §5.3.
 const fieldTable = `
-GenerateContentRequest model contents=Content systemInstruction=Content tools=Tool toolConfig=ToolConfig safetySettings=SafetySetting generationConfig=GenerationConfig cachedContent serviceTier store
+GenerateContentRequest model contents=Content systemInstruction=Content tools=Tool toolConfig=ToolConfig safetySettings=SafetySetting generationConfig=GenerationConfig cachedContent serviceTier store continuationToken
 CountTokensRequest model contents=Content generateContentRequest=GenerateContentRequest
 EmbedContentRequest model content=Content taskType title outputDimensionality embedContentConfig=any
 BatchEmbedContentsRequest model requests=EmbedContentRequest

@@ -124,6 +124,19 @@ func (x *exchange) getFile() {
 	}
 }
 
+// createFile makes a file of metadata alone.
+func (x *exchange) createFile() {
+	u, bad := x.newUpload(x.e.Body)
+	if bad.status != 0 {
+		x.error(bad)
+		return
+	}
+	x.s.mu.Lock()
+	x.s.finishUpload(u)
+	x.s.mu.Unlock()
+	x.json(pretty(u.made))
+}
+
 func (x *exchange) deleteFile() {
 	f, a := x.file(x.rest)
 	if f == nil {
@@ -206,7 +219,8 @@ func sum(content []byte) string {
 	return base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(digest[:])))
 }
 
-// startFields reads the metadata of an upload.
+// startFields reads the metadata of an upload. What goes to a store has them
+// without "file" around.
 func startFields(body []byte) (name, display, mime string, ok bool) {
 	if len(body) == 0 {
 		return "", "", "", true
@@ -215,6 +229,8 @@ func startFields(body []byte) (name, display, mime string, ok bool) {
 	if err != nil {
 		return "", "", "", false
 	}
-	f := v.Get("file")
-	return f.Get("name").Text(), get(f, "displayName").Text(), get(f, "mimeType").Text(), true
+	if f := v.Get("file"); f != nil {
+		v = f
+	}
+	return v.Get("name").Text(), get(v, "displayName").Text(), get(v, "mimeType").Text(), true
 }

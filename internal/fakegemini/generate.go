@@ -26,7 +26,10 @@ type reply struct {
 	audio   bool    // what the tokens are of
 	image   bool
 
-	thoughts, cached int64
+	token       string   // with the finish reason CONTINUATION
+	checkpoints []string // tokens by event; nil = none
+
+	thoughts, cached, tools int64 // tools: tokens of what built-in tools found
 }
 
 // compose makes the answer to a request. It depends on nothing but the request,
@@ -63,6 +66,7 @@ func (x *exchange) compose(q *request) reply {
 		r.image = true
 		r.add(1290, object{"inlineData": object{"mimeType": "image/png", "data": onePixel}})
 	default:
+		x.useTools(&r, q)
 		if fc := x.functionCalls(q); len(fc) > 0 {
 			r.callTools(fc)
 			return r
@@ -96,6 +100,25 @@ func wantsImage(q *request) bool {
 func (r *reply) add(tokens int64, parts ...object) {
 	r.events = append(r.events, parts)
 	r.output = append(r.output, tokens)
+}
+
+// checkpoint gives the event that was added last a token.
+func (r *reply) checkpoint(token string) {
+	for len(r.checkpoints) < len(r.events) {
+		r.checkpoints = append(r.checkpoints, "")
+	}
+	r.checkpoints[len(r.events)-1] = token
+}
+
+// tokenAt is the continuation token of event i.
+func (r *reply) tokenAt(i int) string {
+	switch {
+	case i == len(r.events)-1:
+		return r.token
+	case i < len(r.checkpoints):
+		return r.checkpoints[i]
+	}
+	return ""
 }
 
 // thinks is how long the model thinks: not at all with a budget of 0.
@@ -169,9 +192,11 @@ func (r *reply) callTools(parts []object) {
 
 // speak answers in text or JSON.
 func (x *exchange) speak(r *reply, q *request) {
-	st := &x.steer
+	st, hops := &x.steer, x.steer.Continue
 	say := cmp.Or(st.Text, x.defaultText(q))
 	switch mime := get(q.config, "responseMimeType").Text(); {
+	case q.resumed != nil:
+		say, hops = q.resumed.text, q.resumed.hops
 	case st.Text != "":
 	case mime == "application/json":
 		say = structured(q)
@@ -181,7 +206,7 @@ func (x *exchange) speak(r *reply, q *request) {
 			break
 		}
 	}
-	if len(say) < st.Size {
+	if len(say) < st.Size && q.resumed == nil {
 		say += strings.Repeat(" and so on", (st.Size-len(say)+9)/10)
 	}
 	for _, stop := range get(q.config, "stopSequences").Elems() {
@@ -198,9 +223,13 @@ func (x *exchange) speak(r *reply, q *request) {
 			say, r.finish = strings.ToValidUTF8(say[:room*4], ""), "MAX_TOKENS"
 		}
 	}
-	pieces := split(say, st.Events, x.stream)
+	say = x.early(r, say, hops)
+	pieces, said := split(say, st.Events, x.stream), 0
 	for _, p := range pieces {
 		r.add(tokensOf(len(p)), object{"text": p})
+		if said += len(p); st.Checkpoints && said < len(say) {
+			r.checkpoint(x.checkpoint(say, said))
+		}
 	}
 	if x.model.Generation >= 3 && r.thoughts > 0 && len(pieces) > 0 {
 		last := r.events[len(r.events)-1]
@@ -331,7 +360,11 @@ func (r *reply) usage(q *request, n int) object {
 		u["cachedContentTokenCount"] = r.cached
 		u["cacheTokensDetails"] = []object{{"modality": "TEXT", "tokenCount": r.cached}}
 	}
-	u["totalTokenCount"] = q.tokens + out + r.thoughts
+	if r.tools > 0 {
+		u["toolUsePromptTokenCount"] = r.tools
+		u["toolUsePromptTokensDetails"] = []object{{"modality": "TEXT", "tokenCount": r.tools}}
+	}
+	u["totalTokenCount"] = q.tokens + out + r.thoughts + r.tools
 	return u
 }
 

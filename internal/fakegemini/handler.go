@@ -28,6 +28,7 @@ type exchange struct {
 	stream   bool
 	sse      bool
 	steer    Steer
+	admitted bool // its key is good
 	wrote    bool // headers are out
 	slow     float64
 	rand     *rand.Rand // see random
@@ -80,14 +81,11 @@ func (x *exchange) serve() {
 		return
 	}
 	s.books.update(func() { e.Decided = s.cfg.Now() })
-	if livePath.MatchString(e.Path) {
-		x.live() // tells of refusals in its own way
-		return
-	}
 	if a := x.authenticate(); a.status != 0 && !x.byUpload() {
 		x.error(a)
 		return
 	}
+	x.admitted = true
 	if x.endpoint == nil {
 		x.noSuchMethod()
 		return
@@ -161,14 +159,19 @@ func (x *exchange) usable(q *request) answer {
 	if a := x.filesUsable(q); a.status != 0 {
 		return a
 	}
-	return x.cacheUsable(q)
+	if a := x.cacheUsable(q); a.status != 0 {
+		return a
+	}
+	if a := x.storesUsable(q); a.status != 0 {
+		return a
+	}
+	return x.resume(q)
 }
 
 // costs has the methods that cost quota.
 var costs = map[string]bool{
 	"generateContent": true, "streamGenerateContent": true, "embedContent": true, "batchEmbedContents": true,
-	"predict": true, "predictLongRunning": true,
-	"BidiGenerateContent": true, "BidiGenerateContentConstrained": true, "BidiGenerateMusic": true,
+	"predict": true, "predictLongRunning": true, "interactions.create": true,
 }
 
 // authenticate checks the credentials and books what a gateway must not do.
@@ -212,6 +215,11 @@ func (x *exchange) authenticate() answer {
 // findModel finds the entry's model, which must offer the method.
 func (x *exchange) findModel(method string) answer {
 	s, e := x.s, x.e
+	if strings.HasPrefix(e.Model, "tunedModels/") {
+		m, a := x.tuned(e.Model)
+		x.model = m
+		return a
+	}
 	x.model = s.models[e.Model]
 	if x.model == nil && strings.HasPrefix(e.Model, "fake-") || strings.HasPrefix(e.Model, "bench-") {
 		x.model = &Model{ID: e.Model, Methods: chatMethods, Input: 1 << 20, Output: 1 << 16, Generation: 3, Thinking: true}
@@ -303,6 +311,9 @@ const jsonType = "application/json; charset=UTF-8"
 func (x *exchange) error(a answer) {
 	if a.status >= 400 && !x.pause(x.s.cfg.Latency.Refusal) {
 		return
+	}
+	if x.admitted && x.snaky() {
+		a = withTextCode(a)
 	}
 	body := a.body
 	if a.kind == "" {

@@ -32,8 +32,14 @@ func (s *Server) FinishOperation(project, name string) {
 func (x *exchange) begin(name string, metadata object, finish func() (response, failure object)) object {
 	x.s.mu.Lock()
 	defer x.s.mu.Unlock()
+	return x.s.begin(x.e.Project, name, metadata, finish)
+}
+
+// begin is the same for a caller that holds s.mu.
+func (s *Server) begin(project, name string, metadata object, finish func() (response, failure object)) object {
 	op := &operation{metadata: metadata, finish: finish}
-	return op.shown(x.s.keep(x.e.Project, name, op).name)
+	s.keep(project, name, op)
+	return op.shown(name)
 }
 
 func (op *operation) shown(name string) object {

@@ -25,9 +25,12 @@ type request struct {
 	config   rawjson.Value
 	files    []string // URIs
 	cache    string   // name
+	stores   []string // names
+	token    string   // continuationToken
 
-	toolConfig bool  // it is there
-	cached     int64 // tokens of the cache, which the counts below have in them
+	resumed    *continuation // what the token stands for
+	toolConfig bool          // it is there
+	cached     int64         // tokens of the cache, which the counts below have in them
 
 	tokens, textTokens, imageTokens, audioTokens int64
 	headTokens                                   int64 // of the system instruction and the tools
@@ -106,6 +109,9 @@ func (q *request) read(v rawjson.Value) {
 				q.builtIn = append(q.builtIn, n)
 			}
 		}
+		for _, name := range get(get(t, "fileSearch"), "fileSearchStoreNames").Elems() {
+			q.stores = append(q.stores, name.Text())
+		}
 		for _, f := range get(t, "functionDeclarations").Elems() {
 			schema := get(f, "parametersJsonSchema")
 			if schema == nil {
@@ -116,7 +122,7 @@ func (q *request) read(v rawjson.Value) {
 		}
 	}
 	q.headTokens = q.textTokens - contents
-	q.cache = get(v, "cachedContent").Text()
+	q.cache, q.token = get(v, "cachedContent").Text(), get(v, "continuationToken").Text()
 	q.toolConfig = !get(v, "toolConfig").IsNull()
 	calling := get(get(v, "toolConfig"), "functionCallingConfig")
 	q.mode = strings.ToUpper(calling.Get("mode").Text())

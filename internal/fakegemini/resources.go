@@ -62,11 +62,16 @@ func (r *resource) alive(now time.Time) bool {
 // owned finds a resource of the request's project, and books it when another
 // one has it. nil = Google would not show it.
 func (x *exchange) owned(name string) *resource {
+	r, _ := x.find(name)
+	return r
+}
+
+// find is owned, and says which other project has the resource, if any.
+func (x *exchange) find(name string) (r *resource, foreign string) {
 	s, e := x.s, x.e
 	s.mu.Lock()
-	r, foreign := s.resources[ownedKey{e.Project, name}], ""
 	now := s.cfg.Now()
-	if !r.alive(now) {
+	if r = s.resources[ownedKey{e.Project, name}]; !r.alive(now) {
 		r = nil
 	}
 	for k, other := range s.resources {
@@ -76,13 +81,13 @@ func (x *exchange) owned(name string) *resource {
 	}
 	s.mu.Unlock()
 	if r != nil {
-		return r
+		return r, ""
 	}
 	if foreign != "" {
 		s.books.violate(e.N, Foreign, 0, "%s is asked for %s, which is %s's", e.Project, name, foreign)
 	}
 	x.note("no such resource")
-	return nil
+	return nil, foreign
 }
 
 // family are the project's resources whose names begin so, the last made first.
@@ -151,7 +156,11 @@ func page[T any](x *exchange, field string, all []T, size, most int) {
 		answer[field] = all[start:end]
 	}
 	if end < len(all) {
-		answer["nextPageToken"] = seal(x.e.Project + " " + strconv.Itoa(end))
+		next := "nextPageToken"
+		if x.snaky() {
+			next = "next_page_token"
+		}
+		answer[next] = seal(x.e.Project + " " + strconv.Itoa(end))
 	}
 	x.json(pretty(answer))
 }

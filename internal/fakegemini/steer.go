@@ -57,6 +57,10 @@ type Steer struct {
 	NoCalls  bool
 	Thoughts int64 // thoughtsTokenCount; 0 = as it comes, negative = none
 	Cached   int64 // cachedContentTokenCount
+
+	Continue    int  // how often the answer ends early, with CONTINUATION and a token for the rest
+	Checkpoints bool // events in the middle of a stream have such tokens too
+	ServerTools int  // calls of built-in tools that the answer shows, with what they found
 }
 
 // directives are the words between [[ and ]]; n and d are the argument as a
@@ -80,6 +84,9 @@ var directives = map[string]func(s *Steer, arg string, n int, d time.Duration){
 	"no_calls":      func(s *Steer, _ string, _ int, _ time.Duration) { s.NoCalls = true },
 	"thoughts":      func(s *Steer, _ string, n int, _ time.Duration) { s.Thoughts = int64(n) },
 	"cached":        func(s *Steer, _ string, n int, _ time.Duration) { s.Cached = int64(n) },
+	"continue":      func(s *Steer, _ string, n int, _ time.Duration) { s.Continue = max(n, 1) },
+	"checkpoints":   func(s *Steer, _ string, _ int, _ time.Duration) { s.Checkpoints = true },
+	"server_tools":  func(s *Steer, _ string, n int, _ time.Duration) { s.ServerTools = max(n, 1) },
 	"reset":         breakAs(Reset),
 	"reset_headers": breakAs(ResetHeaders),
 	"reset_event":   breakAs(ResetEvent),

@@ -56,6 +56,9 @@ func (x *exchange) whole(q *request, r reply) document {
 		doc.PromptFeedback = object{"blockReason": r.block}
 	} else {
 		doc.Candidates = x.candidates(q, r.joined(), r)
+		if r.token != "" {
+			doc.Candidates[0]["continuationToken"] = r.token
+		}
 	}
 	return doc
 }
@@ -122,6 +125,9 @@ func (x *exchange) streamReply(q *request, r reply) {
 			finish, message = r.finish, r.message
 		}
 		doc.Candidates = []object{candidate(parts, finish, message, 0)}
+		if token := r.tokenAt(i); token != "" {
+			doc.Candidates[0]["continuationToken"] = token
+		}
 		if x.steer.Break != "" && (i >= x.steer.After || last) {
 			x.breakStream(doc, i)
 			return

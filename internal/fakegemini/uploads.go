@@ -3,6 +3,7 @@
 package fakegemini
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"hash"
 	"net/http"
@@ -20,7 +21,8 @@ type upload struct {
 	hash                         hash.Hash
 	content                      []byte // while it is small
 	canceled                     bool
-	file                         *file // once it is final
+	store, environment           string // where it goes, unless it becomes a file of its own
+	made                         object // the answer, once it is final
 }
 
 // granularity is what the length of each chunk but the last must be a multiple of.
@@ -31,53 +33,72 @@ const maxContent = 4 << 20
 
 // upload answers what is sent to the paths of uploads.
 func (x *exchange) upload() {
-	if x.r.URL.Query().Has("upload_id") {
+	h, query := x.r.Header, x.r.URL.Query()
+	if query.Has("upload_id") {
 		x.continueUpload()
 		return
 	}
-	x.startUpload()
+	switch protocol := cmp.Or(h.Get("X-Goog-Upload-Protocol"), query.Get("uploadType"), query.Get("upload_protocol")); {
+	case protocol == "resumable" && h.Get("X-Goog-Upload-Command") == "start":
+		x.startUpload()
+	case protocol == "multipart" || protocol == "raw" || protocol == "simple" || protocol == "media":
+		x.uploadWhole(protocol)
+	default:
+		x.error(failure(400, "Invalid upload protocol or command."))
+	}
+}
+
+// newUpload is an upload with this metadata, or what is wrong with it.
+func (x *exchange) newUpload(metadata []byte) (*upload, answer) {
+	name, display, mime, ok := startFields(metadata)
+	u := &upload{project: x.e.Project, display: display, mime: mime, declared: -1, hash: sha256.New()}
+	switch {
+	case !ok:
+		return nil, failure(400, "Invalid JSON payload received.")
+	case name != "" && !fileID.MatchString(strings.TrimPrefix(name, "files/")):
+		return nil, failure(400, "File name is invalid.")
+	case len(display) > 512:
+		return nil, failure(400, "* CreateFileRequest.file.display_name: display_name must be at most 512 characters")
+	}
+	switch x.e.Method {
+	case "fileSearchStores.start":
+		if u.store = "fileSearchStores/" + x.ids[0]; x.owned(u.store) == nil {
+			return nil, noStore(u.store)
+		}
+		return u, answer{}
+	case "environments.start":
+		if u.environment = "environments/" + x.ids[0]; x.owned(u.environment) == nil {
+			return nil, failure(404, messages[404])
+		}
+		u.name = x.ids[1]
+		return u, answer{}
+	}
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	u.name = "files/" + cmp.Or(strings.TrimPrefix(name, "files/"), x.s.newID(12))
+	if x.s.files[ownedKey{u.project, u.name}] != nil {
+		return nil, failureAs(409, "ALREADY_EXISTS", "Requested entity already exists")
+	}
+	return u, answer{}
 }
 
 // startUpload answers the first request of an upload.
 func (x *exchange) startUpload() {
-	s, e, h := x.s, x.e, x.r.Header
-	name, display, mime, ok := startFields(e.Body)
-	switch {
-	case h.Get("X-Goog-Upload-Protocol") != "resumable" || h.Get("X-Goog-Upload-Command") != "start":
-		x.error(failure(400, "Invalid upload protocol or command."))
-		return
-	case !ok:
-		x.error(failure(400, "Invalid JSON payload received."))
-		return
-	case name != "" && !fileID.MatchString(strings.TrimPrefix(name, "files/")):
-		x.error(failure(400, "File name is invalid."))
-		return
-	case len(display) > 512:
-		x.error(failure(400, "* CreateFileRequest.file.display_name: display_name must be at most 512 characters"))
+	s, h := x.s, x.r.Header
+	u, bad := x.newUpload(x.e.Body)
+	if bad.status != 0 {
+		x.error(bad)
 		return
 	}
-	u := &upload{project: e.Project, display: display, mime: mime, declared: -1, hash: sha256.New()}
 	if n, err := strconv.ParseInt(h.Get("X-Goog-Upload-Header-Content-Length"), 10, 64); err == nil {
 		u.declared = n
 	}
-	if t := h.Get("X-Goog-Upload-Header-Content-Type"); t != "" && u.mime == "" {
-		u.mime = t
-	}
+	u.mime = cmp.Or(u.mime, h.Get("X-Goog-Upload-Header-Content-Type"))
 	s.mu.Lock()
 	id := s.newID(12)
-	if u.name = "files/" + strings.TrimPrefix(name, "files/"); name == "" {
-		u.name += id
-	}
-	_, taken := s.files[ownedKey{u.project, u.name}]
-	if !taken {
-		s.uploads[id] = u
-	}
+	s.uploads[id] = u
 	s.mu.Unlock()
-	if taken {
-		x.error(failureAs(409, "ALREADY_EXISTS", "Requested entity already exists"))
-		return
-	}
-	at := x.origin() + x.r.URL.Path + "?" + url.Values{"upload_id": {id}, "upload_protocol": {"resumable"}}.Encode()
+	at := x.origin() + x.r.URL.EscapedPath() + "?" + url.Values{"upload_id": {id}, "upload_protocol": {"resumable"}}.Encode()
 	out := x.w.Header()
 	out.Set("X-Goog-Upload-Url", at)
 	out.Set("X-Goog-Upload-Control-Url", at)
@@ -104,7 +125,11 @@ func (x *exchange) continueUpload() {
 	s.books.update(func() { e.Project, e.Note = u.project, h.Get("X-Goog-Upload-Command") })
 	s.mu.Lock()
 	status, problem := s.step(u, h, body)
-	file, received := u.file, u.received
+	received := u.received
+	var made []byte
+	if u.made != nil {
+		made = pretty(u.made)
+	}
 	s.mu.Unlock()
 	out := x.w.Header()
 	out.Set("X-Goog-Upload-Status", status)
@@ -114,8 +139,8 @@ func (x *exchange) continueUpload() {
 		x.reset()
 	case problem != "":
 		x.error(failure(400, problem))
-	case file != nil:
-		x.json(pretty(object{"file": file.shown(s.cfg.Now())}))
+	case made != nil:
+		x.json(made)
 	default:
 		x.header(http.StatusOK, jsonType)
 	}
@@ -128,9 +153,9 @@ func (s *Server) step(u *upload, h http.Header, body []byte) (status, problem st
 	switch {
 	case u.canceled:
 		return "cancelled", "Upload is cancelled."
-	case u.file != nil && (command == "query" || command == "upload,finalize"):
+	case u.made != nil && (command == "query" || command == "upload,finalize"):
 		return "final", ""
-	case u.file != nil:
+	case u.made != nil:
 		return "final", "Upload has already been terminated."
 	}
 	switch command {
@@ -150,11 +175,7 @@ func (s *Server) step(u *upload, h http.Header, body []byte) (status, problem st
 		if command == "upload" && len(body)%granularity != 0 {
 			return "active", "The chunk's size is no multiple of the granularity."
 		}
-		u.received += int64(len(body))
-		_, _ = u.hash.Write(body) // a hash takes everything
-		if u.content = append(u.content, body...); u.received > maxContent {
-			u.content = nil
-		}
+		u.take(body)
 	}
 	if command == "upload" {
 		return "active", ""
@@ -163,6 +184,26 @@ func (s *Server) step(u *upload, h http.Header, body []byte) (status, problem st
 		u.canceled = true
 		return "cancelled", "The upload has another size than declared."
 	}
-	u.file = s.addFile(u)
+	s.finishUpload(u)
 	return "final", ""
+}
+
+func (u *upload) take(body []byte) {
+	u.received += int64(len(body))
+	_, _ = u.hash.Write(body) // a hash takes everything
+	if u.content = append(u.content, body...); u.received > maxContent {
+		u.content = nil
+	}
+}
+
+// finishUpload makes what the upload is for. The caller holds s.mu.
+func (s *Server) finishUpload(u *upload) {
+	switch {
+	case u.store != "":
+		u.made = s.indexUpload(u)
+	case u.environment != "":
+		u.made = s.keepInEnvironment(u)
+	default:
+		u.made = object{"file": s.addFile(u).shown(s.cfg.Now())}
+	}
 }

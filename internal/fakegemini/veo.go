@@ -78,6 +78,42 @@ func (s *Server) videos(project string, n int) object {
 	}
 }
 
+// predict makes pictures, all of them the same.
+func (x *exchange) predict() {
+	v, ok := x.body()
+	if !ok {
+		return
+	}
+	if a := x.findModel("predict"); a.status != 0 {
+		x.error(a)
+		return
+	}
+	var prompt string
+	for _, one := range v.Get("instances").Elems() {
+		prompt = one.Get("prompt").Text()
+	}
+	if x.steer.read(prompt); x.faultBeforeQuota() {
+		return
+	}
+	if prompt == "" {
+		x.error(failure(400, "* PredictRequest.instances: instances is not specified\n"))
+		return
+	}
+	if a := x.charge(tokensOf(len(prompt))); a.status != 0 {
+		x.error(a)
+		return
+	}
+	n, ok := get(v.Get("parameters"), "sampleCount").Int()
+	if !ok {
+		n = 1
+	}
+	var list []object
+	for range min(n, 4) {
+		list = append(list, object{"mimeType": "image/png", "bytesBase64Encoded": onePixel})
+	}
+	x.json(pretty(object{"predictions": list}))
+}
+
 // addGenerated keeps what Google made. The caller holds s.mu.
 func (s *Server) addGenerated(project, name, mime string, content []byte) *file {
 	now := s.cfg.Now()
