@@ -81,6 +81,10 @@ func (x *exchange) serve() {
 		return
 	}
 	s.books.update(func() { e.Decided = s.cfg.Now() })
+	if livePath.MatchString(e.Path) {
+		x.live() // tells of refusals in its own way
+		return
+	}
 	if a := x.authenticate(); a.status != 0 && !x.byUpload() {
 		x.error(a)
 		return
@@ -172,6 +176,7 @@ func (x *exchange) usable(q *request) answer {
 var costs = map[string]bool{
 	"generateContent": true, "streamGenerateContent": true, "embedContent": true, "batchEmbedContents": true,
 	"predict": true, "predictLongRunning": true, "interactions.create": true,
+	"BidiGenerateContent": true, "BidiGenerateContentConstrained": true, "BidiGenerateMusic": true,
 }
 
 // authenticate checks the credentials and books what a gateway must not do.

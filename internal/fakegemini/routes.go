@@ -20,7 +20,11 @@ type endpoint struct {
 // endpoints are what the server answers; the first hit counts.
 // Source: specs/native-anthropic.md A.1.
 var endpoints = slices.Concat(modelEndpoints, fileEndpoints, cacheEndpoints, batchEndpoints, operationEndpoints,
-	storeEndpoints, tunedEndpoints, interactionEndpoints, plainEndpoints())
+	storeEndpoints, tunedEndpoints, interactionEndpoints, plainEndpoints(), tokenEndpoints)
+
+var tokenEndpoints = []endpoint{
+	{"POST", "auth_tokens", "authTokens.create", (*exchange).createToken},
+}
 
 var modelEndpoints = []endpoint{
 	{"GET", "models", "models.list", (*exchange).list},
@@ -155,6 +159,9 @@ func (x *exchange) route() {
 	x.e = &Entry{
 		Key: r.Header.Get("X-Goog-Api-Key"), HTTPMethod: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
 		Proto: r.Proto, Remote: r.RemoteAddr, Header: r.Header.Clone(),
+	}
+	if x.routeLive() {
+		return
 	}
 	head, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	x.version, x.rest = head, rest
