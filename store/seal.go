@@ -5,6 +5,8 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 )
@@ -26,6 +28,7 @@ var ErrSealed = errors.New("sealed value does not open: other master key, other 
 // nonces are sound up to 2^32 seals with one master key (NIST SP 800-38D).
 type Sealer struct {
 	aead cipher.AEAD
+	root []byte // for Derive; says nothing of the master key
 }
 
 // NewSealer makes a Sealer from a master key of [MasterKeySize] bytes.
@@ -41,7 +44,23 @@ func NewSealer(masterKey []byte) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
 	}
-	return &Sealer{aead}, nil
+	root, err := hkdf.Extract(sha256.New, masterKey, []byte("caddy-gemini-balance"))
+	if err != nil {
+		return nil, fmt.Errorf("master key: %w", err)
+	}
+	return &Sealer{aead, root}, nil
+}
+
+// Derive returns a key of 32 bytes of its own for a purpose: the same for the same
+// master key, and telling nothing of that or of the keys for other purposes. It is
+// for what is made too often for Seal's nonces, such as tags of what clients keep.
+// Source: RFC 5869.
+func (s *Sealer) Derive(purpose string) []byte {
+	key, err := hkdf.Expand(sha256.New, s.root, purpose, sha256.Size)
+	if err != nil {
+		panic(err) // only FIPS mode's strictness about shorter keys and longer results
+	}
+	return key
 }
 
 // Seal encrypts plain for the object with this id. The result is a format

@@ -72,3 +72,21 @@ func TestNewSealerRefusesLength(t *testing.T) {
 		}
 	}
 }
+
+// TestDerive: keys are a matter of the master key and the purpose, and of no store.
+func TestDerive(t *testing.T) {
+	a, again, b := newSealer(t, 1), newSealer(t, 1), newSealer(t, 2)
+	key := a.Derive("signatures")
+	if len(key) != 32 || bytes.Equal(key, bytes.Repeat([]byte{1}, 32)) {
+		t.Fatalf("the key is %x", key)
+	}
+	if !bytes.Equal(key, again.Derive("signatures")) {
+		t.Error("the same master key derives another key: what clients keep is lost with every restart")
+	}
+	if bytes.Equal(key, a.Derive("other")) {
+		t.Error("two purposes share a key")
+	}
+	if bytes.Equal(key, b.Derive("signatures")) {
+		t.Error("two master keys derive the same key")
+	}
+}
