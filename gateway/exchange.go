@@ -43,6 +43,7 @@ type exchange struct {
 	size     size       // of call
 	refs     references // of the request, to what one project has
 	record   usage.Record
+	session  *uploadSession // that the request goes on with; nil for none
 
 	schemaRefused bool // by the last attempt
 
@@ -90,6 +91,13 @@ func (x *exchange) prepare() *translate.Failure {
 		steps = steps[:1]
 	case opAuthTokens:
 		steps = steps[:2]
+	case opUpload:
+		steps = append(steps[:2], (*exchange).bare, (*exchange).admit)
+		if x.r.URL.Query().Has("upload_id") {
+			steps = append(steps[:1], (*exchange).resume, (*exchange).bare)
+		}
+	case opDownload:
+		steps = append(steps[:2], (*exchange).bare, (*exchange).permitted)
 	default: // all steps
 	}
 	for _, step := range steps {
@@ -123,7 +131,7 @@ func (x *exchange) endpoint() *translate.Failure {
 var unwired = map[operation]bool{
 	opMessages: true, opCountTokens: true, opAnthropicModels: true, opAnthropicModel: true,
 	opMake: true, opCollection: true, opResource: true, opInteract: true,
-	opUpload: true, opDownload: true, opUnimplemented: true,
+	opUnimplemented: true,
 }
 
 // decode reads the body and makes the converter.
@@ -278,13 +286,21 @@ func nativeQuery(r *http.Request) string {
 	return query.Encode()
 }
 
-// readBody reads the request body.
-func (x *exchange) readBody() ([]byte, *translate.Failure) {
+// encoding refuses bodies that are not as they are.
+func (x *exchange) encoding() *translate.Failure {
 	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, &translate.Failure{
+		return &translate.Failure{
 			Kind:    translate.UnsupportedMedia,
 			Message: "Content-Encoding " + strconv.Quote(enc) + " is not accepted; send the body uncompressed.",
 		}
+	}
+	return nil
+}
+
+// readBody reads the request body.
+func (x *exchange) readBody() ([]byte, *translate.Failure) {
+	if f := x.encoding(); f != nil {
+		return nil, f
 	}
 	limit := x.g.MaxRequestSize
 	if x.r.ContentLength > limit {

@@ -198,6 +198,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 		f = x.response()
 	case rt.op == opFiles || rt.op == opFile:
 		f = x.files()
+	case rt.op == opUpload:
+		f = x.nativeUpload()
+	case rt.op == opDownload:
+		f = x.nativeDownload()
 	default:
 		f = x.serve()
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -40,11 +41,18 @@ func (x *exchange) upload() *translate.Failure {
 	if len(existing) >= maxResources {
 		return translate.Invalid("", "This user key has %d files already. Delete some, or wait until they expire.", maxResources)
 	}
-	defer x.readWithin(0)
 	form, f := x.newUploadForm()
 	if f != nil {
+		x.readWithin(drain)
 		return f
 	}
+	defer func() {
+		if form.whole {
+			x.readWithin(0)
+		} else {
+			x.readWithin(drain)
+		}
+	}()
 	u := &uploading{x: x, form: form}
 	if f := x.make(u.attempt, u.elsewhere); f != nil {
 		return f
@@ -151,19 +159,28 @@ type uploadAnswer struct {
 	body   []byte
 }
 
+// maxUploadAnswer bounds what Google says to a request of an upload.
+const maxUploadAnswer = 1 << 20
+
 // post makes one request of an upload.
 func (u *uploading) post(r *upstream.Request) (a uploadAnswer, err error) {
 	ctx, cancel := context.WithTimeoutCause(u.x.ctx, u.x.g.Timeouts.FirstOutput, errFirstOutput)
 	defer cancel()
+	r.Method = http.MethodPost
+	return u.x.uploadRequest(ctx, u.lease, r)
+}
+
+// uploadRequest makes one request of an upload and reads the answer.
+func (x *exchange) uploadRequest(ctx context.Context, lease *balancer.Lease, r *upstream.Request) (a uploadAnswer, err error) {
 	a.ctx = ctx
-	r.Method, r.Secret, r.Proxy = http.MethodPost, u.lease.Secret(), u.lease.Proxy()
-	res, err := u.x.g.Upstream.Do(ctx, r)
+	r.Secret, r.Proxy = lease.Secret(), lease.Proxy()
+	res, err := x.g.Upstream.Do(ctx, r)
 	if err != nil {
 		return a, err
 	}
 	defer res.Body.Close()
 	a.status, a.header = res.StatusCode, res.Header
-	a.body, err = io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
+	a.body, err = io.ReadAll(io.LimitReader(res.Body, maxUploadAnswer))
 	return a, err
 }
 
@@ -254,7 +271,7 @@ func (u *uploading) finish(answer uploadAnswer) result {
 	u.made = file
 	ok200 := balancer.Outcome{Verdict: balancer.OK, Status: http.StatusOK}
 	if err := x.g.Resources.put(x.record.UserID, u.record(), true); err != nil {
-		u.discard()
+		x.discard(u.lease, file.Name)
 		return result{ok200, storeFailed("The file was not kept")}
 	}
 	return result{outcome: ok200}
@@ -262,31 +279,38 @@ func (u *uploading) finish(answer uploadAnswer) result {
 
 // record is what is kept of the file.
 func (u *uploading) record() resource {
-	file := u.made
+	res := u.x.fileResource(u.lease, u.made)
+	if limit := res.Created.Add(u.form.life); u.form.life > 0 && limit.Before(res.Expires) {
+		res.Expires = limit
+	}
+	res.File.Filename, res.File.Purpose = u.form.filename, u.form.purpose
+	res.File.MIMEType = cmp.Or(res.File.MIMEType, u.form.mime)
+	return res
+}
+
+// fileResource is the record of a file that was made with a lease.
+func (x *exchange) fileResource(lease *balancer.Lease, file gemini.File) resource {
 	if file.Created.IsZero() {
-		file.Created = u.x.accepted
+		file.Created = x.accepted
 	}
 	if file.Expires.IsZero() {
 		file.Expires = file.Created.Add(fileLife)
 	}
-	if u.form.life > 0 && file.Created.Add(u.form.life).Before(file.Expires) {
-		file.Expires = file.Created.Add(u.form.life)
-	}
 	return resource{
-		Name: file.Name, Bound: u.lease.Binding(), Created: file.Created, Expires: file.Expires,
+		Name: file.Name, Bound: lease.Binding(), Created: file.Created, Expires: file.Expires,
 		File: &fileRecord{
-			Filename: u.form.filename, Purpose: u.form.purpose, URI: file.URI, MIMEType: cmp.Or(file.MIMEType, u.form.mime),
-			Size: file.Size, State: file.State, Error: clipText(file.Error, 500),
+			Filename: clipText(cmp.Or(file.DisplayName, strings.TrimPrefix(file.Name, "files/")), maxFilename),
+			URI:      file.URI, MIMEType: file.MIMEType, Size: file.Size, State: file.State, Error: clipText(file.Error, 500),
 		},
 	}
 }
 
-// discard deletes what nobody will be able to name.
-func (u *uploading) discard() {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(u.x.ctx), 5*time.Second)
+// discard deletes a file that nobody will be able to name.
+func (x *exchange) discard(lease *balancer.Lease, name string) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(x.ctx), 5*time.Second)
 	defer stop()
-	res, err := u.x.g.Upstream.Do(ctx, &upstream.Request{
-		Method: http.MethodDelete, Path: "/v1beta/" + u.made.Name, Secret: u.lease.Secret(), Proxy: u.lease.Proxy(),
+	res, err := x.g.Upstream.Do(ctx, &upstream.Request{
+		Method: http.MethodDelete, Path: "/v1beta/" + name, Secret: lease.Secret(), Proxy: lease.Proxy(),
 	})
 	if err == nil {
 		_ = res.Body.Close()

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package upstream speaks HTTP to Google: one attempt per call, and what its end
-// means. It follows no redirects, sends the key in x-goog-api-key and nowhere
-// else, and talks to no host but the configured one.
+// means. It sends the key in x-goog-api-key and nowhere else, and talks to no host
+// but the configured one, and those that [Client.Download] is redirected to.
 package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -125,6 +126,8 @@ type Request struct {
 	Header http.Header    // further headers that may go upstream; nil for none
 	Body   []byte         // nil for none
 	Pieces []gemini.Piece // the large values of Body, which it lacks
+	Stream io.ReadCloser  // the body in place of Body, sent as it comes and once only; nil for none
+	Length int64          // bytes of Stream; -1 = unknown
 	Secret string         // the Gemini key; "" where Header has the credential
 	Proxy  string         // URL of the egress route: http, https, socks5, socks5h; "" = direct
 }
@@ -139,9 +142,14 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 	}
 	u := *c.base
 	u.Path, u.RawPath, u.RawQuery = path, r.Path, r.Query
+	return c.send(ctx, &u, r, true)
+}
+
+// send sends a request to u, with the key where that may have it.
+func (c *Client) send(ctx context.Context, u *url.URL, r *Request, withKey bool) (*http.Response, error) {
 	header := make(http.Header, 6+len(r.Header))
 	maps.Copy(header, r.Header)
-	if r.Secret != "" {
+	if withKey && r.Secret != "" {
 		header["X-Goog-Api-Key"] = []string{r.Secret}
 	}
 	header["User-Agent"] = []string{c.agent}
@@ -149,10 +157,14 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 		header["Accept"] = []string{r.Accept}
 	}
 	req := &http.Request{
-		Method: r.Method, URL: &u, Host: u.Host, Header: header,
+		Method: r.Method, URL: u, Host: u.Host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	if r.Body != nil {
+	switch {
+	case r.Stream != nil:
+		header["Content-Type"] = []string{cmp.Or(r.Type, "application/octet-stream")}
+		req.Body, req.ContentLength = r.Stream, r.Length
+	case r.Body != nil:
 		if header["Content-Type"] = jsonType; r.Type != "" {
 			header["Content-Type"] = []string{r.Type}
 		}

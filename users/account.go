@@ -85,6 +85,12 @@ func (a *Account) Explains() bool { return a.policy.Load().key.Explain }
 // Allows reports whether the key may use a model, by the name clients give it.
 func (a *Account) Allows(model string) bool { return a.policy.Load().allows(model) }
 
+// Permits checks what of a request does not depend on limits, and takes nothing: for
+// the parts of something that was admitted as a whole.
+func (a *Account) Permits(now time.Time, dialect string, ip netip.Addr) *Refusal {
+	return a.policy.Load().forbids(now, "", dialect, ip)
+}
+
 // Admit reserves what a request needs: a request of the minute and of the day,
 // a place among those in flight, and estTokens tokens. All limits are checked
 // and taken in one step: what is refused took nothing. The model is the name
