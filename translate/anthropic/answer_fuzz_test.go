@@ -38,6 +38,9 @@ func FuzzMessages(f *testing.F) {
 				change = append(change, c)
 			}
 		}
+		if flags&128 != 0 {
+			change = append(change, jsonOnly)
+		}
 		if flags&64 != 0 {
 			change = append(change, stopsAt("END", "\n"))
 		}

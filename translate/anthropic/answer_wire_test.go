@@ -265,6 +265,7 @@ func oneCall(p *plan)  { p.oneCall = true }
 func searches(p *plan) { p.search = &serverTool{typ: "web_search_20250305", name: "web_search"} }
 func fetches(p *plan)  { p.fetch = &serverTool{typ: "web_fetch_20250910", name: "web_fetch"} }
 func codes(p *plan)    { p.code = &serverTool{typ: "code_execution_20250522", name: "code_execution"} }
+func jsonOnly(p *plan) { p.json = true }
 func stopsAt(stops ...string) func(*plan) {
 	return func(p *plan) { p.stops = stops }
 }

@@ -43,6 +43,9 @@ type reply struct {
 	held []byte // text that may be the beginning of a stop sequence, decoded
 	cut  string // the stop sequence that ended the text
 
+	fenced  []byte // JSON that may stand in a fence, decoded
+	flowing bool   // … does not
+
 	finishReason []byte // Gemini's, encoded with its quotes; nil while unknown
 	blocked      []byte // why the prompt was refused, likewise
 	why          []byte // Google's message about either, encoded, without quotes

@@ -50,10 +50,14 @@ func (x *Messages) text(dst []byte, v rawjson.Value) []byte {
 	}
 	x.output = true
 	dst = x.leaveThinking(dst)
-	if len(x.plan.stops) > 0 {
+	switch {
+	case len(x.plan.stops) > 0:
 		return x.cutText(dst, v)
+	case x.plan.json:
+		return x.jsonText(dst, v)
+	default:
+		return x.say(dst, v)
 	}
-	return x.say(dst, v)
 }
 
 // say writes text, or keeps it where its sources are told with its last event.
@@ -72,7 +76,7 @@ func (x *Messages) say(dst []byte, v rawjson.Value) []byte {
 func (x *Messages) aside(dst, inner []byte) []byte {
 	x.output = true
 	dst = x.leaveThinking(dst)
-	if x.sources != nil || len(x.held) > 0 {
+	if x.sources != nil || len(x.held)+len(x.fenced) > 0 {
 		dst = x.closeText(dst)
 	}
 	return x.blocks.text(dst, inner)
@@ -199,6 +203,10 @@ func (x *Messages) closeText(dst []byte) []byte {
 		x.held = nil
 		dst = x.say(dst, held)
 	}
+	if len(x.fenced) > 0 {
+		dst = x.sayFenced(dst, unfenced(x.fenced))
+	}
+	x.flowing = false
 	if x.sources != nil {
 		dst = x.tellSources(dst)
 	}
