@@ -26,7 +26,7 @@ func TestMessages_Fence(t *testing.T) {
 				t.Errorf("%v, %v", m, err)
 			}
 			docs := make([]string, 0, len(tc.text)+1)
-			for _, piece := range strings.SplitSeq(tc.text, "") {
+			for piece := range strings.SplitSeq(tc.text, "") {
 				docs = append(docs, event(`{"text":`+show(piece)+`}`))
 			}
 			out, err := streamDocs(messages(streamed, jsonOnly), append(docs, stop)...)
