@@ -221,6 +221,7 @@ func (h *Handler) start() (err error) {
 		Timeouts:        gateway.Timeouts{FirstOutput: firstOutput, Idle: idle, Total: total},
 		Observer:        observer{a, h.logger},
 		ClientIP:        clientIP,
+		PublicURL:       publicURL,
 		Version:         version(),
 		Started:         processStarted,
 	}

@@ -50,7 +50,6 @@ type nativeUpload struct {
 	bound  *balancer.Binding // of what the file goes into; nil for a file of its own
 	wander bool              // another project may have the name free that this one has not
 	id     string            // of the session, sealed
-	made   []byte            // the answer that names what was made, as the client gets it
 }
 
 // startsUpload tells the first request of a resumable upload from one that has it
