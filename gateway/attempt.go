@@ -65,7 +65,7 @@ func (x *exchange) request(lease *balancer.Lease) upstream.Request {
 
 // receive takes the answer of an attempt, or the error that came instead.
 func (x *exchange) receive(ctx context.Context, answer *http.Response, err error, dog *watchdog, lease *balancer.Lease) result {
-	x.record.KeyID = lease.KeyID()
+	x.record.KeyID, x.bound = lease.KeyID(), lease.Binding()
 	x.conv.Begin()
 	if err != nil {
 		return x.broken(ctx, err, false)
@@ -240,7 +240,11 @@ func (x *exchange) refused(status int, header http.Header, body []byte, secret s
 	f := upstream.Failure(o, body)
 	// What looks like a key is gone already; this one may look like anything.
 	f.Message = upstream.Redact(f.Message, secret)
-	if o.Verdict == balancer.ForeignResource {
+	switch {
+	case x.rt.dialect == Gemini && versionLacks(f):
+		// It says nothing of the project, whatever it looks like.
+		o = balancer.Outcome{Verdict: balancer.BadRequest, Status: o.Status, Reason: o.Reason}
+	case o.Verdict == balancer.ForeignResource:
 		x.missing(f)
 	}
 	if len(f.Details) > 0 {

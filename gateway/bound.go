@@ -31,6 +31,9 @@ func (x *exchange) refer(res resource) *translate.Failure {
 	case refs.bound == nil:
 		refs.bound = &res.Bound
 	case x.g.projectOf(res.Bound) != x.g.projectOf(*refs.bound):
+		if x.rt.dialect == Gemini {
+			return translate.Invalid("", "The resources of a request belong to different upstream projects: %s and %s. Make them again, one after the other.", res.Name, refs.list[0].Name)
+		}
 		return translate.Invalid("", "The files of a request must be in one Gemini project, but %s is in another one than %s. Upload them again, one after the other.",
 			shownID(res), shownID(refs.list[0]))
 	}
@@ -97,6 +100,9 @@ const (
 // await waits until the files of the request can be used.
 // Source: specs/openai.md §4.4.
 func (x *exchange) await() *translate.Failure {
+	if x.rt.dialect == Gemini { // Google says so, and its clients wait by themselves
+		return nil
+	}
 	deadline := time.Now().Add(fileReady)
 	for i := range x.refs.list {
 		res := &x.refs.list[i]
@@ -169,11 +175,19 @@ func (x *exchange) lost(res resource, f *translate.Failure) *translate.Failure {
 	return gone
 }
 
+var deniedCache = regexp.MustCompile(`(?i)\bcached ?content\b.*\b(?:not found|permission)`)
+
 var deniedFile = regexp.MustCompile(`\bFile ([a-z0-9-]+)`)
 
 // missing handles that Google refused a request for a resource it names: which
 // one, its message tells.
 func (x *exchange) missing(f *translate.Failure) {
+	for _, res := range x.refs.list {
+		if x.rt.op == opResource && x.rt.name == res.Name || strings.HasPrefix(res.Name, "cachedContents/") && x.rt.op == opNative && deniedCache.MatchString(f.Message) {
+			_ = x.forget(res.Name) // at worst it is found missing once more
+			return
+		}
+	}
 	m := deniedFile.FindStringSubmatch(f.Message)
 	if m == nil {
 		return

@@ -101,6 +101,15 @@ func (x *exchange) measure() {
 
 // metered reports whether the call costs quota of its model.
 func (x *exchange) metered() bool {
+	switch x.rt.op {
+	case opCollection, opResource:
+		return false
+	case opMake: // batches have quotas of their own
+		return x.rt.verb == "predictLongRunning"
+	case opInteract:
+		return x.call.Model != ""
+	default:
+	}
 	return x.call.Method != http.MethodGet && !strings.HasSuffix(x.call.Path, ":countTokens")
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/native"
@@ -43,7 +44,8 @@ type exchange struct {
 	size     size       // of call
 	refs     references // of the request, to what one project has
 	record   usage.Record
-	session  *uploadSession // that the request goes on with; nil for none
+	session  *uploadSession   // that the request goes on with; nil for none
+	bound    balancer.Binding // what the present attempt makes is bound to
 
 	schemaRefused bool // by the last attempt
 
@@ -61,13 +63,16 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 }
 
 // headers sets those that every answer of a dialect has.
-// Source: specs/openai.md §1.
+// Source: specs/openai.md §1, specs/native-anthropic.md C.0.
 func (x *exchange) headers(h http.Header) {
 	h["X-Request-Id"] = []string{x.record.RequestID}
 	if x.call != nil && x.call.Model != "" {
 		h["X-Gemini-Balance-Model"] = []string{x.call.Model}
 	}
-	if x.rt.dialect == OpenAI {
+	switch x.rt.dialect {
+	case Anthropic:
+		h["Request-Id"] = []string{x.record.RequestID}
+	case OpenAI:
 		h["Openai-Version"] = []string{"2020-10-01"}
 		h["Openai-Processing-Ms"] = []string{strconv.FormatInt(time.Since(x.accepted).Milliseconds(), 10)}
 	}
@@ -87,10 +92,6 @@ func (x *exchange) prepare() *translate.Failure {
 		if x.r.Method == http.MethodPost {
 			steps[3] = (*exchange).admit
 		}
-	case opLive: // goes its own way, a part of it after the upgrade
-		steps = steps[:1]
-	case opAuthTokens:
-		steps = steps[:2]
 	case opUpload:
 		steps = append(steps[:2], (*exchange).bare, (*exchange).admit)
 		if x.r.URL.Query().Has("upload_id") {
@@ -98,6 +99,20 @@ func (x *exchange) prepare() *translate.Failure {
 		}
 	case opDownload:
 		steps = append(steps[:2], (*exchange).bare, (*exchange).permitted)
+	case opCountTokens:
+		steps[3] = (*exchange).uncharged
+	case opLive: // goes its own way, a part of it after the upgrade
+		steps = steps[:1]
+	case opAuthTokens:
+		steps = steps[:2]
+	case opCollection:
+		if x.r.Method == http.MethodGet {
+			steps = append(steps[:2], (*exchange).bare, (*exchange).uncounted)
+		}
+	case opResource: // polling, cancelling and deleting are not counted
+		if x.r.Method == http.MethodGet || x.r.Method == http.MethodDelete || x.rt.verb == "cancel" || x.rt.verb == "delete" {
+			steps[3] = (*exchange).uncounted
+		}
 	default: // all steps
 	}
 	for _, step := range steps {
@@ -115,8 +130,11 @@ func (x *exchange) endpoint() *translate.Failure {
 			Kind:    translate.UnknownURL,
 			Message: "Unknown request URL: " + x.r.Method + " " + x.r.URL.Path + ". This gateway does not serve that endpoint.",
 		}
-	case unwired[x.rt.op]:
-		return &translate.Failure{Kind: translate.UnknownURL, Message: "This gateway does not serve " + x.r.URL.Path + " yet."}
+	case x.rt.op == opUnimplemented:
+		return &translate.Failure{
+			Kind: translate.UnknownURL, Code: native.CodeUnimplemented,
+			Message: "This gateway cannot do that for you: Google wants your own account for " + x.r.URL.Path + ". Upload the file.",
+		}
 	case !x.rt.allowed:
 		x.out.w.Header().Set("Allow", x.rt.methods+", OPTIONS")
 		return &translate.Failure{
@@ -127,16 +145,9 @@ func (x *exchange) endpoint() *translate.Failure {
 	return nil
 }
 
-// unwired are the endpoints that the table has and nobody serves yet.
-var unwired = map[operation]bool{
-	opMessages: true, opCountTokens: true, opAnthropicModels: true, opAnthropicModel: true,
-	opMake: true, opCollection: true, opResource: true, opInteract: true,
-	opUnimplemented: true,
-}
-
 // decode reads the body and makes the converter.
 func (x *exchange) decode() (f *translate.Failure) {
-	if x.r.Method == http.MethodPost {
+	if x.r.Method == http.MethodPost || x.r.Method == http.MethodPatch {
 		if x.body, f = x.readBody(); f != nil {
 			return f
 		}
@@ -179,6 +190,8 @@ func (x *exchange) converter() (translate.Exchange, *translate.Failure) {
 		return kept(openai.NewSpeech(x.env, x.options(), x.body))
 	case opModels, opModel:
 		return kept(x.models())
+	case opMessages, opCountTokens, opAnthropicModels, opAnthropicModel:
+		return x.anthropic()
 	default:
 		return x.native()
 	}
@@ -233,57 +246,6 @@ func (x *exchange) visible() func(model string) bool {
 		return nil
 	}
 	return x.account.Allows
-}
-
-// native builds the call from the parts that the route was checked for,
-// so that nothing of the client's URL reaches Google but known words.
-func (x *exchange) native() (translate.Exchange, *translate.Failure) {
-	call := translate.Call{Method: x.r.Method, Query: nativeQuery(x.r), Body: x.body, Path: "/" + x.rt.version + "/models"}
-	if call.Method == http.MethodHead {
-		call.Method = http.MethodGet
-	}
-	if x.rt.model != "" {
-		call.Asked, call.Model = x.rt.model, x.resolve(x.rt.model)
-		if !modelID.MatchString(call.Model) {
-			return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "The model name in the URL is not valid."}
-		}
-		call.Path += "/" + call.Model
-	}
-	if x.rt.verb != "" {
-		call.Path += ":" + x.rt.verb
-	}
-	switch x.rt.verb {
-	case "generateContent":
-		call.Generate = true
-	case "streamGenerateContent":
-		call.Generate, call.Stream = true, translate.SSE
-		if x.rt.array {
-			call.Stream = translate.JSONArray
-		}
-	}
-	return native.New(&call), nil
-}
-
-// nativeQuery keeps the parameters that mean something to Google and hold no
-// credential. fields is dropped: a partial answer could lack what the books need.
-// Source: specs/native-anthropic.md A.4.
-func nativeQuery(r *http.Request) string {
-	if r.URL.RawQuery == "" {
-		return ""
-	}
-	query := r.URL.Query()
-	for k := range query {
-		switch k {
-		case "alt", "$alt": // proto would be a stream that nobody here can read
-			if v := query.Get(k); v != "sse" && v != "json" {
-				query.Del(k)
-			}
-		case "prettyPrint", "pageSize", "pageToken":
-		default:
-			query.Del(k)
-		}
-	}
-	return query.Encode()
 }
 
 // encoding refuses bodies that are not as they are.
@@ -361,7 +323,11 @@ func (x *exchange) admit() *translate.Failure {
 	x.taken = admission
 	h := x.out.w.Header()
 	for _, l := range admission.Remaining() {
-		limitHeaders(h, l)
+		if x.rt.dialect == Anthropic {
+			anthropicLimits(h, l, x.accepted)
+		} else {
+			limitHeaders(h, l)
+		}
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ type Config struct {
 	CountEmbeddings bool          // see openai.Options.CountTokens
 	Affinity        bool          // long conversations stay with a project while it can serve them
 	Anonymous       bool          // serve requests without a user key
+	AdminResources  bool          // serve agents, credentials, webhooks and triggers, which are the operator's projects' own
 	Timeouts        Timeouts
 	Live            Live
 
@@ -104,7 +105,7 @@ type Attempt struct {
 	Duration  time.Duration
 }
 
-// Gateway serves OpenAI's and Google's dialect. It is safe for concurrent use.
+// Gateway serves OpenAI's, Anthropic's and Google's dialect. It is safe for concurrent use.
 type Gateway struct {
 	Config
 	aliases   map[string][]string // name → targets
@@ -113,6 +114,8 @@ type Gateway struct {
 	pace      pace
 	estimates estimator
 	lists     lists
+	counts    counts
+	envelopes *envelopes // nil = what clients keep has no tag
 }
 
 // New completes the defaults of c.
@@ -139,6 +142,9 @@ func New(c Config) (*Gateway, error) {
 		c.Started = time.Now()
 	}
 	g := &Gateway{Config: c, aliases: make(map[string][]string, len(c.Aliases))}
+	if c.Resources != nil {
+		g.envelopes = newEnvelopes(c.Resources.sealer)
+	}
 	for _, a := range c.Aliases {
 		if a.Name == "" || len(a.Targets) == 0 {
 			return nil, errors.New("gateway: a model alias needs a name and a target")
@@ -198,6 +204,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 		f = x.response()
 	case rt.op == opFiles || rt.op == opFile:
 		f = x.files()
+	case rt.op == opCollection && r.Method == http.MethodGet:
+		f = x.listNative()
 	case rt.op == opUpload:
 		f = x.nativeUpload()
 	case rt.op == opDownload:

@@ -61,7 +61,7 @@ func (r *Resources) move(user string, to balancer.Binding, raw []byte) (now []by
 // home then. elsewhere tells whether a failure may be mended by another project.
 func (x *exchange) make(attempt func(*balancer.Lease) result, elsewhere func(*translate.Failure) bool) *translate.Failure {
 	want, retry := x.want()
-	want.Unmetered = true
+	want.Unmetered = !x.makes() || want.Unmetered
 	want.Affinity = fnv([]byte("home of " + x.record.UserID))
 	for range 3 {
 		home, raw := x.g.Resources.home(x.record.UserID)

@@ -88,13 +88,18 @@ func (x *exchange) models() (*openai.Models, *translate.Failure) {
 
 // aboutModels reports whether the answer to the call is one that lists keep.
 func (x *exchange) aboutModels() bool {
-	return x.rt.op == opModels || x.rt.op == opModel || x.rt.op == opNativeModels
+	switch x.rt.op {
+	case opModels, opModel, opAnthropicModels, opAnthropicModel, opNativeModels:
+		return true
+	default:
+		return false
+	}
 }
 
 // cached answers a question about models from what is kept, or asks. Where that
 // fails for reasons that will pass, an older answer is still the better one.
 func (x *exchange) cached() *translate.Failure {
-	if list, ok := x.conv.(*openai.Models); ok && x.rt.op == opModels {
+	if list, ok := x.conv.(paged); ok && (x.rt.op == opModels || x.rt.op == opAnthropicModels) {
 		return x.pages(list)
 	}
 	if body, ok := x.g.lists.get(x.call, listFresh); ok {
@@ -119,8 +124,15 @@ func (x *exchange) stale(call *translate.Call, f *translate.Failure) (body []byt
 	return nil, false
 }
 
+// paged is a list of models that takes one call after the other.
+type paged interface {
+	translate.Batch
+	// Next is the call for the page after the one that body is, nil for none.
+	Next(body []byte) *translate.Call
+}
+
 // pages answers with one list of all of Google's pages.
-func (x *exchange) pages(list *openai.Models) *translate.Failure {
+func (x *exchange) pages(list paged) *translate.Failure {
 	var bodies [][]byte
 	for call := x.call; call != nil && len(bodies) < maxPages; call = list.Next(bodies[len(bodies)-1]) {
 		body, ok := x.g.lists.get(call, listFresh)

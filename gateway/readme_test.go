@@ -12,7 +12,7 @@ import (
 
 // readmeEndpoint is a method with a path, or several of both, as README.md's
 // tables name them: `POST /v1/completions`.
-var readmeEndpoint = regexp.MustCompile("`((?:GET|POST|DELETE)(?:, (?:GET|POST|DELETE))*) /(v1|v1beta)/([^`]+)`")
+var readmeEndpoint = regexp.MustCompile("`((?:GET|POST|PUT|PATCH|DELETE)(?:, (?:GET|POST|PUT|PATCH|DELETE))*) /(v1|v1beta|upload/v1beta|download/v1beta)/([^`]+)`")
 
 // TestREADME: what README.md names is served, and what is served is named there.
 func TestREADME(t *testing.T) {
@@ -38,17 +38,28 @@ func TestREADME(t *testing.T) {
 			}
 		}
 		for _, path := range paths {
-			named[row{m[2], path}] = append(named[row{m[2], path}], strings.Split(m[1], ", ")...)
+			r := row{m[2], path}
+			for _, method := range strings.Split(m[1], ", ") {
+				if !slices.Contains(named[r], method) { // two APIs share /v1/models
+					named[r] = append(named[r], method)
+				}
+			}
 		}
 	}
 	served := map[row][]string{}
-	for prefix, table := range map[string][]endpoint{"v1": openaiEndpoints, "v1beta": geminiEndpoints} {
+	for prefix, table := range map[string][]endpoint{"v1": slices.Concat(openaiEndpoints, anthropicEndpoints), "v1beta": geminiEndpoints} {
 		for _, e := range table {
-			if unwired[e.op] {
-				continue
+			prefix, path := prefix, e.path
+			for _, first := range []string{"upload", "download"} { // which come before the version
+				if rest, ok := strings.CutPrefix(path, first+"/"); ok {
+					prefix, path = first+"/v1beta", rest
+				}
+			}
+			if e.op == opLive {
+				continue // named as a whole
 			}
 			methods := slices.DeleteFunc(strings.Split(e.methods, ", "), func(m string) bool { return m == "HEAD" }) // comes with GET
-			served[row{prefix, e.path}] = methods
+			served[row{prefix, path}] = methods
 		}
 	}
 	for r, methods := range served {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/anthropic"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
@@ -58,6 +59,9 @@ func refusedByLimits(refusal *users.Refusal) *translate.Failure {
 	case users.RateLimited:
 	case users.Forbidden:
 		f.Kind = translate.Forbidden
+		if refusal.Limit == "models" {
+			f.Param = "model"
+		}
 	case users.Unavailable:
 		f.Kind = translate.Overloaded
 	}
@@ -96,7 +100,12 @@ func (x *exchange) refuse(f *translate.Failure) {
 	default:
 		a = x.rt.failure(f)
 	}
-	setRetryAfter(x.out.w.Header(), f)
+	if x.rt.dialect == Anthropic {
+		a = anthropic.Identify(a, x.record.RequestID)
+		anthropicRetry(x.out.w.Header(), f)
+	} else {
+		setRetryAfter(x.out.w.Header(), f)
+	}
 	_ = x.out.answer(a)
 }
 

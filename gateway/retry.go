@@ -39,7 +39,7 @@ func (x *exchange) serve() *translate.Failure {
 			x.keep()
 			return nil
 		}
-		if x.out.committed() || !x.fallBack(f) {
+		if x.out.committed() || !x.asBeta(f) && !x.fallBack(f) {
 			return f
 		}
 	}
@@ -52,6 +52,12 @@ func (x *exchange) ask() *translate.Failure {
 	}
 	if x.aboutModels() {
 		return x.cached()
+	}
+	if x.makes() {
+		return x.makeNative()
+	}
+	if c, ok := x.conv.(*counting); ok {
+		return x.count(c)
 	}
 	return x.attempts()
 }
@@ -91,8 +97,8 @@ func (x *exchange) attempts() *translate.Failure {
 // want is what the request needs of a key, and how often it may ask for one.
 func (x *exchange) want() (balancer.Want, settings.Retry) {
 	retry := x.g.Settings.Current().Retry
-	if x.canFallBack() {
-		retry.Wait = 0 // another model now is better than this one later
+	if x.canFallBack() || x.rt.op == opCountTokens {
+		retry.Wait = 0 // another model, or a guess, now is better than this one later
 	}
 	x.measure()
 	want := balancer.Want{

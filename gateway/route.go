@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
-	"github.com/gemini-balance/caddy-gemini-balance/translate/native"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/anthropic"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 )
 
@@ -32,7 +32,7 @@ type route struct {
 	model   string // from the path, still the client's word
 	id      string // from the path: of an object
 	name    string // of Gemini's resource or collection: "files/abc", "batches"
-	verb    string // generateContent …; of an object, what is wanted of it
+	verb    string // generateContent …; of an object of ours, what is wanted of it
 	allowed bool   // the request's method is among methods
 	array   bool   // errors stand in an array, as streamGenerateContent without alt=sse has them
 	public  func(g *Gateway, w http.ResponseWriter, r *http.Request)
@@ -70,7 +70,7 @@ var claims = []claim{
 	{below: "/v1", dialect: Gemini, version: "v1", when: fromGoogle},
 	{below: "/v1", dialect: Anthropic, when: fromAnthropic},
 	{below: "/v1", dialect: OpenAI},
-	{below: "/models", dialect: Gemini, version: "v1beta", when: hasVerb}, // Continue loses the version
+	{below: "", dialect: Gemini, version: "v1beta", when: ofModel}, // Continue loses the version
 }
 
 // collections are those below /v1 that one API alone has.
@@ -93,6 +93,11 @@ func isOf(d Dialect) func(*http.Request, string) bool {
 
 // hasVerb reports whether a path ends in one of Google's custom methods.
 func hasVerb(_ *http.Request, rest string) bool { return strings.Contains(rest, ":") }
+
+// ofModel reports whether a path is a custom method of a model.
+func ofModel(r *http.Request, rest string) bool {
+	return strings.HasPrefix(rest, "models/") && hasVerb(r, rest)
+}
 
 // fromGoogle recognises Google's SDKs and those who send keys as they do.
 func fromGoogle(r *http.Request, _ string) bool {
@@ -172,7 +177,10 @@ func find(rt route, r *http.Request, rest string) route {
 		found.op, found.methods = e.op, e.methods
 		found.allowed = slices.Contains(strings.Split(e.methods, ", "), r.Method)
 		if rt.dialect == Gemini {
-			found.name, _, _ = strings.Cut(rest, ":")
+			found.name, found.verb = rest, ""
+			if i := strings.LastIndexByte(rest, ':'); i >= 0 && strings.Contains(e.path, ":") {
+				found.name, found.verb = rest[:i], rest[i+1:]
+			}
 			found.array = found.verb == "streamGenerateContent" && !wantsSSE(r)
 		}
 		return found
@@ -239,12 +247,12 @@ func wantsSSE(r *http.Request) bool {
 
 // failure words a failure for a request that never got a converter.
 func (rt *route) failure(f *translate.Failure) translate.Answer {
-	if rt.dialect == OpenAI {
+	switch rt.dialect {
+	case OpenAI:
 		return openai.Error(f)
+	case Anthropic:
+		return anthropic.Error(f)
+	default:
+		return rt.nativeFailure(f)
 	}
-	a := native.Error(f)
-	if rt.array {
-		a.Body = append(append([]byte{'['}, a.Body...), ']')
-	}
-	return a
 }

@@ -60,6 +60,9 @@ var relayed = map[translate.Kind]bool{
 	translate.Upstream:       true,
 }
 
+// CodeUnimplemented is the Code of a failure to do what Google can and no gateway.
+const CodeUnimplemented = "unimplemented"
+
 const (
 	invalidKey = "API key not valid. Please pass a valid API key."
 	missingKey = "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other form of API consumer identity to call this API."
@@ -104,6 +107,9 @@ func object(f *translate.Failure) (code int, body []byte) {
 	s, ok := statuses[f.Kind]
 	if !ok {
 		s = statuses[translate.Internal]
+	}
+	if f.Code == CodeUnimplemented {
+		s = status{501, "UNIMPLEMENTED"}
 	}
 	message := f.Message
 	if f.Kind == translate.Unauthenticated {

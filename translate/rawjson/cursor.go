@@ -90,3 +90,6 @@ func (c *Cursor) separator() {
 		c.i = space(c.doc, c.i+1)
 	}
 }
+
+// Offset is how many bytes of the value that the cursor walks are before it.
+func (c *Cursor) Offset() int { return min(c.i, len(c.doc)) }

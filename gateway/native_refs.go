@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// What a native request's body names of what one project has. The body is walked,
+// never written again: bytes change only where a name does.
+// Source: specs/native-anthropic.md A.2.
+
+// member is what a string means by the name of the member it is the value of.
+type member uint8
+
+const (
+	plain        member = iota
+	addressed           // a URI, maybe of a file
+	named               // a resource's name
+	onlyNamed           // likewise, and nothing else
+	placed              // an environment, agent or voice: a name, an id, or a word of Google's
+	interacted          // an interaction's id
+	continued           // a continuation token
+	modelled            // a model
+	structValue         // free JSON of the client's; nothing in it means anything to Google
+	callArgument        // likewise, in calls and results of functions only
+	functionPart        // a call or a result of a function
+)
+
+// members are the names that mean something, in the spellings that protobuf's JSON
+// takes.
+var members = map[string]member{
+	"fileUri": addressed, "file_uri": addressed, "uri": addressed,
+	"fileName": named, "file_name": named, "tunedModel": named, "tuned_model": named, "source": named,
+	"cachedContent": onlyNamed, "cached_content": onlyNamed,
+	"fileSearchStoreNames": onlyNamed, "file_search_store_names": onlyNamed,
+	"environment": placed, "baseEnvironment": placed, "base_environment": placed, "agent": placed,
+	"voice": placed, "voiceId": placed, "voice_id": placed, "voiceName": placed, "voice_name": placed,
+	"previousInteractionId": interacted, "previous_interaction_id": interacted,
+	"continuationIds": interacted, "continuation_ids": interacted,
+	"continuationToken": continued, "continuation_token": continued,
+	"model": modelled, "arguments": structValue,
+	"args": callArgument, "response": callArgument,
+	"functionCall": functionPart, "function_call": functionPart,
+	"functionResponse": functionPart, "function_response": functionPart,
+}
+
+func memberOf(key []byte) member {
+	if bytes.IndexByte(key, '\\') >= 0 {
+		key = rawjson.AppendText(nil, append(append(rawjson.Value{'"'}, key...), '"'))
+	}
+	return members[string(key)]
+}
+
+// mentions walks a body.
+type mentions struct {
+	x       *exchange
+	at      rawjson.Cursor
+	edits   []edit
+	model   string // what the body itself names, without "models/"
+	agent   bool   // it names one
+	depth   int
+	failure *translate.Failure
+}
+
+// edit is a stretch of a body that is written otherwise.
+type edit struct {
+	from, to int
+	text     []byte
+}
+
+// mentioned finds what the request's body names, binds the request to its project,
+// and puts in what the names are at Google.
+func (x *exchange) mentioned() (*mentions, *translate.Failure) {
+	m := &mentions{x: x}
+	if len(bytes.TrimSpace(x.body)) == 0 {
+		return m, nil
+	}
+	doc, err := rawjson.Parse(x.body)
+	if err != nil {
+		return m, &translate.Failure{Kind: translate.InvalidRequest, Message: "Invalid JSON payload received. " + err.Error()}
+	}
+	m.at = doc.Cursor()
+	m.walk(plain)
+	if m.failure != nil || len(m.edits) == 0 {
+		return m, m.failure
+	}
+	out, from := make([]byte, 0, len(doc)+256), 0
+	for _, e := range m.edits {
+		out = append(append(out, doc[from:e.from]...), e.text...)
+		from = e.to
+	}
+	x.body = append(out, doc[from:]...)
+	return m, nil
+}
+
+// walk goes through the value at the cursor, which is that of a member.
+func (m *mentions) walk(is member) {
+	switch c := &m.at; c.Kind() {
+	case rawjson.Object:
+		m.depth++
+		for open := c.Open('{'); open; {
+			key, ok := c.Key()
+			if !ok {
+				break
+			}
+			inner := memberOf(key)
+			if inner == structValue || inner == callArgument && is == functionPart {
+				c.Value()
+				continue
+			}
+			m.walk(inner)
+		}
+		m.depth--
+	case rawjson.Array:
+		for open := c.Open('['); open; {
+			if !c.Elem() {
+				break
+			}
+			m.walk(is)
+		}
+	case rawjson.String:
+		from := c.Offset()
+		if v := c.Value(); is != plain && m.failure == nil && !v.IsEmptyString() {
+			m.read(is, v.Text(), from, len(v))
+		}
+	default:
+		c.Value()
+	}
+}
+
+// read looks at one string.
+func (m *mentions) read(is member, text string, from, length int) {
+	x := m.x
+	replace := func(with string) {
+		m.edits = append(m.edits, edit{from, from + length, rawjson.Quote(with)})
+	}
+	switch is {
+	case addressed:
+		google := x.googleURI(text)
+		if google != text {
+			replace(google)
+		}
+		m.address(google)
+	case named, onlyNamed:
+		if name := rootOf(text); is == onlyNamed || bindable(name) {
+			m.own(name)
+		}
+	case placed:
+		m.place(text)
+	case interacted:
+		m.own("interactions/" + text)
+	case continued:
+		m.resume(text)
+	case modelled:
+		bare := strings.TrimPrefix(text, "models/")
+		if m.depth == 1 {
+			m.model = bare
+		}
+		if strings.HasPrefix(text, "tunedModels/") {
+			m.own(rootOf(text))
+		} else if to := x.resolve(bare); to != bare {
+			replace(text[:len(text)-len(bare)] + to)
+		}
+	}
+}
+
+// own binds the request to a resource, which must be the user's.
+func (m *mentions) own(name string) {
+	res, f := m.x.owned(name)
+	if f == nil {
+		f = m.x.refer(res)
+	}
+	m.failure = f
+}
+
+// owned finds a resource of the user's. Those of others look like those that never
+// were.
+func (x *exchange) owned(name string) (res resource, f *translate.Failure) {
+	if x.g.Resources == nil {
+		return res, noSuchResource(name)
+	}
+	res, err := x.g.Resources.get(x.record.UserID, name)
+	switch {
+	case errors.Is(err, errNoResource):
+		return res, noSuchResource(name)
+	case err != nil:
+		return res, storeFailed("What the request names could not be looked up")
+	}
+	return res, nil
+}
+
+// googleFile finds a file's name in what is an address or the name itself.
+var googleFile = regexp.MustCompile(`(?:^|/)((?:files|generatedFiles)/[^/?#:]+)`)
+
+// address looks at a URI: those of Google's files are a user's, others anybody's.
+func (m *mentions) address(uri string) {
+	scheme, _, absolute := strings.Cut(uri, "://")
+	if strings.EqualFold(scheme, "gs") && absolute {
+		m.failure = translate.Invalid("fileUri", "Google Cloud Storage (gs://) is not reachable by this API. Upload the file.")
+		return
+	}
+	path := uri
+	if absolute {
+		u, err := url.Parse(strings.TrimSpace(uri))
+		if err != nil {
+			return // Google cannot read it either
+		}
+		host := strings.ToLower(u.Hostname())
+		if host != "generativelanguage.googleapis.com" && !strings.HasSuffix(host, ".generativelanguage.googleapis.com") && u.Host != m.x.g.Upstream.Host() {
+			return
+		}
+		path = u.Path
+	}
+	if name := googleFile.FindStringSubmatch(path); name != nil {
+		m.own(name[1])
+	} else if absolute {
+		m.failure = noSuchResource(uri)
+	}
+}
+
+// place looks at the name of something that Google has of its own, too. Ids without
+// their collection are looked up among all that this gateway knows of.
+func (m *mentions) place(text string) {
+	if name := rootOf(text); bindable(name) {
+		m.own(name)
+		return
+	}
+	for _, kind := range []string{"environments/", "agents/", "voices/"} {
+		if m.x.g.Resources == nil {
+			return
+		}
+		if _, err := m.x.g.Resources.get(everybody, kind+text); err == nil {
+			m.own(kind + text)
+			return
+		}
+	}
+}
+
+// everybody is the user under which it is written down that a name is somebody's.
+const everybody = "*"
+
+// resume binds the request to the project that an answer was begun in.
+func (m *mentions) resume(token string) {
+	m.own(continuation(token))
+	if m.failure != nil && m.failure.Kind == translate.NotFound {
+		m.failure = translate.Invalid("continuationToken", "The continuationToken is unknown here or has expired. Ask again without it.")
+	}
+}
+
+// continuation is what a continuation token is recorded as: it is a secret, and long.
+func continuation(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return "continuations/" + hex.EncodeToString(sum[:16])
+}
+
+// rootOf is the resource that a name is of, or below which it is: what one project
+// has as a whole. Operations of models are on their own.
+func rootOf(name string) string {
+	parts := strings.SplitN(name, "/", 5)
+	switch {
+	case len(parts) >= 4 && parts[0] == "models":
+		return strings.Join(parts[:4], "/")
+	case len(parts) > 2:
+		return parts[0] + "/" + parts[1]
+	}
+	return name
+}
+
+// bindable reports whether a name is of a kind that is recorded.
+func bindable(name string) bool {
+	kind, id, ok := strings.Cut(name, "/")
+	_, known := lifetimes[kind]
+	return ok && id != "" && known && kind != "models"
+}
