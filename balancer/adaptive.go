@@ -57,19 +57,21 @@ func (adaptive) pick(c candidates) *entry {
 		}
 	}
 	for look := 0; ; look++ {
-		var best *entry
-		var cost float64
-		if n == 1 {
-			best, cost = c.cheapest(0)
-		} else {
-			best, cost = c.sample(n)
-		}
+		best, cost := c.cheap(n)
 		// Others may have taken it while the rest were looked at: without a second look
 		// all who saw it idle would go there.
 		if best == nil || look == moreLooks || c.cost(best.slot) <= cost*stale {
 			return best
 		}
 	}
+}
+
+// cheap returns the candidate that costs least, in pools of n > 1 words of a sample.
+func (c candidates) cheap(n int) (*entry, float64) {
+	if n == 1 {
+		return c.cheapest(0)
+	}
+	return c.sample(n)
 }
 
 // sample compares a few candidates at random, of n words. In large pools most of

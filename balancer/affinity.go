@@ -16,8 +16,8 @@ const (
 	hashes = 8
 	// homes is how many conversations are remembered; a power of two.
 	homes    = 1 << 15
-	crowded  = 1.6 // cost from which a key is not the first choice of a new conversation
-	slotBits = 24  // of an entry, for the slot and 1; the others tell conversations apart
+	crowded  = 1.15 // times the least cost beyond which a key takes no new conversation
+	slotBits = 24   // of an entry, for the slot and 1; the others tell conversations apart
 )
 
 // affinity remembers where conversations were answered last, so that one which
@@ -68,23 +68,22 @@ func (m move) op() store.Op {
 }
 
 // home returns the key of the conversation, or nil if no near one is fit: the one
-// that answered it last, else the first that is fit in an order that the
-// conversation's hash gives, unless that has much to do already: then the
-// conversation begins where any other request would. The order is the same after
+// that answered it last, else the first in an order that the conversation's hash
+// gives which is fit and has little more to do than others; if none of the first
+// few has, the conversation begins where any other request would. The order is the same after
 // a restart, and a key that comes or goes moves the conversations of that key only.
 func (c candidates) home(words int) *entry {
 	if e := c.fits(c.pool.affinity.slot(c.hash)); e != nil {
 		return e
 	}
+	_, most := c.cheap(words)
+	most *= crowded
 	size := uint64(words * 64)
 	h := c.hash
 	for range hashes {
 		h = mix(h)
-		if e := c.fits(int(h % size)); e != nil {
-			if c.cost(e.slot) < crowded {
-				return e
-			}
-			return nil
+		if e := c.fits(int(h % size)); e != nil && c.cost(e.slot) <= most {
+			return e
 		}
 	}
 	return nil
