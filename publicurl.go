@@ -20,11 +20,10 @@ var (
 // -Host and -Prefix say counts where they come from a proxy that the server trusts.
 func publicURL(r *http.Request) string {
 	scheme, host, path := "http", r.Host, r.RequestURI
-	secure := r.TLS != nil
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		host, path, secure = original.Host, original.RequestURI, secure || original.TLS != nil
+		path = original.RequestURI // it has neither Host nor TLS
 	}
-	if secure {
+	if r.TLS != nil {
 		scheme = "https"
 	}
 	path, _, _ = strings.Cut(path, "?")

@@ -36,12 +36,13 @@ func TestPublicURL(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			original := httptest.NewRequest(http.MethodPost, "http://gw.example"+tc.original, nil)
-			original.RequestURI = tc.original
-			if tc.secure {
-				original.TLS = new(tls.ConnectionState)
-			}
 			ctx := context.WithValue(original.Context(), caddyhttp.VarsCtxKey, map[string]any{caddyhttp.TrustedProxyVarKey: tc.trusted})
-			r := original.Clone(context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, *original))
+			// Caddy keeps this much of a request.
+			kept := http.Request{Method: original.Method, RemoteAddr: original.RemoteAddr, RequestURI: tc.original, URL: original.URL}
+			r := original.Clone(context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, kept))
+			if tc.secure {
+				r.TLS = new(tls.ConnectionState)
+			}
 			r.URL.Path, r.URL.RawPath, r.RequestURI = tc.path, "", tc.path
 			for name, value := range tc.header {
 				r.Header.Set(name, value)
