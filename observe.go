@@ -219,6 +219,7 @@ var verdictNames = [...]string{
 	balancer.ModelMissing:      "model_missing",
 	balancer.RateLimited:       "rate_limited",
 	balancer.Exhausted:         "exhausted",
+	balancer.SpendLimited:      "spend_limited",
 	balancer.NoQuota:           "no_quota",
 	balancer.Throttled:         "throttled",
 	balancer.CapacityExhausted: "capacity_exhausted",

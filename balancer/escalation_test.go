@@ -51,6 +51,43 @@ func TestUnfundedProject(t *testing.T) {
 	})
 }
 
+// A project that spends too fast is asked again after 1, 2, 4 … minutes, whatever
+// the model, but never later than its window of ten minutes; at the time that Google
+// announces, where it does.
+func TestSpendLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		p := open(t, s, 0)
+		add(t, p, NewKey{Secret: "one", Project: "p"}, NewKey{Secret: "two", Project: "p"})
+		for i, minutes := range []int{1, 2, 4, 8, 10, 10} {
+			want := time.Duration(minutes) * time.Minute
+			lease(t, p, Want{Model: []string{flash, "other"}[i%2]}).Done(overspent)
+			if u := refused(t, p, Want{}); u.RetryAfter != want || u.Reason != AllResting || u.Verdict != SpendLimited {
+				t.Errorf("refusal %d: %+v, want a rest of %v", i, u, want)
+			}
+			if err := p.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			p = open(t, s, 0)
+			time.Sleep(want)
+			check(t, p, time.Now())
+		}
+		announced := overspent
+		announced.Rest, announced.RetryAfter, announced.Escalate = 31*time.Second, 31*time.Second, false
+		lease(t, p, Want{}).Done(announced)
+		if got := refused(t, p, Want{}).RetryAfter; got != 31*time.Second {
+			t.Errorf("rests %v, want what was announced", got)
+		}
+		time.Sleep(31 * time.Second)
+		lease(t, p, Want{}).Done(ok)
+		time.Sleep(time.Second)
+		lease(t, p, Want{}).Done(overspent)
+		if got := refused(t, p, Want{}).RetryAfter; got != time.Minute {
+			t.Errorf("after a success it rests %v, want 1m", got)
+		}
+	})
+}
+
 // What a key's own project knew goes along when Google reveals the real one.
 func TestEscalationGoesAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -104,6 +104,7 @@ var (
 	throttled  = Outcome{Verdict: Throttled, Blame: ScopeProjectModel, Retry: RetryOther, Rest: 5 * time.Second, Escalate: true}
 	noModel    = Outcome{Verdict: ModelMissing, Blame: ScopeProjectModel, Retry: RetryOnce, Rest: time.Hour}
 	noMoney    = Outcome{Verdict: UnfundedProject, Blame: ScopeProject, Retry: RetryOther, Rest: time.Hour}
+	overspent  = Outcome{Verdict: SpendLimited, Blame: ScopeProject, Retry: RetryOther, Rest: time.Minute, Escalate: true}
 	invalid    = Outcome{Verdict: InvalidKey, Blame: ScopeKey, Retry: RetryOther, State: StateInvalid, Reason: "400 API_KEY_INVALID"}
 	noCapacity = Outcome{Verdict: CapacityExhausted, Blame: ScopeModel, Retry: RetryBackoff, Rest: 10 * time.Second}
 	routeOut   = Outcome{Verdict: RouteBlocked, Blame: ScopeRoute, Retry: RetryOther, Rest: time.Minute}

@@ -52,7 +52,8 @@ func hint(secret string, state State, reason string) string {
 
 // restHints say what an operator can do about a rest, by the words for why it is.
 var restHints = map[string]string{
-	why[UnfundedProject]: "The project has no credit left, reached its spend limit or has no billing: see its billing in AI Studio. It is tried again by itself.",
+	why[UnfundedProject]: "The project has no credit left, reached its monthly spending cap or has no billing: see its billing in AI Studio. It is tried again by itself.",
+	why[SpendLimited]:    "The project has spent as much as its tier may within ten minutes, over all models. Google lets it go on by itself; a higher tier has a higher limit, and keys of another billing account have one of their own.",
 	why[Location]:        "Google does not serve the region that requests come from: give the key a proxy in another region, or a project with billing.",
 	why[ModelForbidden]:  "The project may not use this model: see its access in AI Studio.",
 	why[ModelMissing]:    "Google does not offer this model to the project: take another, or the model's present name.",

@@ -25,6 +25,7 @@ const (
 	ModelMissing              // the model does not exist, or not for this project
 	RateLimited               // minute window of (project, model)
 	Exhausted                 // day window of (project, model)
+	SpendLimited              // what the project may spend within ten minutes, whatever the model
 	NoQuota                   // limit 0: the model is not in the project's tier
 	Throttled                 // 429 without reason: shared capacity
 	CapacityExhausted         // Google has no capacity for the model
@@ -79,7 +80,7 @@ type Outcome struct {
 	State         State         // of the key, where Blame is ScopeKey or ScopeProject; "" leaves it
 	Rest          time.Duration // how long Blame rests; 0 where State says it all
 	UntilMidnight bool          // rest until the next Pacific midnight instead of Rest
-	Escalate      bool          // double Rest on each repetition, up to 24 hours for ScopeProject and 5 minutes else
+	Escalate      bool          // double Rest on each repetition, up to 24 hours for ScopeProject, 5 minutes else, and 10 minutes for SpendLimited
 	Status        int           // HTTP status Google answered with, 0 for none
 	Reason        string        // what happened, for operators: one redacted line
 	RetryAfter    time.Duration // what Google announced; 0 for nothing

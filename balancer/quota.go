@@ -315,7 +315,7 @@ func (q *quota) tight(now time.Time, tokens int64, aligned bool) bool {
 func uncounted(v Verdict) bool {
 	switch v {
 	case BadRequest, BadSignature, InvalidKey, LeakedKey, SuspendedKey, MisconfiguredKey, UnfundedProject, Location, ForeignResource,
-		ModelForbidden, ModelMissing, RateLimited, Exhausted, NoQuota, Throttled, CapacityExhausted, Overloaded, RouteBlocked:
+		ModelForbidden, ModelMissing, RateLimited, Exhausted, SpendLimited, NoQuota, Throttled, CapacityExhausted, Overloaded, RouteBlocked:
 		return true
 	default:
 		return false

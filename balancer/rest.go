@@ -32,6 +32,15 @@ func (s Scope) ceiling() time.Duration {
 	return 5 * time.Minute
 }
 
+// ceiling is that of the scope, but for the spend limit: no rest for it needs to
+// outlast its window.
+func (o *Outcome) ceiling(s Scope) time.Duration {
+	if o.Verdict == SpendLimited {
+		return spendWindow
+	}
+	return s.ceiling()
+}
+
 // memory is how long an ended rest of this scope counts as repeated by the next.
 func (s Scope) memory() time.Duration { return 2 * s.ceiling() }
 

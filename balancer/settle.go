@@ -219,7 +219,7 @@ func (p *Pool) rest(target *rest, l *Lease, o *Outcome, now time.Time) {
 				step = min(step+1, maxStep)
 			}
 		}
-		if most := target.scope.ceiling(); o.Rest < most {
+		if most := o.ceiling(target.scope); o.Rest < most {
 			until = now.Add(min(o.Rest<<(step-1), most))
 		}
 	}
@@ -257,6 +257,7 @@ var why = map[Verdict]string{
 	ModelMissing:      "model not found",
 	RateLimited:       "per-minute quota",
 	Exhausted:         "daily quota",
+	SpendLimited:      "spend limit of ten minutes",
 	NoQuota:           "model not in the tier",
 	Throttled:         "throttled without a reason",
 	CapacityExhausted: "no capacity at Google",

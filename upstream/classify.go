@@ -86,7 +86,8 @@ var (
 	blocked       = regexp.MustCompile(`\bblocked (?:due to|by|because|for)\b|\bprohibited content\b|\bsafety (?:filter|polic|setting|system)`)
 	newUsers      = regexp.MustCompile(`no longer available to new users`)
 	modelMissing  = regexp.MustCompile(`^(?:this model )?models/|^(?:the )?model\b|is not found for api version`)
-	depleted      = regexp.MustCompile(`prepayment|credits? (?:are|is|balance)|spending cap|spend(?:ing)? limit|payment required|billing account`)
+	depleted      = regexp.MustCompile(`prepayment|credits? (?:are|is|balance)|spending cap|month[^.]*\bspend(?:ing)? limit|payment required|billing account`)
+	overspent     = regexp.MustCompile(`spend-based rate limit|spending rate has exceeded|\bspend(?:ing)? limit`)
 	capacity      = regexp.MustCompile(`model_capacity_exhausted|no capacity`)
 	limitZero     = regexp.MustCompile(`\blimit: 0(?:[,;\s]|\.?$|\.\s)`)
 	daily         = regexp.MustCompile(`\bper[ _]?day\b|\bdaily\b`)
@@ -100,6 +101,8 @@ const (
 	rerunUnfunded  = time.Hour
 	rerunForbidden = time.Hour
 	rerunRoute     = time.Minute
+	rerunOverspent = time.Minute
+	spendWindow    = 10 * time.Minute
 	minuteWindow   = time.Minute // a minute quota without RetryInfo
 	firstThrottle  = 5 * time.Second
 	day            = 24 * time.Hour
@@ -207,6 +210,18 @@ var rules = []rule{
 		then: balancer.Outcome{
 			Verdict: balancer.UnfundedProject, Blame: balancer.ScopeProject, Retry: balancer.RetryOther,
 			Rest: rerunUnfunded, Escalate: true,
+		},
+	}, {
+		// Its number is never named, and it is one for all models of the project.
+		// Sources: specs/gateways.md §4.3; https://ai.google.dev/gemini-api/docs/rate-limits,
+		// "Spend-based rate limits".
+		row:  "12: spending too fast",
+		when: func(r *report) bool { return r.status == 429 && r.says(overspent) },
+		then: balancer.Outcome{Verdict: balancer.SpendLimited, Blame: balancer.ScopeProject, Retry: balancer.RetryOther},
+		rest: func(r *report, o *balancer.Outcome) {
+			if o.Rest, o.Escalate = rerunOverspent, !r.announce; r.announce {
+				o.Rest = min(max(r.retry, time.Second), spendWindow)
+			}
 		},
 	}, {
 		row: "16: Google has no capacity for the model",

@@ -82,6 +82,7 @@ var (
 	exhausted      = want{Verdict: balancer.Exhausted, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, UntilMidnight: true}
 	noQuotaWant    = want{Verdict: balancer.NoQuota, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, Rest: 24 * time.Hour}
 	throttled      = want{Verdict: balancer.Throttled, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, Rest: 5 * time.Second, Escalate: true}
+	overspentWant  = want{Verdict: balancer.SpendLimited, Blame: balancer.ScopeProject, Retry: balancer.RetryOther, Rest: time.Minute, Escalate: true}
 	overloadedWant = want{Verdict: balancer.Overloaded, Retry: balancer.RetryBackoff}
 	serverError    = want{Verdict: balancer.ServerError, Retry: balancer.RetryOnce}
 	timedOut       = want{Verdict: balancer.UpstreamTimeout, Retry: balancer.RetryOnce}
@@ -89,6 +90,14 @@ var (
 	unclassified   = want{Verdict: balancer.Unclassified}
 	success        = want{}
 )
+
+// overspentUntil is overspentWant with a time that Google announced: that is not
+// doubled.
+func overspentUntil(rest time.Duration) want {
+	w := overspentWant
+	w.Rest, w.Escalate = rest, false
+	return w
+}
 
 func minute(rest time.Duration) want {
 	return want{Verdict: balancer.RateLimited, Blame: balancer.ScopeProjectModel, Retry: balancer.RetryOther, Rest: rest}
@@ -126,7 +135,8 @@ var classified = map[string]want{
 	"limit 0": noQuotaWant, "quota value 0": noQuotaWant, "quota value 0, number": noQuotaWant,
 	"older shape": minute(time.Minute), "older shape, 0": noQuotaWant,
 	"bare": throttled, "bare, plan and billing": throttled, "429 empty": throttled, "429 resource exhausted later": throttled,
-	"credits depleted": depletedWant, "spending cap": depletedWant,
+	"credits depleted": depletedWant, "spending cap": depletedWant, "monthly spend limit": depletedWant,
+	"spend rate": overspentWant, "spend rate, retry info": overspentUntil(31 * time.Second),
 	"no capacity":          {Verdict: balancer.CapacityExhausted, Blame: balancer.ScopeModel, Retry: balancer.RetryBackoff, Rest: 9 * time.Second},
 	"speech told to write": {Verdict: balancer.BadRequest, Retry: balancer.RetrySame},
 	"cancelled":            {Verdict: balancer.Canceled}, "internal": serverError, "500 empty": serverError, "unimplemented": badRequest, "bad gateway": serverError,

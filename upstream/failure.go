@@ -42,6 +42,7 @@ var answers = map[balancer.Verdict]answerTo{
 	balancer.NoQuota:           {kind: translate.ModelNotFound, text: "The requested model is not in the tier of any Gemini key of this gateway."},
 	balancer.RateLimited:       {kind: translate.RateLimited, relay: true, text: "The rate limit of the Gemini API is reached."},
 	balancer.Exhausted:         {kind: translate.QuotaExhausted, relay: true, text: "The daily quota of the Gemini API is used up."},
+	balancer.SpendLimited:      {kind: translate.RateLimited, text: "The Gemini projects of this gateway have spent as much as Google lets them within ten minutes. Try again later."},
 	balancer.Throttled:         {kind: translate.RateLimited, relay: true, text: "The Gemini API is throttling requests."},
 	balancer.CapacityExhausted: {kind: translate.Overloaded, relay: true, text: "Google has no capacity left for this model at the moment."},
 	balancer.Overloaded:        {kind: translate.Overloaded, relay: true, text: "The model is overloaded at the moment."},
@@ -109,7 +110,7 @@ const overloadPause = 5 * time.Second
 // Google announces beside a day quota are not true.
 func retryAfter(o balancer.Outcome) time.Duration {
 	switch o.Verdict {
-	case balancer.RateLimited, balancer.Throttled, balancer.CapacityExhausted, balancer.RouteBlocked:
+	case balancer.RateLimited, balancer.Throttled, balancer.SpendLimited, balancer.CapacityExhausted, balancer.RouteBlocked:
 		return max(o.RetryAfter, o.Rest)
 	case balancer.Exhausted:
 		return o.Rest
