@@ -137,6 +137,7 @@ func (p *Pool) loadBooks(now time.Time) error {
 			p.clock.Store(min(max(evidence, -mostEvidence), mostEvidence))
 			return err
 		}),
+		read(spendPrefix, func(_ string, value []byte) error { return p.loadSpending(value, now) }),
 	)
 	if err != nil {
 		return err
@@ -147,6 +148,9 @@ func (p *Pool) loadBooks(now time.Time) error {
 	for _, t := range p.projects {
 		for _, q := range t.quotas {
 			p.look(q, now)
+		}
+		if s := t.spending.Load(); s != nil {
+			p.lookSpending(s, now)
 		}
 	}
 	p.touchedMu.Lock()

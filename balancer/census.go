@@ -107,7 +107,7 @@ func (p *Pool) longest(e *entry, m *model) *rest {
 	if q := m.quota(e.slot); q != nil && !q.soft {
 		books = q.fill
 	}
-	for _, r := range [...]*rest{e.rest, project.rest, m.rests[project], m.rest, p.routeRest(e), books} {
+	for _, r := range [...]*rest{e.rest, project.rest, m.rests[project], m.rest, p.routeRest(e), project.overspent(), books} {
 		if r.holds() && (longest == nil || r.until.After(longest.until)) {
 			longest = r
 		}

@@ -65,7 +65,8 @@ type project struct {
 	quotas    map[*model]*quota
 	met       *project // refused once until the same moment as this one; see seekKin
 	metAt     time.Time
-	escalated atomic.Int32 // rests, of all models or of one, whose next would be longer
+	spending  atomic.Pointer[spending] // nil where nobody asks for it
+	escalated atomic.Int32             // rests, of all models or of one, whose next would be longer
 }
 
 // leasable reports whether keys in this state are given out.

@@ -82,6 +82,9 @@ type Candidate struct {
 	RPM    Window    `json:"rpm"`
 	TPM    Window    `json:"tpm"`
 	RPD    Window    `json:"rpd"`
+	// Spend is in nano-USD in ten minutes, of all models of the project; nil where
+	// nobody asks for it.
+	Spend *Window `json:"spend,omitempty"`
 }
 
 // Score has the parts of what a key is chosen by; see the strategies.
@@ -255,6 +258,7 @@ type keyView struct {
 	order   int // in Standings
 	project *project
 	rest    *rest    // why it is out; nil for other reasons
+	fill    *rest    // why it is full, where that is about what the project spends
 	stands  standing // of its quota
 	measure float64
 }
@@ -293,6 +297,10 @@ func (x *inquiry) stand(e *entry, v *keyView) Standing {
 			return StandsExhausted
 		}
 		return StandsCooling
+	}
+	if r := v.project.overspent(); r.holds() && r.until.After(x.now) {
+		v.fill = r
+		return StandsFull
 	}
 	if q := m.quota(e.slot); q != nil && m.name != "" {
 		stands, fits := q.look(x.now, x.tokens, x.aligned)
@@ -353,6 +361,8 @@ func (x *inquiry) candidate(e *entry) Candidate {
 		rest := v.rest.public()
 		c.Rest, c.Until, c.Why, c.Reason = &rest, v.rest.until, v.rest.why, v.rest.reason
 		c.Hint = cmp.Or(restHints[v.rest.why], c.Hint)
+	case v.fill != nil:
+		c.Until, c.Why = v.fill.until, v.fill.why
 	case c.Standing == StandsFull:
 		c.Until, c.Why = v.stands.until, minuteByBooks
 		if v.stands.day {
@@ -364,6 +374,7 @@ func (x *inquiry) candidate(e *entry) Candidate {
 	} else {
 		c.RPM, c.TPM, c.RPD = x.pool.windowsOf(v.project.id, x.lane.model)
 	}
+	c.Spend = v.project.spends(x.now, x.pool.limits.since)
 	return c
 }
 

@@ -36,6 +36,9 @@ type Window struct {
 const (
 	SourceLearned = "learned" // Google named it in a refusal; it holds for a day
 	SourceSet     = "set"     // by the operator
+	// SourceObserved is of spend limits: Google named none, but refused when so much
+	// had been spent. It holds for a day, and is tried to be exceeded.
+	SourceObserved = "observed"
 )
 
 // window describes l.
@@ -217,6 +220,9 @@ type QuotaView struct {
 	RPM     Window `json:"rpm"`
 	TPM     Window `json:"tpm"`
 	RPD     Window `json:"rpd"`
+	// Spend is in nano-USD in ten minutes, of all models of the project; nil where
+	// nobody asks for it.
+	Spend *Window `json:"spend,omitempty"`
 }
 
 // Quotas returns a page of the (project, model) that were asked for, by project and
@@ -253,11 +259,13 @@ func (p *Pool) Quotas(query QuotaQuery) (page []QuotaView, total int) {
 		q := f.quota.current()
 		q.mu.Lock()
 		u := q.counts(x.now, x.aligned)
-		page = append(page, QuotaView{
+		view := QuotaView{
 			Project: f.project, Model: f.model, Keys: len(q.project.keys),
 			RPM: q.rpm.window(u.requests, x.now, set), TPM: q.tpm.window(u.tokens, x.now, set), RPD: q.rpd.window(u.today, x.now, set),
-		})
+		}
 		q.mu.Unlock()
+		view.Spend = q.project.spends(x.now, set)
+		page = append(page, view)
 	}
 	return page, len(all)
 }

@@ -18,6 +18,7 @@ type Want struct {
 	Bound    *Binding // only keys of the project that made a resource; Tags and PaidOnly do not count then; nil for any
 	Tried    *Tried   // what this request has used; nil for a request that asks once
 	Tokens   int64    // estimate of input tokens, reserved until the true number is known
+	Cost     int64    // estimate of what it will cost in nano-USD, likewise; 0 for unknown
 	Affinity uint64   // hash of what requests of one conversation have in common; 0 for none
 	// Unmetered is for methods that cost no quota of the model: countTokens, models.
 	Unmetered bool
@@ -38,6 +39,7 @@ type Lease struct {
 
 	quota    *quota // nil for an unmetered request
 	reserved reservation
+	stake    stake // zero for an unmetered request
 }
 
 // Lease returns the right to one attempt with a key that may be used now. Where
@@ -102,6 +104,7 @@ func (l *Lease) Done(o Outcome) {
 	l.pool.inFlight.Add(-1)
 	l.tried.end(o)
 	l.pool.settle(l, &o)
+	l.pool.spent(l, &o)
 	l.pool.travelled(l, &o)
 	switch {
 	case o.Verdict == OK:

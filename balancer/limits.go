@@ -20,6 +20,7 @@ type LimitRule struct {
 	RPM     int64  // requests a minute
 	TPM     int64  // input tokens a minute
 	RPD     int64  // requests a Pacific day
+	Spend   int64  // nano-USD in ten minutes, of all models together: Model must be *
 }
 
 // limitRules are the rules in force.
@@ -53,6 +54,7 @@ func (p *Pool) SetLimits(rules []LimitRule) error {
 			q.mu.Unlock()
 			p.look(q, now)
 		}
+		p.limitSpending(t, now)
 	}
 	p.serve(now)
 	return nil
@@ -65,10 +67,12 @@ func (r LimitRule) Check() error {
 		return errors.New("the model is empty; * stands for all")
 	case strings.ContainsAny(r.Model+r.Project, `[]\`):
 		return errors.New(`a pattern has [, ] or \; only * and ? have a meaning`)
-	case r.RPM < 0 || r.TPM < 0 || r.RPD < 0:
-		return errors.New("rpm, tpm and rpd must be above 0; leave one out to say nothing of it")
-	case r.RPM == 0 && r.TPM == 0 && r.RPD == 0:
-		return errors.New("it sets none of rpm, tpm and rpd")
+	case r.RPM < 0 || r.TPM < 0 || r.RPD < 0 || r.Spend < 0:
+		return errors.New("rpm, tpm, rpd and spend must be above 0; leave one out to say nothing of it")
+	case r.RPM == 0 && r.TPM == 0 && r.RPD == 0 && r.Spend == 0:
+		return errors.New("it sets none of rpm, tpm, rpd and spend")
+	case r.Spend > 0 && r.Model != "*":
+		return errors.New("a spend limit is one for all models together: its model must be *")
 	}
 	return nil
 }

@@ -88,6 +88,7 @@ type Outcome struct {
 	Limits        []Limit       // quotas that the error revealed
 	Tokens        int64         // input + output tokens of a success
 	Input         int64         // input tokens of a success
+	Cost          int64         // what Google charges for it in nano-USD; 0 for unknown, then [Want.Cost] counts
 }
 
 // State is the state of a Gemini key. A key in any state but StateActive and

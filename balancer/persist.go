@@ -152,7 +152,7 @@ func (p *Pool) markKey(e *entry) {
 
 // markRest is markKey for a rest. Under p.mu.
 func (p *Pool) markRest(r *rest) {
-	if !r.dirty && r.scope != ScopeRoute && r.books == nil {
+	if !r.dirty && r.scope != ScopeRoute && r.books == nil && r.spending == nil {
 		r.dirty = true
 		p.dirtyRests = append(p.dirtyRests, r)
 	}
@@ -170,7 +170,7 @@ func (p *Pool) hurry() {
 // Flush writes what was learnt since the last one. What could not be written
 // stays for the next.
 func (p *Pool) Flush() error {
-	return errors.Join(p.flushState(), p.flushBooks())
+	return errors.Join(p.flushState(), p.flushBooks(), p.flushSpending())
 }
 
 // flushState writes what was learnt of keys, and rests.

@@ -71,6 +71,7 @@ type Pool struct {
 	affinity  affinity
 	escalated atomic.Int32 // rests whose next would be longer
 	clock     atomic.Int32 // evidence that Google's minutes follow the clock, less that they roll
+	spends    atomic.Bool  // some project has a spending
 	grace     atomic.Int64 // until when requests wait for the first probes, in Unix ns
 
 	forecastMu   sync.Mutex
@@ -86,6 +87,7 @@ type Pool struct {
 	touchedMu sync.Mutex
 	touched   []*quota // that Flush writes
 	moves     []move   // that Flush writes
+	spendings []*spending
 
 	probeWanted chan struct{} // wakes who serves Probes; capacity 1
 

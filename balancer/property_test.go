@@ -88,6 +88,9 @@ func check(t *testing.T, p *Pool, now time.Time) {
 		if r.books != nil {
 			known = r.books.fill
 		}
+		if r.spending != nil {
+			known = r.spending.fill
+		}
 		if r.index != i || known != r || r.forgotten {
 			t.Fatalf("heap holds %+v at %d", r.public(), i)
 		}

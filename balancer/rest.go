@@ -62,12 +62,13 @@ type Rest struct {
 // rest is a target that is left alone until a deadline. It stays known for a
 // while after that if its next rest should be longer. Guarded by Pool.mu.
 type rest struct {
-	scope   Scope
-	project *project // for ScopeProjectModel, ScopeProject
-	model   *model   // for ScopeProjectModel, ScopeModel
-	entry   *entry   // for ScopeKey
-	proxy   string   // for ScopeRoute
-	books   *quota   // whose books say so, not Google; nil for other rests
+	scope    Scope
+	project  *project  // for ScopeProjectModel, ScopeProject
+	model    *model    // for ScopeProjectModel, ScopeModel
+	entry    *entry    // for ScopeKey
+	proxy    string    // for ScopeRoute
+	books    *quota    // whose books say so, not Google; nil for other rests
+	spending *spending // that says so, not Google; nil for other rests
 
 	kind, why, reason string
 	since, until      time.Time
@@ -179,6 +180,11 @@ func (p *Pool) keep(target, r *rest) {
 			target.project.models++
 		}
 	case ScopeProject:
+		if target.spending != nil {
+			target.spending.fill = nil // there is no other change
+			p.dropIfUnused(target.project)
+			return
+		}
 		if target.project.rest = r; r == nil {
 			p.dropIfUnused(target.project)
 		}
@@ -242,6 +248,10 @@ func (p *Pool) endRests(now time.Time, limit int) bool {
 		r := p.restHeap[0]
 		if r.books != nil {
 			ended = p.look(r.books, now) || ended
+			continue
+		}
+		if r.spending != nil {
+			ended = p.lookSpending(r.spending, now) || ended
 			continue
 		}
 		if r.inForce {
@@ -311,7 +321,7 @@ func (p *Pool) show(r *rest) {
 // refresh computes whether e may be used at all.
 func (p *Pool) refresh(e *entry) {
 	l := e.live.Load()
-	may := !e.gone && l.state.leasable() && !e.rest.holds() && !l.project.rest.holds()
+	may := !e.gone && l.state.leasable() && !e.rest.holds() && !l.project.rest.holds() && !l.project.overspent().holds()
 	if may && len(p.routes) > 0 {
 		may = !p.routes[e.proxy()].holds()
 	}
@@ -326,6 +336,15 @@ func (p *Pool) refresh(e *entry) {
 			p.usable.Add(-1)
 		}
 	}
+}
+
+// overspent returns the rest of a project that has spent its limit by our own count;
+// nil for none. Under Pool.mu.
+func (t *project) overspent() *rest {
+	if s := t.spending.Load(); s != nil {
+		return s.fill
+	}
+	return nil
 }
 
 func (r *rest) holds() bool { return r != nil && r.inForce }

@@ -31,6 +31,10 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 		if w.Unmetered || l.model.name == "" {
 			return p.grant(&Lease{pool: p, entry: e, lane: l, model: w.Model, tried: w.Tried, began: now})
 		}
+		held, ok := p.maySpend(e, w.Cost, now, locked)
+		if !ok {
+			continue
+		}
 		// Nothing is allocated until others see that the key is taken: while the
 		// collector runs that may take long, and all who looked would have the same one.
 		chosen := p.quotaOf(e, l.model, locked)
@@ -56,9 +60,10 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 				p.settleAt(w.Affinity, e)
 			}
 			return p.grant(&Lease{
-				pool: p, entry: e, lane: l, model: w.Model, tried: w.Tried, began: now, quota: q, reserved: r,
+				pool: p, entry: e, lane: l, model: w.Model, tried: w.Tried, began: now, quota: q, reserved: r, stake: held,
 			})
 		}
+		p.unspend(held, now, locked)
 	}
 	return nil
 }

@@ -102,6 +102,7 @@ func (p *Pool) decide(ctx context.Context, id string, s State, reason string, re
 			p.forget(r)
 			p.show(r)
 		}
+		p.retrySpending(e.live.Load().project, next.since)
 	}
 	p.enter(e, s, reason, next.since)
 	p.serve(p.now())
@@ -125,6 +126,9 @@ func (p *Pool) projectOf(id string) *project {
 	}
 	made := &project{id: id}
 	p.projects[id] = made
+	if p.limits.spend(id) > 0 {
+		p.makeSpending(made, p.now())
+	}
 	return made
 }
 
@@ -138,6 +142,9 @@ func (p *Pool) dropIfUnused(t *project) {
 
 // matters reports whether any of the project's books do. Under Pool.mu.
 func (t *project) matters(now time.Time) bool {
+	if s := t.spending.Load(); s != nil && s.matters(now) {
+		return true
+	}
 	for _, q := range t.quotas {
 		q.mu.Lock()
 		matters := q.matters(now)
@@ -158,6 +165,9 @@ func (p *Pool) dropProjects(now time.Time) {
 	}
 	p.dropped = now
 	for _, t := range p.projects {
+		if s := t.spending.Load(); s != nil && p.limits.spend(t.id) == 0 && !s.matters(now) {
+			t.spending.Store(nil)
+		}
 		p.dropIfUnused(t)
 	}
 }
@@ -214,6 +224,7 @@ func (p *Pool) rebook(e *entry, from, to *project) {
 			p.markQuota(q)
 			delete(from.quotas, m)
 		}
+		p.moveSpending(from, to, p.now())
 	}
 	for _, m := range *p.models.Load() {
 		q := to.quotas[m]
