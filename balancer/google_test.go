@@ -20,10 +20,14 @@ import (
 type google struct {
 	t       *testing.T
 	aligned bool
-	limits  map[string]caps // by project and model
+	limits  map[string]caps  // by project and model
+	spend   map[string]int64 // what projects may spend in ten minutes; missing for no limit
+	set     bool             // the pool knows that beforehand
 
 	mu      sync.Mutex
 	taken   map[string][]charge
+	spent   map[string][]charge             // by project
+	poor    map[string][2]time.Time         // when and until when projects rest for what they spent
 	told    map[string]map[string]time.Time // limits that refusals named, and when first
 	refused map[string][2]time.Time         // when and until when it said that there is no room
 	taught  int                             // refusals that named nothing new
@@ -33,7 +37,40 @@ type caps struct{ rpm, tpm, rpd int64 }
 
 type charge struct {
 	at     time.Time
-	tokens int64
+	tokens int64 // or nano-USD
+}
+
+// overspends refuses a request of a project that has spent its limit, as Google does:
+// for all models, and without a number or a time.
+func (g *google) overspends(project string, now time.Time) bool {
+	limit, limited := g.spend[project]
+	if !limited {
+		return false
+	}
+	if said := g.poor[project]; now.After(said[0]) && now.Before(said[1]) {
+		g.t.Errorf("%s was asked %s too early after it had spent its limit", project, said[1].Sub(now))
+	}
+	var sum int64
+	for _, was := range g.spent[project] {
+		if now.Sub(was.at) < spendWindow {
+			sum += was.tokens
+		}
+	}
+	if sum < limit {
+		return false
+	}
+	if g.set {
+		g.t.Errorf("%s was asked although %d of %d were spent", project, sum, limit)
+	}
+	g.poor[project] = [2]time.Time{now, now.Add(overspent.Rest)}
+	return true
+}
+
+// charges books what a request cost when its answer has ended.
+func (g *google) charges(project string, cost int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.spent[project] = append(g.spent[project], charge{time.Now(), cost})
 }
 
 func (g *google) ends(at time.Time) time.Time {
@@ -93,6 +130,8 @@ func (g *google) asks(project, model string, tokens int64) Outcome {
 		return o
 	}
 	switch {
+	case g.overspends(project, now):
+		return overspent
 	case c.rpd > 0 && today >= c.rpd:
 		return refuse(perDayID, c.rpd, pacificMidnight(now))
 	case c.rpm > 0 && requests >= c.rpm:
@@ -104,7 +143,8 @@ func (g *google) asks(project, model string, tokens int64) Outcome {
 	return Outcome{Input: tokens, Tokens: tokens + 10, Status: 200}
 }
 
-// Ten thousand random pools over a Google with limits of requests, tokens and days:
+// Ten thousand random pools over a Google with limits of requests, tokens, days and
+// money:
 // what the pool knows of a limit it keeps, nothing is asked before an announced
 // time, faults of clients rest nothing, every waiter is answered by its deadline,
 // and at the end nothing is reserved, gated or queued.
@@ -136,6 +176,7 @@ func randomQuotas(t *testing.T, seed uint64) {
 	g := &google{
 		t: t, aligned: r.IntN(4) == 0, limits: map[string]caps{}, taken: map[string][]charge{},
 		told: map[string]map[string]time.Time{}, refused: map[string][2]time.Time{},
+		spend: map[string]int64{}, spent: map[string][]charge{}, poor: map[string][2]time.Time{},
 	}
 	models := []string{"m0", "m1"}
 	var keys []NewKey
@@ -152,6 +193,9 @@ func randomQuotas(t *testing.T, seed uint64) {
 			}
 			g.limits[name+"/"+m] = c
 		}
+		if r.IntN(3) == 0 {
+			g.spend[name] = (1 + r.Int64N(8)) * dollar
+		}
 		for range 1 + r.IntN(3) {
 			keys = append(keys, NewKey{Secret: fmt.Sprint("key-", len(keys)), Project: name, Paid: r.IntN(4) == 0, Weight: 1 + r.IntN(2)})
 		}
@@ -164,17 +208,27 @@ func randomQuotas(t *testing.T, seed uint64) {
 			}
 			g.told[id] = map[string]time.Time{perMinuteID: {}, tokensID: {}, perDayID: {}}
 		}
+		for project, limit := range g.spend {
+			if err := p.SetLimits(append(p.limits.rules, LimitRule{Model: "*", Project: project, Spend: limit})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.set = true
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan struct{})
 	go func() { _ = p.Run(ctx); close(ran) }()
 	var wg sync.WaitGroup
+	pace := 2 * time.Second
+	if r.IntN(4) == 0 {
+		pace = 30 * time.Second // half an hour: what is spent leaves its window
+	}
 	for range 60 {
-		time.Sleep(time.Duration(r.ExpFloat64() * float64(2*time.Second)))
+		time.Sleep(time.Duration(r.ExpFloat64() * float64(pace)))
 		wait := time.Duration(r.IntN(20)) * time.Second
 		w := Want{
 			Model: models[r.IntN(2)], Tokens: int64(r.IntN(400)), Tried: new(Tried), Wait: wait, User: fmt.Sprint(r.IntN(3)),
-			Affinity: uint64(r.IntN(2)) * r.Uint64(),
+			Affinity: uint64(r.IntN(2)) * r.Uint64(), Cost: r.Int64N(dollar),
 		}
 		fault, gone := r.IntN(10) == 0, r.IntN(15) == 0
 		took := time.Duration(r.ExpFloat64() * float64(2*time.Second))
@@ -189,6 +243,7 @@ func randomQuotas(t *testing.T, seed uint64) {
 		t.Errorf("seed %d: %d refusals by limits that were known", seed, g.taught)
 	}
 	settled(t, p)
+	balanced(t, p, nil)
 	check(t, p, time.Now())
 	if s := p.Stats(); s.Waiting != 0 || s.InFlight != 0 {
 		t.Errorf("at the end: %+v", s)
@@ -235,6 +290,10 @@ func asks(t *testing.T, p *Pool, g *google, w Want, took time.Duration, fault, g
 		if o.Verdict == OK {
 			l.Accepted()
 			time.Sleep(took)
+			if o.Cost = w.Cost - w.Cost/3; w.Cost%4 == 0 {
+				o.Cost = 0 // nobody knows: the estimate stands
+			}
+			g.charges(l.Project(), w.Cost-w.Cost/3)
 			l.Done(o)
 			return
 		}

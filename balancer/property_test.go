@@ -34,12 +34,37 @@ func anyOutcome(r *rand.Rand) Outcome {
 		o.Consumer = fmt.Sprint("projects/", r.IntN(3))
 	}
 	if r.IntN(10) == 0 {
-		o.Limits = []Limit{{Model: fmt.Sprint("m", r.IntN(4))}}
+		id := []string{"", perMinuteID, tokensID, perDayID}[r.IntN(4)]
+		o.Limits = []Limit{{ID: id, Model: fmt.Sprint("m", r.IntN(4)), Value: int64(r.IntN(300))}}
+		o.RetryAfter = time.Duration(r.IntN(90_000)) * time.Millisecond
+	}
+	switch r.IntN(6) {
+	case 0, 1, 2:
+		o = ok
+	case 3:
+		o = Outcome{Verdict: clientFaults[r.IntN(len(clientFaults))], Retry: o.Retry, Status: 400, Reason: "bad"}
 	}
 	if r.IntN(2) == 0 {
-		o = ok
+		o.Input, o.Cost = int64(r.IntN(300)), r.Int64N(3*dollar)
+		o.Tokens = o.Input + 10
 	}
 	return o
+}
+
+// clientFaults are the verdicts that no key, project or route has to answer for.
+var clientFaults = []Verdict{BadRequest, BadSignature, Blocked, ForeignResource, Canceled}
+
+// anyRule draws what an operator may know. What was spent before a spend limit is set
+// is not counted: a schedule has one from the start, or never.
+func anyRule(r *rand.Rand, money bool) LimitRule {
+	rule := LimitRule{Model: "*", Project: "shared", RPM: int64(1 + r.IntN(6))}
+	if r.IntN(3) > 0 {
+		rule.TPM = int64(50 + r.IntN(500))
+	}
+	if money {
+		rule.Spend = 1 + r.Int64N(5*dollar)
+	}
+	return rule
 }
 
 // edges collects state changes that attempts may not cause.
@@ -61,14 +86,15 @@ func (e *edges) StateChanged(c StateChange) {
 }
 
 // deadlines returns the end of each rest in force, also of projects that have no
-// key at the moment.
+// key at the moment. Those by the pool's own count are left out: what was reserved may
+// be given back.
 func deadlines(p *Pool) map[string]time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := map[string]time.Time{}
 	for _, h := range p.restHeap {
 		r := h.public()
-		if !h.inForce {
+		if !h.inForce || h.books != nil || h.spending != nil {
 			continue
 		}
 		out[r.Scope+"|"+r.Project+"|"+r.KeyID+"|"+r.Model+"|"+r.Route] = r.Until
@@ -136,9 +162,11 @@ func check(t *testing.T, p *Pool, now time.Time) {
 }
 
 // Ten thousand random sequences: deadlines only extend, states change only as
-// they may, nothing is counted twice, and picks see what the records say.
+// they may, faults of clients rest nothing, no limit of the operator is broken, be it
+// of requests, tokens or money, nothing is counted twice, what is reserved is what
+// is under way, and picks see what the records say.
 func TestRandomOutcomes(t *testing.T) {
-	sequences, steps := 10_000, 25
+	sequences, steps := 10_000, 40
 	if testing.Short() {
 		sequences = 500
 	}
@@ -162,19 +190,36 @@ func randomOutcomes(t *testing.T, seed uint64, steps int) {
 	keys[2].Proxy = "http://host"
 	ids := add(t, p, keys...)
 	var leases []*Lease
+	o := oracle{project: "shared"}
+	limits := func(rule LimitRule) {
+		if err := p.SetLimits([]LimitRule{rule}); err != nil {
+			t.Fatal(err)
+		}
+		o.rule = rule
+	}
+	money := r.IntN(2) == 0
+	if r.IntN(3) > 0 {
+		limits(anyRule(r, money))
+	}
 	for range steps {
 		before := deadlines(p)
 		switch n := r.IntN(20); {
 		case n < 8:
-			l, err := p.Lease(t.Context(), Want{Model: fmt.Sprint("m", r.IntN(3))})
-			if err == nil {
+			w := Want{Model: fmt.Sprint("m", r.IntN(3)), Tokens: int64(r.IntN(300)), Cost: r.Int64N(2 * dollar)}
+			if l, err := p.Lease(t.Context(), w); err == nil {
+				o.leased(t, p, l, w)
 				leases = append(leases, l)
 			}
 		case n < 16 && len(leases) > 0:
 			i := r.IntN(len(leases))
-			leases[i].Done(anyOutcome(r))
+			out := anyOutcome(r)
+			leases[i].Done(out)
 			if r.IntN(2) == 0 {
 				leases[i].Done(anyOutcome(r)) // without effect
+			}
+			o.done(leases[i], out)
+			if out.Reason == "bad" {
+				blameless(t, p, before)
 			}
 			leases = slices.Delete(leases, i, i+1)
 		case n == 17:
@@ -190,8 +235,10 @@ func randomOutcomes(t *testing.T, seed uint64, steps int) {
 				add(t, p, keys[slices.Index(ids, id)])
 				delete(before, "key||"+id+"||") // goes with the key
 			}
+		case o.rule.Model != "" && r.IntN(4) == 0:
+			limits(anyRule(r, money))
 		default:
-			time.Sleep(time.Duration(r.IntN(60)) * time.Second)
+			time.Sleep(o.pause(r))
 		}
 		now := time.Now()
 		after := deadlines(p)
@@ -201,14 +248,28 @@ func randomOutcomes(t *testing.T, seed uint64, steps int) {
 			}
 		}
 		check(t, p, now)
+		balanced(t, p, leases)
 	}
 	for _, l := range leases {
 		l.Done(ok)
 	}
+	balanced(t, p, nil)
 	if n := p.inFlight.Load(); n != 0 || len(seen.wrong) != 0 {
 		t.Errorf("in flight at the end: %d; wrong state changes: %+v", n, seen.wrong)
 	}
 	check(t, p, time.Now())
+	emptied(t, p)
+	check(t, p, time.Now())
+}
+
+// blameless reports rests that a client's fault began or extended.
+func blameless(t *testing.T, p *Pool, before map[string]time.Time) {
+	t.Helper()
+	for rest, until := range deadlines(p) {
+		if was, known := before[rest]; !known || until.After(was) {
+			t.Errorf("a client's fault made %s rest until %v", rest, until)
+		}
+	}
 }
 
 // resetOne resets a key and takes what that should end from the rests before it.
@@ -231,6 +292,9 @@ func resetOne(t *testing.T, p *Pool, id string, before map[string]time.Time) {
 // Everything at once, for the race detector and for what must hold at the end.
 func TestManyCallers(t *testing.T) {
 	p := open(t, nil, 200)
+	if err := p.SetLimits([]LimitRule{{Model: "*", RPM: 20, TPM: 2000, Spend: 100 * dollar}}); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan struct{})
 	go func() { _ = p.Run(ctx); close(ran) }()
@@ -239,7 +303,7 @@ func TestManyCallers(t *testing.T) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(g), 1))
 			for i := range 150 {
-				w := Want{Model: fmt.Sprint("m", r.IntN(3)), Tried: new(Tried), Wait: time.Duration(r.IntN(3)) * time.Millisecond}
+				w := Want{Model: fmt.Sprint("m", r.IntN(3)), Tried: new(Tried), Wait: time.Duration(r.IntN(3)) * time.Millisecond, Tokens: int64(r.IntN(300)), Cost: r.Int64N(2 * dollar)}
 				if r.IntN(4) == 0 {
 					w.Tags = []string{fmt.Sprint("t", r.IntN(3))}
 				}
@@ -283,5 +347,6 @@ func TestManyCallers(t *testing.T) {
 	if s := p.Stats(); s.InFlight != 0 || s.Waiting != 0 {
 		t.Errorf("at the end: %+v", s)
 	}
+	balanced(t, p, nil)
 	check(t, p, time.Now())
 }

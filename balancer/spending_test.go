@@ -213,18 +213,22 @@ func TestSpending_End(t *testing.T) {
 	}
 }
 
-// A request that its quota has no room for gives back what it reserved.
+// A request that finds its quota taken at the last moment gives back what it reserved,
+// and the project is used again where that filled it.
 func TestSpending_NoRoomInQuota(t *testing.T) {
 	p := spender(t, memory.New(), 10*dollar, NewKey{Secret: "one", Project: "p"})
-	if err := p.SetLimits([]LimitRule{{Model: "*", Spend: 10 * dollar, RPM: 1}}); err != nil {
-		t.Fatal(err)
+	now := p.now()
+	held, ok := p.maySpend(p.byID[KeyID("one")], 10*dollar, now, false)
+	if !ok {
+		t.Fatal("there is room")
 	}
-	l := spends(t, p, dollar)
-	refused(t, p, Want{Cost: 5 * dollar})
-	if s := p.projects["p"].spending.Load(); s.reserved != dollar || s.running != 1 {
+	refused(t, p, Want{})
+	p.unspend(held, now, false)
+	if s := p.projects["p"].spending.Load(); s.reserved != 0 || s.running != 0 {
 		t.Errorf("%d reserved for %d", s.reserved, s.running)
 	}
-	l.Done(ok)
+	spends(t, p, 0).Done(Outcome{})
+	check(t, p, now)
 }
 
 // Strangers that are guessed to be kin do not share a spend limit that was not named.
