@@ -173,7 +173,7 @@ func (c candidates) inFlight(slot int) int32 {
 
 // measure is the cost. What does not count any more stays in the books.
 func (adaptive) measure(c candidates, e *entry) float64 {
-	weight := c.weight(e.slot)
+	weight := float64(e.spec.Load().weight)
 	cost := 1 + float64(e.inFlight.Load())/weight
 	if q := c.lane.model.quota(e.slot); q != nil {
 		q.mu.Lock()
