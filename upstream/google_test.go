@@ -104,6 +104,22 @@ func TestSimulatedQuotas(t *testing.T) {
 	}
 }
 
+func TestSimulatedSpendLimit(t *testing.T) {
+	google := fakegemini.New(fakegemini.Config{
+		Keys: []fakegemini.Key{{Secret: secret, Project: "p"}}, Projects: []fakegemini.Project{{Name: "p", Spend: 1}}, TokenPrice: 1,
+	})
+	if err := google.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer google.Close()
+	if o := attempt(t, google, "hello"); o.Verdict != balancer.OK {
+		t.Errorf("the first request: %+v", o)
+	}
+	if o := attempt(t, google, "hello"); o.Verdict != balancer.SpendLimited || o.Blame != balancer.ScopeProject || o.Rest != time.Minute {
+		t.Errorf("the second request: %+v", o)
+	}
+}
+
 func TestSimulatedFaults(t *testing.T) {
 	google := fakegemini.New(fakegemini.Config{Keys: []fakegemini.Key{{Secret: secret}}})
 	if err := google.Start(); err != nil {

@@ -36,6 +36,10 @@ type Config struct {
 	// has seen before as cached tokens, from this many tokens on; 0 = never.
 	ImplicitCache int64
 
+	// TokenPrice is what a token costs in nano-USD, of input or output; see
+	// Project.Spend.
+	TokenPrice int64
+
 	// FileProcessing is how long an uploaded video is PROCESSING. Other files are
 	// ACTIVE at once. A video whose display name has "broken" in it is FAILED then.
 	FileProcessing time.Duration
@@ -109,6 +113,7 @@ type Project struct {
 	Models []string          // models it may use; nil = all
 	Limits map[string]Limits // by model id; missing = Config.Limits
 	Paid   bool              // quota ids without -FreeTier
+	Spend  int64             // nano-USD within ten minutes, on all models; 0 = no limit
 }
 
 // Limits of one (project, model). 0 = no limit, negative = the quota is 0, so

@@ -280,9 +280,14 @@ func (x *exchange) charge(tokens int64) answer {
 		s.books.violate(e.N, kind, e.At.Sub(m.told), "%s × %s is asked %v before the time that was announced", e.Project, base, m.until.Sub(e.At))
 	}
 	now := s.cfg.Now()
+	if s.overspent(p, now) {
+		s.books.update(func() { e.Note = "spend limit" })
+		return overspentAnswer()
+	}
 	over := m.admit(now, limits, tokens, s.cfg.Aligned, base, p.Paid)
 	if len(over) == 0 {
 		m.told, m.ignored = time.Time{}, 0
+		s.pay(p, tokens, now)
 		s.books.update(func() { e.Charged = true })
 		return answer{}
 	}

@@ -41,7 +41,8 @@ type Server struct {
 	keys      map[string]*keyInfo
 	projects  map[string]*Project
 	meters    map[meterKey]*meter
-	prefixes  map[uint64]bool // of conversations, by project
+	paid      map[string][]payment // by project
+	prefixes  map[uint64]bool      // of conversations, by project
 	files     map[ownedKey]*file
 	uploads   map[string]*upload // by id
 	scripts   []*script
@@ -68,7 +69,7 @@ func New(c Config) *Server {
 	}
 	s := &Server{
 		cfg: c, models: map[string]*Model{}, quit: make(chan struct{}),
-		keys: map[string]*keyInfo{}, projects: map[string]*Project{}, meters: map[meterKey]*meter{},
+		keys: map[string]*keyInfo{}, projects: map[string]*Project{}, meters: map[meterKey]*meter{}, paid: map[string][]payment{},
 		prefixes: map[uint64]bool{}, files: map[ownedKey]*file{}, resources: map[ownedKey]*resource{}, uploads: map[string]*upload{},
 	}
 	s.books.max = c.Entries

@@ -20,6 +20,7 @@ func (x *exchange) generate(q *request) {
 		return
 	}
 	r := x.compose(q)
+	x.payOutput(&r)
 	if x.stream {
 		x.streamReply(q, r)
 		return
