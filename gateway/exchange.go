@@ -188,6 +188,8 @@ func (x *exchange) converter() (translate.Exchange, *translate.Failure) {
 		return x.formConverter()
 	case opSpeech:
 		return kept(openai.NewSpeech(x.env, x.options(), x.body))
+	case opNativeModels:
+		return kept(x.nativeModels())
 	case opModels, opModel:
 		return kept(x.models())
 	case opMessages, opCountTokens, opAnthropicModels, opAnthropicModel:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/native"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
@@ -86,6 +87,18 @@ func (x *exchange) models() (*openai.Models, *translate.Failure) {
 	return list, f
 }
 
+// nativeModels makes the converter of a question about models in Google's dialect.
+func (x *exchange) nativeModels() (*native.Models, *translate.Failure) {
+	if id := x.rt.model; id != "" {
+		return native.NewModel(id, x.resolve(id), x.visible())
+	}
+	aliases := make([]native.Alias, len(x.g.listed))
+	for i, a := range x.g.listed {
+		aliases[i] = native.Alias(a)
+	}
+	return native.NewModels(x.r.URL.Query(), aliases, x.visible(), x.g.Pool.Models())
+}
+
 // aboutModels reports whether the answer to the call is one that lists keep.
 func (x *exchange) aboutModels() bool {
 	switch x.rt.op {
@@ -99,7 +112,7 @@ func (x *exchange) aboutModels() bool {
 // cached answers a question about models from what is kept, or asks. Where that
 // fails for reasons that will pass, an older answer is still the better one.
 func (x *exchange) cached() *translate.Failure {
-	if list, ok := x.conv.(paged); ok && (x.rt.op == opModels || x.rt.op == opAnthropicModels) {
+	if list, ok := x.conv.(paged); ok && (x.rt.op == opModels || x.rt.op == opAnthropicModels || x.rt.op == opNativeModels && x.rt.model == "") {
 		return x.pages(list)
 	}
 	if body, ok := x.g.lists.get(x.call, listFresh); ok {

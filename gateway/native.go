@@ -79,7 +79,7 @@ func (x *exchange) nativeName(call *translate.Call) (name string, f *translate.F
 			return "models/" + call.Model + strings.TrimPrefix(rest, x.rt.model), nil
 		}
 		call.Asked, call.Model = "", ""
-	case kind == "dynamic" || x.rt.op == opNativeModels || !below:
+	case kind == "dynamic" || !below:
 		if x.rt.model != "" {
 			call.Asked, call.Model = x.rt.model, x.rt.name
 		}
@@ -179,7 +179,7 @@ func (x *exchange) asBeta(f *translate.Failure) bool {
 // versionLacks reports whether Google said that an API version has not what was
 // asked for.
 func versionLacks(f *translate.Failure) bool {
-	return (f.Kind == translate.NotFound || f.Kind == translate.ModelNotFound) && strings.Contains(f.Message, "API version")
+	return (f.Kind == translate.NotFound || f.Kind == translate.ModelNotFound) && strings.Contains(strings.ToLower(f.Message), "api version")
 }
 
 // stream reports what the body asks for, in a member of the Interactions API.

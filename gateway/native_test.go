@@ -13,6 +13,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
 const generate = "/v1beta/models/" + model + ":generateContent"
@@ -200,7 +201,9 @@ func TestNative_Continuation(t *testing.T) {
 func TestNative_Interactions(t *testing.T) {
 	w := newWorld(t, keys(3))
 	a := w.post("/v1/interactions", `{"model":"`+model+`","input":"hi","previous_interaction_id":"i1"}`)
-	var e struct{ Error struct{ Code, Message string } }
+	var e struct {
+		Error struct{ Code, Message string }
+	}
 	if decode(t, a.body, &e); a.status != 404 || e.Error.Code != "not_found" || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
 		t.Errorf("an unknown interaction: %d %s", a.status, a.body)
 	}
@@ -341,5 +344,67 @@ func TestNative_Bytes(t *testing.T) {
 		if a.status != 404 || json.Unmarshal([]byte(a.body), &e) != nil {
 			t.Errorf("%s: %d %s", dead, a.status, a.body)
 		}
+	}
+}
+
+// TestNative_Models: the list is Google's, whole, with the aliases, and without what
+// the user key may not use. Source: specs/native-anthropic.md A.14.
+func TestNative_Models(t *testing.T) {
+	w := newWorld(t, keys(2), func(c *Config) {
+		c.Aliases = []Alias{{Name: "mine", Targets: []string{"nowhere", model}}, {Name: "lost", Targets: []string{"nowhere"}}}
+	})
+	type entry struct {
+		Name, DisplayName          string
+		InputTokenLimit            int64
+		SupportedGenerationMethods []string
+	}
+	list := func(query string, header ...string) (all []entry, next string) {
+		t.Helper()
+		a := w.get("/v1beta/models"+query, header...)
+		var page struct {
+			Models        []entry
+			NextPageToken string
+		}
+		if decode(t, a.body, &page); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		return page.Models, page.NextPageToken
+	}
+	all, next := list("?pageSize=1000")
+	if len(all) != len(fakegemini.DefaultModels())+1 || next != "" || all[0].Name != "models/mine" || all[0].InputTokenLimit != 1048576 || len(all[0].SupportedGenerationMethods) == 0 {
+		t.Errorf("%d models, next %q, first %+v", len(all), next, all[0])
+	}
+	var paged []entry
+	for token := "0"; token != ""; {
+		var page []entry
+		page, token = list("?pageSize=3&pageToken=" + token)
+		paged = append(paged, page...)
+	}
+	if len(paged) != len(all) {
+		t.Errorf("in pages: %d models, want %d", len(paged), len(all))
+	}
+	if n := w.google.Count(); n != 1 {
+		t.Errorf("Google was asked %d times for one list", n)
+	}
+	_, secret, err := w.users.Create(t.Context(), users.Spec{Name: "narrow", Unlimited: true, Models: []string{"mine", "gemini-2.5-pro"}})
+	must(t, err)
+	if some, _ := list("", "Authorization", "Bearer "+secret); len(some) != 2 {
+		t.Errorf("a narrow key sees %+v", some)
+	}
+	for path, want := range map[string]struct {
+		status int
+		name   string
+	}{
+		"/v1beta/models/" + model: {200, "models/" + model}, "/v1/models/mine:": {404, ""}, "/v1beta/models/mine": {200, "models/mine"},
+		"/v1beta/models/nowhere": {404, ""}, "/v1beta/models/lost": {404, ""},
+	} {
+		a := w.get(path)
+		var e entry
+		if decode(t, a.body, &e); a.status != want.status || e.Name != want.name {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	if a := w.get("/v1beta/models/"+model, "Authorization", "Bearer "+secret); a.status != 404 {
+		t.Errorf("a narrow key sees %s: %d", model, a.status)
 	}
 }
