@@ -72,6 +72,17 @@ var commandLines = []commandLine{
 		call: `exec_command {"cmd": "cat note.txt"}`,
 		asks: []string{"POST /v1/responses"},
 	},
+	{
+		name:    "Claude Code",
+		command: func() []string { return found("node_modules/@anthropic-ai/claude-code-*/claude") },
+		env: []string{
+			"ANTHROPIC_BASE_URL={base}", "ANTHROPIC_AUTH_TOKEN={key}", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+			"DISABLE_TELEMETRY=1", "DISABLE_ERROR_REPORTING=1", "DISABLE_AUTOUPDATER=1",
+		},
+		args: []string{"-p"},
+		call: `Read {"file_path": "{dir}/work/note.txt"}`,
+		asks: []string{"POST /v1/messages?beta=true"},
+	},
 }
 
 // found gives a command: its words with patterns of files resolved, or nil where

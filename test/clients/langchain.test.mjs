@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// @langchain/openai, by chat (its default) and by responses.
+// @langchain/openai, by chat (its default) and by responses, and @langchain/google-genai.
 import { describe, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { HumanMessage, SystemMessage, ToolMessage } from '@langchain/core/messages'
 import { tool } from '@langchain/core/tools'
+import { ChatGoogleGenerativeAI, GoogleGenerativeAIEmbeddings } from '@langchain/google-genai'
 import { ChatOpenAI, OpenAI, OpenAIEmbeddings } from '@langchain/openai'
 import { z } from 'zod'
 import { close, embedder, exhausted, healthy, pixel, plain, signing, slow, upstreamFeels } from './env.mjs'
@@ -18,19 +19,20 @@ const byName = Object.fromEntries(tools.map((t) => [t.name, t]))
 
 const settings = ({ base, key }, model, more = {}) => ({ model, apiKey: key, maxRetries: 0, configuration: { baseURL: `${base}/v1` }, ...more })
 
-for (const [name, way] of [
-  ['ChatOpenAI', {}],
-  ['ChatOpenAI, responses', { useResponsesApi: true }],
+for (const [name, at, refused = 401] of [
+  ['ChatOpenAI', (g, id) => new ChatOpenAI(settings(g, id))],
+  ['ChatOpenAI, responses', (g, id) => new ChatOpenAI(settings(g, id, { useResponsesApi: true }))],
+  ['ChatGoogleGenerativeAI', ({ base, key }, model) => new ChatGoogleGenerativeAI({ model, apiKey: key, baseUrl: base, maxRetries: 0 }), 400],
 ]) {
-  const at = (g, model, more) => new ChatOpenAI(settings(g, model, { ...way, ...more }))
   const model = at(healthy, plain)
+  const google = name.startsWith('ChatGoogle')
 
   describe(name, () => {
     test('invoke', async () => {
       const answer = await model.invoke([new SystemMessage('Be brief.'), new HumanMessage('Say hello.')])
       assert.ok(answer.text.length > 0)
       assert.ok(answer.usage_metadata.input_tokens > 0)
-      assert.equal(answer.usage_metadata.total_tokens, answer.usage_metadata.input_tokens + answer.usage_metadata.output_tokens)
+      if (!google) assert.equal(answer.usage_metadata.total_tokens, answer.usage_metadata.input_tokens + answer.usage_metadata.output_tokens) // it leaves thoughts out
     })
 
     test('stream', async () => {
@@ -55,9 +57,10 @@ for (const [name, way] of [
           for await (const c of await bound.stream(messages)) all = all ? all.concat(c) : c
           return all
         }
-        const messages = [new HumanMessage('Weather and time in Oslo? Ask in parallel.')]
+        // Of several results it makes several turns, which Google refuses.
+        const messages = [new HumanMessage(google ? 'Weather in Oslo?' : 'Weather and time in Oslo? Ask in parallel.')]
         const first = await ask(messages)
-        assert.deepEqual(first.tool_calls.map((c) => c.name).sort(), ['get_time', 'get_weather'])
+        assert.deepEqual(first.tool_calls.map((c) => c.name).sort(), google ? ['get_weather'] : ['get_time', 'get_weather'])
         messages.push(first)
         for (const c of first.tool_calls) messages.push(new ToolMessage({ tool_call_id: c.id, content: await byName[c.name].invoke(c.args) }))
         const second = await ask(messages)
@@ -67,7 +70,7 @@ for (const [name, way] of [
       })
     }
 
-    for (const method of ['jsonSchema', 'functionCalling', 'jsonMode']) {
+    for (const method of google ? ['jsonSchema', 'functionCalling'] : ['jsonSchema', 'functionCalling', 'jsonMode']) {
       test(`structured output by ${method}`, async () => {
         const Shape = method === 'jsonMode' ? z.object({ answer: z.string() }) : City
         Shape.parse(await model.withStructuredOutput(Shape, { name: 'city', method }).invoke('Name a city, as JSON.'))
@@ -80,12 +83,13 @@ for (const [name, way] of [
     })
 
     test('errors', async () => {
-      for (const [g, id, status] of [[{ ...healthy, key: 'gb-wrong' }, plain, 401], [healthy, 'gemini-none', 404], [exhausted, plain, 429]]) {
+      for (const [g, id, status] of [[{ ...healthy, key: 'gb-wrong' }, plain, refused], [healthy, 'gemini-none', 404], [exhausted, plain, 429]]) {
         await assert.rejects(at(g, id).invoke('Hello'), (e) => (assert.equal(e.status, status, e.message), true))
       }
     })
 
-    test('abort', () =>
+    // Google's older SDK fails with a rejection that nobody can catch.
+    if (!google) test('abort', () =>
       upstreamFeels(async () => {
         const stop = new AbortController()
         for await (const c of await model.stream(slow, { signal: stop.signal })) if (c.text) break
@@ -104,6 +108,15 @@ test('ChatOpenAI: the conversation by previous_response_id', async () => {
 
 test('OpenAI: completions', async () => {
   assert.ok((await new OpenAI(settings(healthy, plain)).invoke('Say hello.')).length > 0)
+})
+
+test('GoogleGenerativeAIEmbeddings', async () => {
+  const model = new GoogleGenerativeAIEmbeddings({ model: embedder, apiKey: healthy.key, baseUrl: healthy.base, maxRetries: 0 })
+  const one = await model.embedQuery('text 149')
+  assert.equal(one.length, 3072)
+  const many = await model.embedDocuments(Array.from({ length: 150 }, (_, i) => `text ${i}`))
+  assert.equal(many.length, 150)
+  close(many[149], one)
 })
 
 test('OpenAIEmbeddings', async () => {

@@ -28,7 +28,7 @@ func TestNode(t *testing.T) {
 		fmt.Fprint(w, healthy.google.Count(fakegemini.CanceledByClient))
 	}))
 	defer control.Close()
-	for _, file := range []string{"openai.test.mjs", "openai-endpoints.test.mjs", "openai-files.test.mjs", "vercel.test.mjs", "langchain.test.mjs", "genai.test.mjs"} {
+	for _, file := range []string{"openai.test.mjs", "openai-endpoints.test.mjs", "openai-files.test.mjs", "vercel.test.mjs", "langchain.test.mjs", "genai.test.mjs", "genai-resources.test.mjs", "genai-live.test.mjs", "anthropic.test.mjs"} {
 		t.Run(file, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), node, "--test", "--test-reporter=tap", "--test-timeout=30000", file)
 			cmd.Env = append(os.Environ(),

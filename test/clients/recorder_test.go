@@ -149,7 +149,7 @@ func (r *recorded) shape() string {
 }
 
 // own are members whose values the gateway gave or reads.
-var own = []string{"signature", "encrypted_content", "thoughtSignature", "user_id", "type", "name", "id"}
+var own = []string{"output", "signature", "encrypted_content", "thoughtSignature", "user_id", "type", "name", "id"}
 
 // shorten replaces the vendor's texts by how long they were.
 func shorten(name string, v any) any {
@@ -163,11 +163,12 @@ func shorten(name string, v any) any {
 			v[i] = shorten(name, e)
 		}
 	case string:
-		limit := 120
+		limit := 60
 		if name == "description" {
 			limit = 0
 		}
-		if len(v) > limit && !slices.Contains(own, name) && !strings.HasPrefix(v, "x-anthropic-billing-header:") {
+		known := strings.Contains(v, "[[call ") || strings.HasPrefix(v, "x-anthropic-billing-header:")
+		if len(v) > limit && !known && !slices.Contains(own, name) {
 			return fmt.Sprintf("(text of %d bytes)", len(v))
 		}
 	}

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ai package with its OpenAI provider, by responses (its default) and by
-// chat, and with its provider for whatever is compatible with OpenAI.
+// chat, with its provider for whatever is compatible with OpenAI, and with Google's
+// and Anthropic's.
 import { describe, test } from 'node:test'
 import assert from 'node:assert/strict'
+import { createAnthropic } from '@ai-sdk/anthropic'
+import { createGoogle } from '@ai-sdk/google'
 import { createOpenAI } from '@ai-sdk/openai'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { APICallError, embed, embedMany, generateImage, generateObject, generateSpeech, generateText, isStepCount, Output, streamObject, streamText, tool } from 'ai'
@@ -26,10 +29,16 @@ const openai = ({ base, key }) => createOpenAI({ baseURL: `${base}/v1`, apiKey: 
 const compatible = ({ base, key }) =>
   createOpenAICompatible({ name: 'gateway', baseURL: `${base}/v1`, apiKey: key, includeUsage: true, supportsStructuredOutputs: true })
 
-for (const [name, languageModel] of [
+const google = ({ base, key }) => createGoogle({ baseURL: `${base}/v1beta`, apiKey: key })
+const anthropic = ({ base, key }, by = 'apiKey') => createAnthropic({ baseURL: `${base}/v1`, [by]: key })
+
+for (const [name, languageModel, refused = 401] of [
   ['@ai-sdk/openai, responses', (g, id) => openai(g)(id)],
   ['@ai-sdk/openai, chat', (g, id) => openai(g).chat(id)],
   ['@ai-sdk/openai-compatible', (g, id) => compatible(g)(id)],
+  ['@ai-sdk/google', (g, id) => google(g)(id), 400], // Google's status for a wrong key
+  ['@ai-sdk/anthropic', (g, id) => anthropic(g)(id)],
+  ['@ai-sdk/anthropic, bearer', (g, id) => anthropic(g, 'authToken')(id)],
 ]) {
   const model = languageModel(healthy, plain)
   const common = { model, maxRetries: 0 }
@@ -107,7 +116,7 @@ for (const [name, languageModel] of [
 
     test('errors are typed', async () => {
       const quiet = { prompt, maxRetries: 0 }
-      await rejects(generateText({ ...quiet, model: languageModel({ ...healthy, key: 'gb-wrong' }, plain) }), APICallError, 401)
+      await rejects(generateText({ ...quiet, model: languageModel({ ...healthy, key: 'gb-wrong' }, plain) }), APICallError, refused)
       await rejects(generateText({ ...quiet, model: languageModel(healthy, 'gemini-none') }), APICallError, 404)
       const err = await rejects(generateText({ ...quiet, model: languageModel(exhausted, plain) }), APICallError, 429)
       assert.ok(Number(err.responseHeaders['retry-after']) > 0)
@@ -126,26 +135,29 @@ for (const [name, languageModel] of [
 for (const [name, provider] of [
   ['@ai-sdk/openai', openai(healthy)],
   ['@ai-sdk/openai-compatible', compatible(healthy)],
+  ['@ai-sdk/google', google(healthy)],
 ]) {
   describe(`${name}, other endpoints`, () => {
     test('embed, embedMany', async () => {
       const model = provider.embeddingModel(embedder)
       const one = await embed({ model, value: 'text 149', maxRetries: 0 })
       assert.equal(one.embedding.length, 3072)
-      assert.ok(one.usage.tokens > 0)
+      if (name !== '@ai-sdk/google') assert.ok(one.usage.tokens > 0) // Google counts none
       const many = await embedMany({ model, values: Array.from({ length: 150 }, (_, i) => `text ${i}`), maxRetries: 0 })
       assert.equal(many.embeddings.length, 150)
       close(many.embeddings[149], one.embedding)
     })
 
     test('generateImage', async () => {
-      const { image } = await generateImage({ model: provider.imageModel(painter), prompt: 'A cat', maxRetries: 0 })
+      const { image } = await generateImage({ model: (provider.imageModel ?? provider.image)(painter), prompt: 'A cat', maxRetries: 0 })
       assert.equal(image.mediaType, 'image/png')
     })
 
-    test('completion model', async () => {
-      assert.ok((await generateText({ model: (provider.completion ?? provider.completionModel)(plain), prompt, maxRetries: 0 })).text.length > 0)
-    })
+    const completion = provider.completion ?? provider.completionModel
+    if (completion)
+      test('completion model', async () => {
+        assert.ok((await generateText({ model: completion(plain), prompt, maxRetries: 0 })).text.length > 0)
+      })
   })
 }
 
