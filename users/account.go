@@ -58,14 +58,16 @@ type Refusal struct {
 // Error makes a Refusal an error.
 func (r *Refusal) Error() string { return r.Message }
 
-// Admission is the right to run one request. Settle or Cancel ends it.
+// Admission is the right to run one request. Settle or Cancel ends it; a long one
+// tells by Use what it has used meanwhile.
 type Admission struct {
-	account  *Account
-	at       int64 // time of admission, Unix nanoseconds
-	day      int64 // day that was counted, 0 for none
-	counted  bool  // in the minute
-	reserved int64 // tokens
-	over     atomic.Bool
+	account *Account
+	at      int64 // time of admission, Unix nanoseconds
+	day     int64 // day that was counted, 0 for none
+	counted bool  // in the minute
+	over    atomic.Bool
+
+	charged int64 // tokens taken for it so far. Guarded by account.mu
 }
 
 // LimitState is one limit as response headers tell it.
@@ -159,7 +161,7 @@ func (a *Account) take(now time.Time, estTokens int64) (*Admission, *Refusal) {
 		a.markUnsaved()
 	}
 	a.inFlight++
-	return &Admission{account: a, at: a.last, day: day, counted: limits.RPM > 0, reserved: reserve}, nil
+	return &Admission{account: a, at: a.last, day: day, counted: limits.RPM > 0, charged: reserve}, nil
 }
 
 func (p *policy) limited(limit string, value int64, what string, wait time.Duration) *Refusal {
@@ -177,10 +179,35 @@ func (a *Account) markUnsaved() {
 	a.saved = unsaved
 }
 
+// Use charges a request that still runs with the tokens that it has used so far,
+// from its beginning: what goes beyond the charge until now is taken at once, be
+// it there or not, so that other requests of the key find it gone. Calls may come
+// in any order; less than before changes nothing, and neither does a call after
+// Settle or Cancel. Safe for concurrent use.
+func (ad *Admission) Use(tokens int64) {
+	a := ad.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !ad.over.Load() && tokens > ad.charged {
+		a.charge(ad, tokens)
+	}
+}
+
+// charge makes tokens what an admission is charged. The caller holds mu.
+func (a *Account) charge(ad *Admission, tokens int64) {
+	more := tokens - ad.charged
+	ad.charged = tokens
+	if capacity := a.policy.Load().key.Limits.TPM; capacity > 0 {
+		a.last = max(a.last, a.registry.now().UnixNano())
+		a.tokens.refill(a.last, capacity) // what is taken now does not flow back for the time before
+		a.tokens.add(more, capacity)
+	}
+}
+
 // Settle ends an admission whose request was sent: it frees the place and
-// corrects the reservation to the tokens that were really used, in either
-// direction. tokens < 0 means unknown and keeps the estimate. Only the first
-// call of Settle or Cancel counts.
+// corrects the charge, which is the reservation or what Use has made of it, to the
+// tokens that were really used, in either direction. tokens < 0 means unknown and
+// keeps the charge. Only the first call of Settle or Cancel counts.
 func (ad *Admission) Settle(tokens int64) {
 	if ad.over.Swap(true) {
 		return
@@ -189,8 +216,8 @@ func (ad *Admission) Settle(tokens int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.inFlight--
-	if capacity := a.policy.Load().key.Limits.TPM; capacity > 0 && tokens >= 0 {
-		a.tokens.add(tokens-ad.reserved, capacity)
+	if tokens >= 0 {
+		a.charge(ad, tokens)
 	}
 }
 
@@ -204,9 +231,7 @@ func (ad *Admission) Cancel() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.inFlight--
-	if capacity := a.policy.Load().key.Limits.TPM; capacity > 0 {
-		a.tokens.add(-ad.reserved, capacity)
-	}
+	a.charge(ad, 0)
 	if ad.counted {
 		a.minute.untake(ad.at)
 	}
