@@ -88,6 +88,7 @@ type Outcome struct {
 	Limits        []Limit       // quotas that the error revealed
 	Tokens        int64         // input + output tokens of a success
 	Input         int64         // input tokens of a success
+	Untimed       bool          // the attempt lasted as long as its client wanted, which says nothing of the project's pace: a Live session
 	Cost          int64         // what Google charges for it in nano-USD; 0 for unknown, then [Want.Cost] counts
 }
 

@@ -54,6 +54,8 @@ func faulty(v Verdict) bool {
 // end takes an attempt that took so long.
 func (s *pace) end(o *Outcome, took time.Duration, now time.Time, m *model) {
 	switch {
+	case o.Verdict == OK && o.Untimed:
+		s.faults *= 1 - paceShare
 	case o.Verdict == OK && took > 0:
 		per := float64(took) / float64(paceTokens+max(o.Tokens-o.Input, 0))
 		if ratio := s.ratio(m, now); s.perToken == 0 {
