@@ -207,8 +207,5 @@ func (x *exchange) uploaded(lease *balancer.Lease, body []byte) (made resource, 
 	if !strings.HasPrefix(name, "operations/") { // others are their store's, which has a record
 		return made, true
 	}
-	return resource{Name: name, Bound: lease.Binding(), Created: x.accepted, Expires: x.accepted.Add(operationLife)}, true
+	return resource{Name: name, Bound: lease.Binding(), Created: x.accepted, Expires: x.accepted.Add(lifetimes["operations"])}, true
 }
-
-// operationLife is how long an operation can be asked for.
-const operationLife = 30 * 24 * time.Hour
