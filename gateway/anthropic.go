@@ -67,9 +67,17 @@ func anthropicLimits(h http.Header, l users.LimitState, now time.Time) {
 	h["Anthropic-Ratelimit-"+kind+"-Reset"] = []string{reset.Format(time.RFC3339)}
 }
 
+// ownMinute is how long a user key's minute lasts at most, as requests are counted
+// by the second. Clients told to wait for more than 60 seconds give up.
+const ownMinute = time.Minute + time.Second
+
 // anthropicRetry says whether and when to come back. Source:
 // specs/native-anthropic.md C.8.
 func anthropicRetry(h http.Header, f *translate.Failure) {
+	if f.Kind == translate.UserRateLimited && f.RetryAfter <= ownMinute {
+		whole := *f
+		whole.RetryAfter, f = min(f.RetryAfter, time.Minute), &whole
+	}
 	after, again, ok := anthropic.Retry(f)
 	if !ok {
 		return

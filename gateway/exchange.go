@@ -75,6 +75,7 @@ func (x *exchange) headers(h http.Header) {
 	case OpenAI:
 		h["Openai-Version"] = []string{"2020-10-01"}
 		h["Openai-Processing-Ms"] = []string{strconv.FormatInt(time.Since(x.accepted).Milliseconds(), 10)}
+	default: // Google has none
 	}
 }
 
@@ -217,7 +218,7 @@ func (x *exchange) options() openai.Options {
 		Resolve: x.resolve, Fetch: x.g.Fetch != nil, Capabilities: x.g.Capabilities,
 	}
 	if x.g.Resources != nil {
-		o.File = x.file
+		o.File, o.Cache = x.file, x.cache
 	}
 	if x.g.Conversations != nil {
 		o.MaxKept = maxConversation

@@ -39,7 +39,7 @@ func TestREADME(t *testing.T) {
 		}
 		for _, path := range paths {
 			r := row{m[2], path}
-			for _, method := range strings.Split(m[1], ", ") {
+			for method := range strings.SplitSeq(m[1], ", ") {
 				if !slices.Contains(named[r], method) { // two APIs share /v1/models
 					named[r] = append(named[r], method)
 				}
