@@ -249,6 +249,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		fetch_images            on | off
 //		capabilities            <path>
 //		embeddings_count_tokens on | off
+//		native_admin_resources  on | off
 //		live {
 //			idle    <duration>
 //			max_age <duration>
@@ -274,6 +275,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"live":                    once(h.unmarshalLive),
 		"stream_close_delay":      once(h.unmarshalStreamCloseDelay),
 		"embeddings_count_tokens": once(onOff(&h.CountEmbeddings)),
+		"native_admin_resources":  once(onOff(&h.AdminResources)),
 	}.directive(d)
 }
 

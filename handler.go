@@ -101,6 +101,10 @@ type Handler struct {
 	// each hundred inputs, where it would be guessed otherwise. Default: false.
 	CountEmbeddings *bool `json:"embeddings_count_tokens,omitempty"`
 
+	// Whether agents, credentials, webhooks and triggers of Google's API are served.
+	// They hold secrets and call-backs inside the operator's projects. Default: false.
+	AdminResources *bool `json:"native_admin_resources,omitempty"`
+
 	// How sessions of the Live API are served.
 	Live *LiveConfig `json:"live,omitempty"`
 
@@ -217,6 +221,7 @@ func (h *Handler) start() (err error) {
 		Strict:          h.Strict,
 		Capabilities:    h.capabilities,
 		CountEmbeddings: h.CountEmbeddings != nil && *h.CountEmbeddings,
+		AdminResources:  h.AdminResources != nil && *h.AdminResources,
 		Anonymous:       h.Anonymous,
 		Timeouts:        gateway.Timeouts{FirstOutput: firstOutput, Idle: idle, Total: total},
 		Observer:        observer{a, h.logger},

@@ -183,7 +183,7 @@ var deniedFile = regexp.MustCompile(`\bFile ([a-z0-9-]+)`)
 // one, its message tells.
 func (x *exchange) missing(f *translate.Failure) {
 	for _, res := range x.refs.list {
-		if x.rt.op == opResource && x.rt.name == res.Name || strings.HasPrefix(res.Name, "cachedContents/") && x.rt.op == opNative && deniedCache.MatchString(f.Message) {
+		if x.rt.op == opResource && x.rt.name == res.Name || strings.HasPrefix(res.Name, "cachedContents/") && deniedCache.MatchString(f.Message) {
 			_ = x.forget(res.Name) // at worst it is found missing once more
 			return
 		}

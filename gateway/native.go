@@ -138,8 +138,9 @@ func (x *exchange) makes() bool {
 		return true
 	case opCollection:
 		return x.r.Method == http.MethodPost
+	default:
+		return false
 	}
-	return false
 }
 
 // makeNative makes something: where the request names others, in their project,

@@ -67,7 +67,6 @@ type mentions struct {
 	at      rawjson.Cursor
 	edits   []edit
 	model   string // what the body itself names, without "models/"
-	agent   bool   // it names one
 	depth   int
 	failure *translate.Failure
 }
@@ -171,6 +170,7 @@ func (m *mentions) read(is member, text string, from, length int) {
 		} else if to := x.resolve(bare); to != bare {
 			replace(text[:len(text)-len(bare)] + to)
 		}
+	default: // means nothing
 	}
 }
 
@@ -197,6 +197,18 @@ func (x *exchange) owned(name string) (res resource, f *translate.Failure) {
 		return res, storeFailed("What the request names could not be looked up")
 	}
 	return res, nil
+}
+
+// cache implements openai.Options.Cache.
+func (x *exchange) cache(name string) *translate.Failure {
+	res, f := x.owned(name)
+	if f == nil && !strings.HasPrefix(name, "cachedContents/") {
+		f = noSuchResource(name)
+	}
+	if f != nil {
+		return f
+	}
+	return x.refer(res)
 }
 
 // googleFile finds a file's name in what is an address or the name itself.

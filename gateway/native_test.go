@@ -408,3 +408,28 @@ func TestNative_Models(t *testing.T) {
 		t.Errorf("a narrow key sees %s: %d", model, a.status)
 	}
 }
+
+// TestNative_CacheOfOpenAI: a cache is its user's in OpenAI's dialect, too.
+func TestNative_CacheOfOpenAI(t *testing.T) {
+	w := newWorld(t, keys(3))
+	name := w.cacheIn(t, 2)
+	for _, extra := range []string{
+		`"cached_content":"` + name + `"`, `"extra_body":{"google":{"cached_content":"` + name + `"}}`, `"google":{"cachedContent":"` + name + `"}`,
+	} {
+		body := `{"model":"` + model + `","messages":[{"role":"user","content":"hi"}],` + extra + `}`
+		w.google.Forget()
+		if a := w.post("/v1/chat/completions", body, "Authorization", w.other()); a.status != 404 || w.google.Count() > 0 {
+			t.Errorf("a stranger's %s: %d %s", extra, a.status, a.body)
+		}
+		for range 3 {
+			if a := w.post("/v1/chat/completions", body); a.status != 200 {
+				t.Errorf("%s: %d %s", extra, a.status, a.body)
+			}
+		}
+		for _, e := range w.google.Entries() {
+			if e.Project != "p2" {
+				t.Errorf("%s was asked for what p2 has", e.Project)
+			}
+		}
+	}
+}

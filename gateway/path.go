@@ -83,5 +83,3 @@ func live(path string) string {
 
 // objectID is what ids of our own look like.
 var objectID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-
-var modelID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)

@@ -180,6 +180,12 @@ func (d *decoder) cachedContent(v rawjson.Value, param string) {
 		d.reject(param, "'%s' must not be empty.", param)
 	default:
 		d.req.Gemini.CachedContent = v
+		if d.opts.Cache == nil || d.failure != nil {
+			return
+		}
+		if f := d.opts.Cache(v.Text()); f != nil {
+			f.Param, d.failure = param, f
+		}
 	}
 }
 

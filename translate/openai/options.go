@@ -51,6 +51,10 @@ type Options struct {
 	// ("files/…"). The failure it may return gets the field's name as its Param; see
 	// [NoSuchFile]. nil knows no id and passes Google's names on unseen.
 	File func(id string) (uri, mimeType string, f *translate.Failure)
+	// Cache checks that cached content, by Google's name ("cachedContents/…"), is this
+	// user's. The failure it may return gets the field's name as its Param. nil passes
+	// names on unseen.
+	Cache func(name string) *translate.Failure
 	// Capabilities is what the models take; nil is the built-in table.
 	Capabilities *capability.Table
 	// CountTokens has Google count the tokens of embeddings, in calls of their own,
