@@ -177,6 +177,7 @@ func DefaultModels() []Model {
 		{ID: "gemma-3-27b-it", Name: "Gemma 3 27B", Input: 131072, Output: 8192, Methods: chatMethods[:2], Generation: 1, NoSystem: true},
 		{ID: "gemini-embedding-001", Name: "Gemini Embedding 001", Input: 2048, Output: 1, Methods: embedMethods, Dimensions: 3072},
 		{ID: "gemini-embedding-2", Name: "Gemini Embedding 2", Input: 8192, Output: 1, Methods: embedMethods, Dimensions: 3072},
+		{ID: "lyria-realtime-exp", Name: "Lyria Realtime", Input: 131072, Output: 65536, Methods: []string{"bidiGenerateMusic"}},
 		{ID: "gemini-2.5-flash-native-audio-preview", Name: "Gemini 2.5 Flash Native Audio", Input: 131072, Output: 8192, Methods: []string{"countTokens", "bidiGenerateContent"}, Generation: 2},
 		{ID: "veo-3.1-generate-preview", Name: "Veo 3.1", Input: 480, Output: 8192, Methods: []string{"predictLongRunning"}},
 		{ID: "imagen-4.0-generate-001", Name: "Imagen 4", Input: 480, Output: 8192, Methods: []string{"predict"}},

@@ -27,15 +27,22 @@ import (
 //	[[audio 100000]]        so many bytes of audio
 //	[[call get_weather]]    a toolCall; its response is answered
 //	[[silent]]              no answer at all
+//	[[deaf]]                nothing is read any more
 //	[[flood]]               answers without end
 //
+// A session of BidiGenerateMusic takes prompts and plays when it is told to.
 // Source: specs/native-anthropic.md A.12.
 
 // livePath is that of the methods, by version.
 var livePath = regexp.MustCompile(`^/ws/google\.ai\.generativelanguage\.(v1(?:alpha|beta)?)\.GenerativeService\.(BidiGenerateContent|BidiGenerateContentConstrained|BidiGenerateMusic)$`)
 
-// liveModelMethod is what a model has among its methods to be served.
-const liveModelMethod = "bidiGenerateContent"
+// What a model has among its methods to be served, and the method of the API that
+// music is made by.
+const (
+	liveModelMethod  = "bidiGenerateContent"
+	musicModelMethod = "bidiGenerateMusic"
+	musicMethod      = "BidiGenerateMusic"
+)
 
 // liveSession is one connection.
 type liveSession struct {
@@ -162,7 +169,11 @@ func (l *liveSession) setup(refused answer) bool {
 	}
 	model := strings.TrimPrefix(setup.Get("model").Text(), "models/")
 	s.books.update(func() { x.e.Model = model })
-	if a := x.findModel(liveModelMethod); a.status != 0 {
+	method := liveModelMethod
+	if x.e.Method == musicMethod {
+		method = musicModelMethod
+	}
+	if a := x.findModel(method); a.status != 0 {
 		l.refuse(a)
 		return false
 	}
