@@ -136,6 +136,11 @@ func (x *exchange) endpoint() *translate.Failure {
 			Kind: translate.UnknownURL, Code: native.CodeUnimplemented,
 			Message: "This gateway cannot do that for you: Google wants your own account for " + x.r.URL.Path + ". Upload the file.",
 		}
+	case x.rt.op == opLive && x.r.ProtoMajor != 1:
+		return &translate.Failure{
+			Kind: translate.UnknownURL, Code: native.CodeUnimplemented,
+			Message: "The Live API is served over HTTP/1.1 only. Open the WebSocket there.",
+		}
 	case !x.rt.allowed:
 		x.out.w.Header().Set("Allow", x.rt.methods+", OPTIONS")
 		return &translate.Failure{

@@ -42,8 +42,12 @@ type Live struct {
 	// Tokens says what becomes of ephemeral tokens: LiveTokensOff, the default, or
 	// LiveTokensPassThrough.
 	Tokens string
-	// Closing ends all sessions, in an orderly way, when it is closed; nil never.
+	// Closing ends all sessions, in an orderly way and after 2 seconds of notice, when
+	// it is closed; nil never.
 	Closing <-chan struct{}
+	// Leaving, when it is closed, tells that Closing will be in 10 seconds, for
+	// clients to hear of it; nil never.
+	Leaving <-chan struct{}
 }
 
 // The words for Live.Tokens.
@@ -112,8 +116,8 @@ func (l *liveSession) upgradable() *translate.Failure {
 		})
 	}
 	switch {
-	case !has("Connection", "upgrade") || !has("Upgrade", "websocket") || l.x.r.ProtoMajor != 1:
-		return &translate.Failure{Kind: translate.InvalidRequest, Message: "This endpoint speaks WebSocket over HTTP/1.1; send an upgrade request."}
+	case !has("Connection", "upgrade") || !has("Upgrade", "websocket"):
+		return &translate.Failure{Kind: translate.InvalidRequest, Message: "This endpoint speaks WebSocket; send an upgrade request."}
 	case h.Get("Sec-Websocket-Version") != "13" || len(h["Sec-Websocket-Key"]) != 1:
 		return &translate.Failure{Kind: translate.InvalidRequest, Message: "The WebSocket handshake is not valid: version 13 and one Sec-WebSocket-Key are needed."}
 	}
@@ -189,12 +193,9 @@ func (l *liveSession) begin() *translate.Failure {
 	if x.account != nil && l.setup.model != "" && !x.account.Allows(l.setup.model) {
 		return &translate.Failure{Kind: translate.Forbidden, Message: "This user key may not use the model " + l.setup.model + "."}
 	}
-	for _, uri := range l.setup.watch.files {
-		if f := l.file(uri); f != nil {
-			return f
-		}
+	if f := l.setup.refer(x); f != nil {
+		return f
 	}
-	l.setup.watch.files = nil
 	if f := l.resume(); f != nil {
 		return f
 	}
@@ -217,6 +218,9 @@ func (l *liveSession) resolve() *translate.Failure {
 	x.record.Model = l.call.Model
 	return nil
 }
+
+// liveMusic is the method of music sessions.
+const liveMusic = "BidiGenerateMusic"
 
 // liveMethod is the RPC that a path names. The route was matched by it.
 func liveMethod(r *http.Request) string {

@@ -122,36 +122,6 @@ func TestLive_Limits(t *testing.T) {
 	}
 }
 
-// TestLive_Ends: the gateway's own reasons to end a session.
-func TestLive_Ends(t *testing.T) {
-	closing := make(chan struct{})
-	for name, tc := range map[string]struct {
-		live Live
-		act  func()
-		want string
-	}{
-		"idle":    {Live{Idle: 100 * time.Millisecond}, nil, "idle"},
-		"age":     {Live{MaxAge: 100 * time.Millisecond}, nil, "age"},
-		"closing": {Live{Closing: closing}, func() { close(closing) }, "going away"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, keys(1), func(c *Config) { c.Live = tc.live })
-			c := w.live(t, plainSetup)
-			c.ready()
-			if tc.act != nil {
-				tc.act()
-			}
-			if e := c.closed(); e.Code != websocket.StatusGoingAway || !strings.Contains(e.Reason, tc.want) {
-				t.Errorf("got %v, want 1001 with %q", e, tc.want)
-			}
-			w.settled(t, 1)
-			if !w.google.Wait(5*time.Second, 1, func(e *fakegemini.Entry) bool { return e.Note == "left: StatusGoingAway" }) {
-				t.Errorf("Google saw %+v", w.google.Entries())
-			}
-		})
-	}
-}
-
 // TestLive_Revoked: a session ends with its user key.
 func TestLive_Revoked(t *testing.T) {
 	w := newWorld(t, keys(1), func(c *Config) { c.Live.Idle = 400 * time.Millisecond }) // looks four times as often

@@ -18,6 +18,8 @@ import (
 type liveClient struct {
 	t    *testing.T
 	conn *websocket.Conn
+
+	patient bool // waits for messages for ever: time is not real
 }
 
 // liveDialer opens a WebSocket at the world's gateway.
@@ -35,7 +37,7 @@ func (w *world) liveDial(t *testing.T, path string, header ...string) (*liveClie
 	}
 	conn.SetReadLimit(64 << 20)
 	t.Cleanup(func() { _ = conn.CloseNow() })
-	return &liveClient{t, conn}, res, nil
+	return &liveClient{t: t, conn: conn}, res, nil
 }
 
 // live opens a session with the world's key and sends a setup.
@@ -89,6 +91,9 @@ type liveMessage struct {
 func (c *liveClient) read() (m liveMessage, err error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
 	defer cancel()
+	if c.patient {
+		ctx = c.t.Context()
+	}
 	kind, data, err := c.conn.Read(ctx)
 	if err != nil {
 		return m, err

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"regexp"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -76,29 +75,14 @@ func (l *liveSession) keepHandle() {
 	}, false)
 }
 
-// fileURI finds the name in the URI of a file at Google, with whatever host and
-// version before it.
-var fileURI = regexp.MustCompile(`(?:^|/)(files/[A-Za-z0-9_-]+)(?:[:?/]|$)`)
-
-// file checks that a file which the session names is the user's, and that the
-// session's project has it; before there is one, it binds the session to it.
+// file checks a file that the session names, by Google's URI of it: it must be the
+// user's, and in the project that the session is in.
 func (l *liveSession) file(uri string) *translate.Failure {
 	x := l.x
-	m := fileURI.FindStringSubmatch(uri)
-	if m == nil || x.g.Resources == nil {
-		return nil // of another site, which Google judges
-	}
-	res, err := x.g.Resources.get(x.record.UserID, m[1])
-	missing := &translate.Failure{Kind: translate.NotFound, Message: "You do not have permission to access the File " + m[1][len("files/"):] + " or it may not exist."}
-	switch {
-	case errors.Is(err, errNoResource):
-		return missing
-	case err != nil:
-		return storeFailed("The file could not be looked up")
-	case l.handles.bound.KeyID == "":
-		return x.refer(res)
-	case x.g.projectOf(res.Bound) != x.g.projectOf(l.handles.bound):
-		return missing
-	}
-	return nil
+	part := &exchange{g: x.g, r: x.r, rt: x.rt}
+	part.record.UserID = x.record.UserID
+	part.refs = references{bound: &l.handles.bound, list: []resource{{Name: "this session"}}}
+	m := mentions{x: part}
+	m.address(uri)
+	return m.failure
 }

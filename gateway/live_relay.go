@@ -55,28 +55,27 @@ var (
 func (l *liveSession) relay(google *liveSide, kind websocket.MessageType, first io.Reader, secret string) balancer.Outcome {
 	ends := make(chan pumped, 2)
 	l.watch.remember = l.remember
-	server, client := jsonScan{watch: &l.watch}, jsonScan{watch: &l.setup.watch}
-	var pumps, pings sync.WaitGroup
-	pumps.Go(func() {
-		ends <- l.pump(google, l.client, &server, l.watched, kind, first)
-	})
-	pumps.Go(func() {
-		ends <- l.pump(l.client, google, &client, l.checked, 0, nil)
-	})
-	ctx, cancel := context.WithCancel(l.x.r.Context())
+	down := &flow{from: google, to: l.client, scan: jsonScan{watch: &l.watch}, check: l.watched}
+	up := &flow{from: l.client, to: google, scan: jsonScan{watch: &l.setup.watch}, check: l.checked, renamed: l.renamed}
+	var pumps, others sync.WaitGroup
+	pumps.Go(func() { ends <- down.pump(kind, first) })
+	pumps.Go(func() { ends <- up.pump(0, nil) })
+	ctx, cancel := context.WithCancel(background)
 	dead := make(chan *liveSide, 2)
 	for _, side := range []*liveSide{l.client, google} {
-		pings.Go(func() { ping(ctx, side, dead) })
+		others.Go(func() { ping(ctx, side, dead) })
 	}
-	v := l.await(google, ends, dead)
-	cancel()
+	v := l.await(google, ends, dead, func(left time.Duration) {
+		others.Go(func() { l.goAway(kind, left) })
+	})
 	o := l.outcome(&v, secret)
 	l.part(google, &v)
+	cancel() // not before: a ping that is given up breaks its connection
 	pumps.Wait()
-	pings.Wait()
+	others.Wait()
 	l.keepHandle()
 	u := l.Usage()
-	o.Input, o.Tokens = u.Input(), u.Input()+u.Output()
+	o.Input, o.Tokens, o.Untimed = u.Input(), u.Input()+u.Output(), true
 	if l.x.record.Outcome = "ok"; v.outcome != "" {
 		l.x.record.Outcome, l.x.record.Partial = v.outcome, true
 	}
@@ -100,13 +99,17 @@ func ping(ctx context.Context, side *liveSide, dead chan<- *liveSide) {
 	}
 }
 
-// await waits for what ends the session.
-func (l *liveSession) await(google *liveSide, ends <-chan pumped, dead <-chan *liveSide) verdict {
+// await waits for what ends the session. say tells the client beforehand where that
+// can be known.
+func (l *liveSession) await(google *liveSide, ends <-chan pumped, dead <-chan *liveSide, say func(left time.Duration)) verdict {
 	limits := l.x.g.Live
-	age := time.NewTimer(limits.MaxAge)
+	notice := min(liveNotice, limits.MaxAge/2)
+	age := time.NewTimer(limits.MaxAge - notice)
 	defer age.Stop()
 	look := time.NewTicker(min(limits.Idle, stall) / 4)
 	defer look.Stop()
+	soon := farewell{say: say}
+	defer soon.stop()
 	for {
 		select {
 		case p := <-ends:
@@ -114,26 +117,40 @@ func (l *liveSession) await(google *liveSide, ends <-chan pumped, dead <-chan *l
 		case side := <-dead:
 			return l.lost(side)
 		case <-age.C:
-			return endAge
+			soon.announce(endAge, notice)
+		case <-limits.Leaving:
+			limits.Leaving = nil
+			soon.announce(endClosing, liveNotice)
 		case <-limits.Closing:
-			return endClosing
+			limits.Closing = nil
+			soon.announce(endClosing, lastNotice)
+		case <-soon.over():
+			return soon.why
 		case now := <-look.C:
-			ns := now.UnixNano()
-			for _, side := range []*liveSide{l.client, google} {
-				if since := side.writing.Load(); since != 0 && ns-since > int64(stall) {
-					v := endStalled
-					v.by = side
-					return v
-				}
-			}
-			if l.revoked() {
-				return endRevoked
-			}
-			if ns-max(l.client.read.Load(), google.read.Load()) > int64(limits.Idle) {
-				return endIdle
+			if v, over := l.look(google, now); over {
+				return v
 			}
 		}
 	}
+}
+
+// look ends a session that has come to rest.
+func (l *liveSession) look(google *liveSide, now time.Time) (v verdict, over bool) {
+	ns := now.UnixNano()
+	for _, side := range []*liveSide{l.client, google} {
+		if since := side.writing.Load(); since != 0 && ns-since > int64(stall) {
+			v := endStalled
+			v.by = side
+			return v, true
+		}
+	}
+	switch {
+	case l.revoked():
+		return endRevoked, true
+	case ns-max(l.client.read.Load(), google.read.Load()) > int64(l.x.g.Live.Idle):
+		return endIdle, true
+	}
+	return v, false
 }
 
 // revoked reports whether the user key is none any more: a session may last for
@@ -225,125 +242,4 @@ func (l *liveSession) part(google *liveSide, v *verdict) {
 		})
 	}
 	both.Wait()
-}
-
-// chunks are what messages are passed in; a session has one while a message is on
-// its way, so that silent sessions hold none.
-var chunks = sync.Pool{New: func() any { return new([32 << 10]byte) }}
-
-// pump passes the messages of one side to the other, each as it comes: a reader
-// that does not take them stops the writer. check looks at each message before its
-// end is passed on. first is a message that has begun already, nil for none.
-func (l *liveSession) pump(from, to *liveSide, scan *jsonScan, check func(*jsonScan) error, kind websocket.MessageType, first io.Reader) pumped {
-	for {
-		var err error
-		if first == nil {
-			from.waiting.Store(true)
-			kind, first, err = from.conn.Reader(background)
-			from.waiting.Store(false)
-			if err != nil {
-				return pumped{from, false, err}
-			}
-		}
-		from.read.Store(time.Now().UnixNano())
-		scan.reset()
-		if p, ok := l.pass(from, to, scan, check, kind, first); !ok {
-			return p
-		}
-		first = nil
-	}
-}
-
-// pass passes one message on. One that fits into a chunk is held until it is
-// whole; of a larger one all but the end is passed as it comes.
-func (l *liveSession) pass(from, to *liveSide, scan *jsonScan, check func(*jsonScan) error, kind websocket.MessageType, message io.Reader) (p pumped, ok bool) {
-	chunk := chunks.Get().(*[32 << 10]byte)
-	defer chunks.Put(chunk)
-	var stream io.WriteCloser
-	for {
-		n, err := fill(message, chunk[:])
-		if err != nil && err != io.EOF {
-			return pumped{from, false, err}, false
-		}
-		scan.write(chunk[:n])
-		if err == io.EOF {
-			if err := check(scan); err != nil {
-				return pumped{from, false, err}, false
-			}
-		}
-		to.writing.Store(time.Now().UnixNano())
-		writeErr := write(to.conn, &stream, kind, chunk[:n], err == io.EOF)
-		to.writing.Store(0)
-		if writeErr != nil {
-			return pumped{from, true, writeErr}, false
-		}
-		if err == io.EOF {
-			return pumped{}, true
-		}
-	}
-}
-
-// write writes a piece of a message, the whole of it as one frame.
-func write(conn *websocket.Conn, stream *io.WriteCloser, kind websocket.MessageType, piece []byte, last bool) (err error) {
-	if *stream == nil {
-		if last {
-			return conn.Write(background, kind, piece)
-		}
-		if *stream, err = conn.Writer(background, kind); err != nil {
-			return err
-		}
-	}
-	if len(piece) > 0 {
-		if _, err = (*stream).Write(piece); err != nil {
-			return err
-		}
-	}
-	if last {
-		return (*stream).Close()
-	}
-	return nil
-}
-
-// fill reads until p is full or the message ends, which is io.EOF alone: errors of
-// the connection may wrap that.
-func fill(r io.Reader, p []byte) (n int, err error) {
-	for n < len(p) {
-		m, err := r.Read(p[n:])
-		n += m
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
-}
-
-// watched checks a message of Google's. The library takes a connection that ends
-// within a message for the message's end.
-func (l *liveSession) watched(scan *jsonScan) error {
-	if !scan.whole() {
-		return io.ErrUnexpectedEOF
-	}
-	l.watch.end()
-	return nil
-}
-
-// checked refuses a message of the client that goes beyond what the setup was
-// admitted for.
-func (l *liveSession) checked(scan *jsonScan) error {
-	w := &l.setup.watch
-	switch {
-	case scan.broken || w.tooMuch:
-		return &translate.Failure{Kind: translate.InvalidRequest, Message: "The message cannot be read."}
-	case !scan.whole():
-		return io.ErrUnexpectedEOF
-	case w.setups > 1:
-		return &translate.Failure{Kind: translate.InvalidRequest, Message: "The setup can only be the first message."}
-	}
-	for _, uri := range w.files {
-		if f := l.file(uri); f != nil {
-			return f
-		}
-	}
-	w.files = w.files[:0]
-	return nil
 }

@@ -57,6 +57,15 @@ func (s *jsonScan) reset() {
 // whole reports whether the document is over: nothing is open any more.
 func (s *jsonScan) whole() bool { return s.depth == 0 && !s.quoted && !s.broken }
 
+// open is how many of the bytes that were looked at last belong to a value that is
+// wanted and not over yet.
+func (s *jsonScan) open() int {
+	if !s.taking {
+		return 0
+	}
+	return len(s.value)
+}
+
 // write looks at the next piece.
 func (s *jsonScan) write(p []byte) {
 	from := 0 // of what is to be captured

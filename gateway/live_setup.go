@@ -17,10 +17,11 @@ import (
 // "sessionResumption": {"handle": "…"}, …}}.
 type liveSetup struct {
 	kind   websocket.MessageType
-	frame  []byte
+	frame  []byte      // as Google may see it; see refer
 	from   int         // frame[from:to] is the model's JSON string; both 0 for none
 	to     int         //
 	model  string      // as the client said it, without "models/"
+	named  string      // … as the frame has it
 	handle string      // of the session to go on with; "" for a new one
 	watch  clientWatch // reads along with the messages that follow, too
 }
@@ -68,16 +69,39 @@ func parseLiveSetup(frame []byte, kind websocket.MessageType) (*liveSetup, *tran
 		return invalid("setup.model must be a string.")
 	}
 	s.handle = watch.handle
+	s.locate(watch)
+	s.model = s.named
+	watch.files = nil
+	return s, nil
+}
+
+// locate takes from watch where the frame names the model.
+func (s *liveSetup) locate(watch *clientWatch) {
 	if watch.models == 1 {
-		s.model = strings.TrimPrefix(watch.model.Text(), "models/")
+		s.named = strings.TrimPrefix(watch.model.Text(), "models/")
 		s.from, s.to = watch.modelAt-len(watch.model), watch.modelAt
 	}
-	return s, nil
+}
+
+// refer binds the session to the project of what the setup names, such as files,
+// and puts in what the names are at Google.
+func (s *liveSetup) refer(x *exchange) *translate.Failure {
+	x.body = s.frame
+	_, f := x.mentioned()
+	s.frame, x.body = x.body, nil
+	if f != nil {
+		return f
+	}
+	watch := &clientWatch{}
+	scan := jsonScan{watch: watch}
+	scan.write(s.frame)
+	s.locate(watch)
+	return nil
 }
 
 // with is the frame for a model: as it came, unless the name was an alias.
 func (s *liveSetup) with(model string) []byte {
-	if model == s.model {
+	if model == s.model && model == s.named {
 		return s.frame
 	}
 	frame := make([]byte, 0, len(s.frame)+len(model))

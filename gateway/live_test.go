@@ -260,7 +260,7 @@ func TestLive_Refusals(t *testing.T) {
 		"forbidden":      {limited, plainSetup, 1008, "may not use"},
 		"no such model":  {w.key, `{"setup":{"model":"models/gemini-none"}}`, 1008, "is not found"},
 		"not for Live":   {w.key, `{"setup":{"model":"models/` + model + `"}}`, 1008, "is not supported for"},
-		"not the user's": {w.key, `{"setup":{"model":"models/` + liveModel + `","systemInstruction":{"parts":[{"fileData":{"file_uri":"https://x/v1beta/files/abc"}}]}}}`, 1008, "may not exist"},
+		"not the user's": {w.key, `{"setup":{"model":"models/` + liveModel + `","systemInstruction":{"parts":[{"fileData":{"file_uri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]}}}`, 1008, "does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := w.liveAs(t, tc.key, tc.setup)

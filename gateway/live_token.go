@@ -76,12 +76,15 @@ func (x *exchange) authTokens() *translate.Failure {
 	}
 	body, f := x.readBody()
 	if f == nil {
-		body, f = x.tokenSetup(body)
+		x.body, f = x.tokenSetup(body)
+	}
+	if f == nil {
+		_, f = x.mentioned()
 	}
 	if f != nil {
 		return f
 	}
-	call := &translate.Call{Method: http.MethodPost, Path: "/" + x.rt.version + "/auth_tokens", Body: body, Asked: x.call.Asked}
+	call := &translate.Call{Method: http.MethodPost, Path: "/" + x.rt.version + "/auth_tokens", Body: x.body, Asked: x.call.Asked}
 	x.call = call
 	if f := x.admit(); f != nil {
 		return f
@@ -143,17 +146,25 @@ func (w *tokenWatch) captured(_ int, value rawjson.Value, end int) {
 	w.models, w.model, w.at = w.models+1, append(rawjson.Value(nil), value...), end
 }
 
-// makeToken asks Google for a token in the user's home project.
+// makeToken asks Google for a token in the project of what its setup names, else in
+// the user's home.
 func (x *exchange) makeToken(call *translate.Call) (answer []byte, bound balancer.Binding, f *translate.Failure) {
 	p := &sidePart{call: call}
 	part := &exchange{
 		g: x.g, r: x.r, rt: x.rt, accepted: x.accepted, ctx: x.ctx, account: x.account,
-		conv: p, call: call, record: x.record, out: newClientWriter(discard{}),
+		conv: p, call: call, record: x.record, refs: x.refs, out: newClientWriter(discard{}),
 	}
-	f = part.make(func(lease *balancer.Lease) result {
+	attempt := func(lease *balancer.Lease) result {
 		bound = lease.Binding()
 		return part.attempt(lease)
-	}, func(*translate.Failure) bool { return false })
+	}
+	if x.refs.bound != nil {
+		want, retry := part.want()
+		want.Unmetered = true
+		f = part.try(want, retry, attempt)
+	} else {
+		f = part.make(attempt, func(*translate.Failure) bool { return false })
+	}
 	x.record.Attempts, x.record.KeyID = part.record.Attempts, part.record.KeyID
 	return p.answer, bound, f
 }

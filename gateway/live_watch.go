@@ -22,6 +22,7 @@ type liveUsage struct {
 	turn   int          // that runs, or has ended last
 	over   bool         // it has ended
 	spoken bool         // something was reported
+	told   bool         // … since somebody has charged it
 }
 
 // content notes that the model speaks, which begins a turn if none runs.
@@ -59,7 +60,7 @@ func (u *liveUsage) report(v rawjson.Value) {
 	if u.spoken && (u.of != u.turn || !grown) {
 		u.sum = u.total()
 	}
-	u.last, u.of, u.spoken = now, u.turn, true
+	u.last, u.of, u.spoken, u.told = now, u.turn, true, true
 }
 
 // total is the usage of all turns.
@@ -151,16 +152,24 @@ func (w *serverWatch) end() {
 // clientWatch reads along with what a client sends: the model and the handle of
 // the setup, and the files that any message names.
 type clientWatch struct {
-	path    [4][]byte // names of the members that are open, outermost first
-	wanted  clientMember
-	setups  int
-	models  int
-	model   rawjson.Value
-	modelAt int // where its value ends
-	handles int
-	handle  string
-	files   []string // URIs
-	tooMuch bool     // something that must be known is too long to be
+	path     [3][]byte // names of the members that are open, outermost first
+	function int       // depth of the call or result of a function that is open; 0 for none
+	free     int       // … of its free JSON, in which no name means anything
+	wanted   clientMember
+	setups   int
+	models   int
+	model    rawjson.Value
+	modelAt  int // where its value ends
+	handles  int
+	handle   string
+	files    []liveFile
+	tooMuch  bool // something that must be known is too long to be
+}
+
+// liveFile is a URI in a message, and where its JSON string stands.
+type liveFile struct {
+	uri      string
+	from, to int
 }
 
 type clientMember uint8
@@ -173,7 +182,7 @@ const (
 
 // member implements memberWatch. Both spellings of protobuf's JSON count.
 func (w *clientWatch) member(depth int, name []byte) bool {
-	if depth < 1 {
+	if depth < 1 || w.foreign(depth, name) {
 		return false
 	}
 	if depth <= len(w.path) {
@@ -200,6 +209,27 @@ func (w *clientWatch) member(depth int, name []byte) bool {
 	return false
 }
 
+// foreign reports whether a member is one of the client's own, in what a function
+// is called with or has returned.
+func (w *clientWatch) foreign(depth int, name []byte) bool {
+	if w.free > 0 && depth > w.free {
+		return true
+	}
+	w.free = 0
+	if depth <= w.function {
+		w.function = 0
+	}
+	switch string(name) {
+	case "functionCall", "function_call", "functionResponse", "function_response", "functionResponses", "function_responses":
+		w.function = depth
+	case "args", "response":
+		if w.function > 0 {
+			w.free = depth
+		}
+	}
+	return false
+}
+
 // captured implements memberWatch.
 func (w *clientWatch) captured(_ int, value rawjson.Value, end int) {
 	if value == nil || len(w.files) >= maxLiveFiles {
@@ -212,7 +242,7 @@ func (w *clientWatch) captured(_ int, value rawjson.Value, end int) {
 	case handleMember:
 		w.handle = value.Text()
 	case fileMember:
-		w.files = append(w.files, value.Text())
+		w.files = append(w.files, liveFile{value.Text(), end - len(value), end})
 	}
 }
 
