@@ -11,8 +11,8 @@ import (
 
 // Live sessions are hijacked connections: no server of Caddy's knows of them, so
 // nobody but this package ends them. Those of a configuration that was replaced go
-// on for stream_close_delay; when the process exits, all end at once, those of
-// earlier configurations included, whose store would be closed under them.
+// on for stream_close_delay; when the process exits, all end within seconds, those
+// of earlier configurations included, whose store would be closed under them.
 
 // defaultCloseDelay is longer than any connection of Google's Live API lasts, so
 // that a reload ends none before its time. Source: specs/native-anthropic.md A.12.
@@ -21,16 +21,22 @@ const defaultCloseDelay = 15 * time.Minute
 // closing tells the Live sessions of a handler to end. Safe for concurrent use.
 type closing struct {
 	delay time.Duration
+	soon  chan struct{} // closed some seconds before done, or with it
 	done  chan struct{}
 
 	mu    sync.Mutex
 	timer *time.Timer // nil before begin
+	told  bool        // soon is closed
 	over  bool
 }
 
 func newClosing(delay time.Duration) *closing {
-	return &closing{delay: delay, done: make(chan struct{})}
+	return &closing{delay: delay, soon: make(chan struct{}), done: make(chan struct{})}
 }
+
+// closeNotice is how long before their end the sessions hear of it: as long as they
+// are told by gateway.Live.Leaving.
+const closeNotice = 10 * time.Second
 
 // begin ends the sessions after the delay, or at once.
 func (c *closing) begin(now bool) {
@@ -41,7 +47,18 @@ func (c *closing) begin(now bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.timer == nil && !c.over {
-		c.timer = time.AfterFunc(c.delay, c.end)
+		c.timer = time.AfterFunc(max(0, c.delay-closeNotice), c.notify)
+	}
+}
+
+// notify tells the sessions of their end, which comes closeNotice later.
+func (c *closing) notify() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		close(c.soon)
+		c.told = true
+		c.timer = time.AfterFunc(min(c.delay, closeNotice), c.end)
 	}
 }
 
@@ -55,6 +72,9 @@ func (c *closing) end() {
 	c.over = true
 	if c.timer != nil {
 		c.timer.Stop()
+	}
+	if !c.told {
+		close(c.soon)
 	}
 	close(c.done)
 }

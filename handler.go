@@ -109,9 +109,9 @@ type Handler struct {
 	Live *LiveConfig `json:"live,omitempty"`
 
 	// How long sessions of the Live API go on after a new configuration has
-	// replaced this one; they are closed with code 1001 then. When Caddy exits they
-	// are closed at once. 0 = at once, too. Default: 15m, longer than Google lets a
-	// connection live.
+	// replaced this one; they are closed with code 1001 then, 10 seconds after a
+	// goAway message. When Caddy exits they have 2 seconds, as with 0. Default: 15m,
+	// longer than Google lets a connection live.
 	StreamCloseDelay *caddy.Duration `json:"stream_close_delay,omitempty"`
 
 	// Serve requests without a user key, too. Anybody who reaches the listener
@@ -153,8 +153,8 @@ type LiveConfig struct {
 }
 
 // live is the configuration for the gateway, without a nil to think of.
-func (h *Handler) live(closing <-chan struct{}) gateway.Live {
-	l := gateway.Live{Closing: closing}
+func (h *Handler) live(sessions *closing) gateway.Live {
+	l := gateway.Live{Leaving: sessions.soon, Closing: sessions.done}
 	if c := h.Live; c != nil {
 		l.Idle, l.MaxAge, l.Tokens = time.Duration(c.Idle), time.Duration(c.MaxAge), c.Tokens
 	}
@@ -208,7 +208,7 @@ func (h *Handler) start() (err error) {
 	sessions := newClosing(delay)
 	a.closings = append(a.closings, sessions)
 	config := gateway.Config{
-		Live:  h.live(sessions.done),
+		Live:  h.live(sessions),
 		Fetch: fetcher,
 		Pool:  a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept, Resources: a.shared.bound,
