@@ -188,9 +188,14 @@ func (ad *Admission) Use(tokens int64) {
 	a := ad.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !ad.over.Load() && tokens > ad.charged {
-		a.charge(ad, tokens)
+	if ad.over.Load() || tokens <= ad.charged {
+		return
 	}
+	if capacity := a.policy.Load().key.Limits.TPM; capacity > 0 {
+		a.last = max(a.last, a.registry.now().UnixNano())
+		a.tokens.refill(a.last, capacity) // what is taken now does not flow back for the time before
+	}
+	a.charge(ad, tokens)
 }
 
 // charge makes tokens what an admission is charged. The caller holds mu.
@@ -198,8 +203,6 @@ func (a *Account) charge(ad *Admission, tokens int64) {
 	more := tokens - ad.charged
 	ad.charged = tokens
 	if capacity := a.policy.Load().key.Limits.TPM; capacity > 0 {
-		a.last = max(a.last, a.registry.now().UnixNano())
-		a.tokens.refill(a.last, capacity) // what is taken now does not flow back for the time before
 		a.tokens.add(more, capacity)
 	}
 }
