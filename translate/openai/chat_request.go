@@ -195,6 +195,9 @@ func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *trans
 	}
 	d := newDecoder(env, &o, &chatWords)
 	d.fields(root)
+	if d.in.messages == nil && hasItems(root) {
+		return decodeChatItems(env, &o, root)
+	}
 	d.model(d.in.model)
 	f = d.run(
 		d.params, d.limits, d.penalties, d.probabilities, d.tier, d.output,

@@ -27,6 +27,7 @@ func FuzzDecodeChat(f *testing.F) {
 	f.Add([]byte(`{"model":"a(1)","messages":[{"role":"tool","content":{"a":[1e400,-0,12345678901234567890]}}],"google":{"thinking_config":{}},"stop":["a"]}`))
 	f.Add([]byte(`{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:,%41"}}]}],"functions":[{"name":"a/b"}],"function_call":{"name":"a/b"}}`))
 	f.Add([]byte(`{"model":"m","messages":[{"role":"assistant","content":"né","tool_calls":[{"id":"c","function":{"name":"f"}}],"extra_content":{"google":{"parts":[{"offset":2,"part":` + searchCall + `},{"offset":2,"length":1e9,"part":{"executableCode":{"code":"\ud800"}}},{"calls":1,"part":` + searchResult + `}]}}}]}`))
+	f.Add([]byte(`{"model":"m","input":[{"role":"user","content":"q"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f"}}]},{"type":"function_call_output","call_id":"c","output":"r"}],"response_format":{"type":"json_object"}}`))
 	f.Add([]byte(body(m3, tightTools+","+tightJSON)))
 	f.Add([]byte(body(m3, `"tools":[{"type":"function","function":{"name":"google_maps","parameters":{"lat_lng":{"latitude":1e1,"longitude":-2}}}}],"seed":99999999999999999999`)))
 	options := Options{Reasoning: ReasoningTags}

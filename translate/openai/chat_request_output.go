@@ -131,8 +131,8 @@ func (d *decoder) format() {
 	case "json_object":
 	case "json_schema":
 		js := v
-		if !d.words.items {
-			js = v.Get("json_schema")
+		if nested := v.Get("json_schema"); !d.words.items || !nested.IsNull() {
+			js = nested
 		}
 		if !d.is(js, rawjson.Object, param+".json_schema") {
 			return

@@ -124,25 +124,30 @@ func (d *decoder) messages() {
 		if !d.isPart(m.role, rawjson.String, "role") {
 			return
 		}
-		switch string(m.role.Inner()) {
-		case "system", "developer":
-			d.system = d.textParts(d.system, m.content)
-		case "user":
-			d.user(d.parts(nil, m.content, false))
-		case "assistant":
-			d.assistant(&m)
-		case "tool":
-			d.result(&m, m.toolCallID)
-		case "function":
-			d.result(&m, m.name)
-		default:
-			d.rejectPart("role", "Unknown role %q. Use system, developer, user, assistant or tool.", clip(m.role.Text()))
-		}
+		d.said(&m)
 	}
 	if d.message < 0 {
 		d.reject("messages", "'messages' must not be empty.")
 	}
 	d.req.turn = d.turnHash()
+}
+
+// said adds a message by its role.
+func (d *decoder) said(m *message) {
+	switch string(m.role.Inner()) {
+	case "system", "developer":
+		d.system = d.textParts(d.system, m.content)
+	case "user":
+		d.user(d.parts(nil, m.content, false))
+	case "assistant":
+		d.assistant(m)
+	case "tool":
+		d.result(m, m.toolCallID)
+	case "function":
+		d.result(m, m.name)
+	default:
+		d.rejectPart("role", "Unknown role %q. Use system, developer, user, assistant or tool.", clip(m.role.Text()))
+	}
 }
 
 // user adds parts to the conversation as the user's; none adds nothing.

@@ -118,6 +118,10 @@ func (d *responsesDecoder) messageItem(v rawjson.Value) {
 	if !d.isPart(m.role, rawjson.String, "role") {
 		return
 	}
+	if d.chat { // its answers were messages, calls among them
+		d.said(&m)
+		return
+	}
 	switch string(m.role.Inner()) {
 	case "system", "developer":
 		d.system = d.textParts(d.system, m.content)

@@ -63,6 +63,7 @@ func (r *responsesRequest) release() {
 type responsesDecoder struct {
 	*decoder
 	out      *responsesRequest
+	chat     bool                     // the answer is a chat completion
 	lead     carried                  // what the next item of the model takes along
 	byCallID map[string]rawjson.Value // signatures of calls, by call id
 
