@@ -181,15 +181,16 @@ func TestNativeUpload_Resumed(t *testing.T) {
 		t.Fatalf("%+v", list)
 	}
 	w.stored(list.Data[0], []byte(data))
-	if s := w.pool.Stats(); s.InFlight != 0 || s.Resting != 0 || s.Usable != 3 {
-		t.Errorf("%+v", s)
-	}
 	if a := w.chunk(at, "cancel", 0, ""); a.status != 400 {
 		t.Errorf("cancelled after the end: %d", a.status)
 	}
 	at, _ = w.begin("/upload/v1beta/files", `{}`)
 	if a := w.chunk(at, "cancel", 0, ""); a.status != 200 || a.header.Get("X-Goog-Upload-Status") != "cancelled" {
 		t.Errorf("%d %s", a.status, a.body)
+	}
+	w.server.Close() // waits for the upload that was cut off
+	if s := w.pool.Stats(); s.InFlight != 0 || s.Resting != 0 || s.Usable != 3 {
+		t.Errorf("%+v", s)
 	}
 }
 
