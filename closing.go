@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gemini-balance/caddy-gemini-balance/gateway"
 )
 
 // Live sessions are hijacked connections: no server of Caddy's knows of them, so
@@ -34,9 +36,8 @@ func newClosing(delay time.Duration) *closing {
 	return &closing{delay: delay, soon: make(chan struct{}), done: make(chan struct{})}
 }
 
-// closeNotice is how long before their end the sessions hear of it: as long as they
-// are told by gateway.Live.Leaving.
-const closeNotice = 10 * time.Second
+// closeNotice is how long before their end the sessions hear of it.
+const closeNotice = gateway.LiveNotice
 
 // begin ends the sessions after the delay, or at once.
 func (c *closing) begin(now bool) {

@@ -45,7 +45,7 @@ type Live struct {
 	// Closing ends all sessions, in an orderly way and after 2 seconds of notice, when
 	// it is closed; nil never.
 	Closing <-chan struct{}
-	// Leaving, when it is closed, tells that Closing will be in 10 seconds, for
+	// Leaving, when it is closed, tells that Closing will be after LiveNotice, for
 	// clients to hear of it; nil never.
 	Leaving <-chan struct{}
 }

@@ -74,6 +74,7 @@ func (l *liveSession) attempt(lease *balancer.Lease) (res result) {
 		return l.blameless(res)
 	}
 	lease.Accepted()
+	l.setup.frame = nil // Google has it; it may be large, and the session long
 	x.record.FirstOutput = time.Since(x.accepted)
 	l.handles.bound = lease.Binding()
 	return result{outcome: l.blameless(result{outcome: l.relay(google, kind, first, lease.Secret())}).outcome}

@@ -15,10 +15,13 @@ import (
 // have a new connection by then.
 // Source: specs/native-anthropic.md A.12.
 
-const (
-	liveNotice = 10 * time.Second // before the end of a session is known
-	lastNotice = 2 * time.Second  // when the process exits, which waits 5 seconds for all
-)
+// LiveNotice is how long before the end of a session its client is told, where the
+// end is known so early: from the closing of Live.Leaving to that of Live.Closing.
+const LiveNotice = 10 * time.Second
+
+// lastNotice is what is left when Live.Closing comes without that: a process that
+// exits waits 5 seconds for all that runs.
+const lastNotice = 2 * time.Second
 
 // farewell is the announced end of a session. The zero value with say has none.
 type farewell struct {

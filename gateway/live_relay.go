@@ -103,7 +103,7 @@ func ping(ctx context.Context, side *liveSide, dead chan<- *liveSide) {
 // can be known.
 func (l *liveSession) await(google *liveSide, ends <-chan pumped, dead <-chan *liveSide, say func(left time.Duration)) verdict {
 	limits := l.x.g.Live
-	notice := min(liveNotice, limits.MaxAge/2)
+	notice := min(LiveNotice, limits.MaxAge/2)
 	age := time.NewTimer(limits.MaxAge - notice)
 	defer age.Stop()
 	look := time.NewTicker(min(limits.Idle, stall) / 4)
@@ -120,7 +120,7 @@ func (l *liveSession) await(google *liveSide, ends <-chan pumped, dead <-chan *l
 			soon.announce(endAge, notice)
 		case <-limits.Leaving:
 			limits.Leaving = nil
-			soon.announce(endClosing, liveNotice)
+			soon.announce(endClosing, LiveNotice)
 		case <-limits.Closing:
 			limits.Closing = nil
 			soon.announce(endClosing, lastNotice)

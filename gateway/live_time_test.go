@@ -175,7 +175,7 @@ func TestLive_GoAway(t *testing.T) {
 		"age":      {live: Live{MaxAge: 5 * time.Minute}, notices: []notice{{290 * time.Second, "10s"}}, ends: 5 * time.Minute, reason: "age"},
 		"very old": {live: Live{MaxAge: 3 * time.Second}, notices: []notice{{1500 * time.Millisecond, "1.5s"}}, ends: 3 * time.Second, reason: "age"},
 		"a reload": {
-			act: func() { close(leaving); time.Sleep(liveNotice); close(closing) }, notices: []notice{{time.Minute, "10s"}},
+			act: func() { close(leaving); time.Sleep(LiveNotice); close(closing) }, notices: []notice{{time.Minute, "10s"}},
 			ends: 70 * time.Second, reason: "going away",
 		},
 		"a reload, and exit": {
