@@ -50,7 +50,7 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	now := p.now()
+	now := p.notice(p.now())
 	if p.nextRest.Load() <= now.UnixNano() && p.mu.TryLock() {
 		p.advance(now, restsPerPick)
 		p.unlock()

@@ -68,6 +68,7 @@ type Pool struct {
 	inFlight  atomic.Int64
 	usable    atomic.Int64 // keys in open
 	top       atomic.Int64 // slots ever given out
+	latest    atomic.Int64 // time that a pick has seen, in Unix ns
 	affinity  affinity
 	escalated atomic.Int32 // rests whose next would be longer
 	clock     atomic.Int32 // evidence that Google's minutes follow the clock, less that they roll
