@@ -181,3 +181,32 @@ func TestRequest_RawBlob(t *testing.T) {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 }
+
+// TestUsage_ByKindAndTier: what is charged for at prices of its own.
+func TestUsage_ByKindAndTier(t *testing.T) {
+	decode := func(members string) Usage {
+		var r Response
+		if err := r.Decode([]byte(`{"usageMetadata": {` + members + `}}`)); err != nil {
+			t.Fatal(err)
+		}
+		return r.Usage
+	}
+	details := `[{"modality": "TEXT", "tokenCount": 1}, {"modality": "AUDIO", "tokenCount": 2}, {"modality": "IMAGE", "tokenCount": 3}, {"modality": "VIDEO", "tokenCount": 4}]`
+	got := decode(`"promptTokensDetails": ` + details + `, "cacheTokensDetails": ` + details + `, "candidatesTokensDetails": ` + details)
+	want := Usage{
+		Reported: true, PromptAudio: 2, PromptImage: 3, PromptVideo: 4, CachedAudio: 2, CachedImage: 3, CachedVideo: 4,
+		CandidatesAudio: 2, CandidatesImage: 3, CandidatesVideo: 4,
+	}
+	if got != want {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	twice := got.Plus(got)
+	if twice.PromptVideo != 8 || twice.CandidatesVideo != 8 || twice.CachedAudio != 4 || twice.CachedImage != 6 || twice.CachedVideo != 8 {
+		t.Errorf("twice that is %+v", twice)
+	}
+	for tier, want := range map[string]ServiceTier{`"standard"`: StandardTier, `"flex"`: FlexTier, `"priority"`: PriorityTier, `"express"`: OtherTier, `null`: StandardTier} {
+		if got := decode(`"serviceTier": ` + tier).Tier; got != want {
+			t.Errorf("serviceTier %s is %d, want %d", tier, got, want)
+		}
+	}
+}

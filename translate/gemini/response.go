@@ -40,6 +40,34 @@ type Usage struct {
 	Reported                                                   bool
 	Prompt, Cached, Candidates, Thoughts, ToolUse, Total       int64 // tokens
 	PromptAudio, PromptImage, CandidatesAudio, CandidatesImage int64 // tokens, parts of the above
+	PromptVideo, CandidatesVideo                               int64 // likewise
+	CachedAudio, CachedImage, CachedVideo                      int64 // likewise; Google does not always say
+	Tier                                                       ServiceTier
+}
+
+// ServiceTier is how a request was served, which it is charged by.
+type ServiceTier uint8
+
+// The service tiers. What says nothing of its tier is StandardTier.
+const (
+	StandardTier ServiceTier = iota
+	FlexTier
+	PriorityTier
+	OtherTier // one that is not known here
+)
+
+// tier reads serviceTier. Source: recorded answers have "standard"; the others are
+// spelled as a request asks for them.
+func tier(v rawjson.Value) ServiceTier {
+	switch {
+	case v.IsNull(), v.Is("standard"), v.Is("STANDARD"), v.Is("unspecified"):
+		return StandardTier
+	case v.Is("flex"), v.Is("FLEX"):
+		return FlexTier
+	case v.Is("priority"), v.Is("PRIORITY"):
+		return PriorityTier
+	}
+	return OtherTier
 }
 
 // Input is what the request cost in tokens, built-in tools' results included.
@@ -70,6 +98,12 @@ func (u Usage) Plus(v Usage) Usage {
 		PromptImage:     u.PromptImage + v.PromptImage,
 		CandidatesAudio: u.CandidatesAudio + v.CandidatesAudio,
 		CandidatesImage: u.CandidatesImage + v.CandidatesImage,
+		PromptVideo:     u.PromptVideo + v.PromptVideo,
+		CandidatesVideo: u.CandidatesVideo + v.CandidatesVideo,
+		CachedAudio:     u.CachedAudio + v.CachedAudio,
+		CachedImage:     u.CachedImage + v.CachedImage,
+		CachedVideo:     u.CachedVideo + v.CachedVideo,
+		Tier:            max(u.Tier, v.Tier),
 	}
 }
 
@@ -99,9 +133,13 @@ func (u *Usage) merge(c *rawjson.Cursor) {
 		case "totalTokenCount":
 			u.Total = count(c.Value())
 		case "promptTokensDetails":
-			u.PromptAudio, u.PromptImage = modalities(c)
+			u.PromptAudio, u.PromptImage, u.PromptVideo = modalities(c)
+		case "cacheTokensDetails":
+			u.CachedAudio, u.CachedImage, u.CachedVideo = modalities(c)
 		case "candidatesTokensDetails":
-			u.CandidatesAudio, u.CandidatesImage = modalities(c)
+			u.CandidatesAudio, u.CandidatesImage, u.CandidatesVideo = modalities(c)
+		case "serviceTier":
+			u.Tier = tier(c.Value())
 		default:
 			c.Value()
 		}
@@ -118,9 +156,9 @@ func count(v rawjson.Value) int64 {
 	return min(max(n, 0), math.MaxInt32)
 }
 
-func modalities(c *rawjson.Cursor) (audio, image int64) {
+func modalities(c *rawjson.Cursor) (audio, image, video int64) {
 	if !c.Open('[') {
-		return 0, 0
+		return 0, 0, 0
 	}
 	for c.Elem() {
 		var modality, tokens rawjson.Value
@@ -141,9 +179,11 @@ func modalities(c *rawjson.Cursor) (audio, image int64) {
 			audio += count(tokens)
 		case modality.Is("IMAGE"):
 			image += count(tokens)
+		case modality.Is("VIDEO"):
+			video += count(tokens)
 		}
 	}
-	return audio, image
+	return audio, image, video
 }
 
 // Reset forgets everything but the memory of the slices.
