@@ -16,6 +16,10 @@ import (
 // spendByBooks says why a project rests that has spent its limit by our own count.
 const spendByBooks = "spend limit of ten minutes, by own count"
 
+// Spends reports whether it matters what requests cost: some project's spending is
+// counted. Without, nobody need work out [Want.Cost] and [Outcome.Cost].
+func (p *Pool) Spends() bool { return p.spends.Load() }
+
 // maySpend reserves what a request is taken to cost that is to have a key. It reports
 // false where the key's project may not spend now; then it rests. locked tells that
 // p.mu is held.

@@ -79,9 +79,9 @@ func (x *exchange) receive(ctx context.Context, answer *http.Response, err error
 		body, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody))
 		return x.refused(answer.StatusCode, answer.Header, body, lease.Secret())
 	case x.call.Stream == translate.Unary:
-		return x.whole(ctx, answer, dog, lease.Secret())
+		return x.priced(x.whole(ctx, answer, dog, lease.Secret()))
 	default:
-		return x.stream(ctx, answer, dog, lease.Secret())
+		return x.priced(x.stream(ctx, answer, dog, lease.Secret()))
 	}
 }
 

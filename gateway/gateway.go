@@ -51,6 +51,10 @@ type Config struct {
 	// Capabilities is what models take; nil is the built-in table.
 	Capabilities *capability.Table
 
+	// Prices is what Google charges; nil is the built-in table. It is asked while the
+	// pool counts what projects spend.
+	Prices *usage.Prices
+
 	// Fetch downloads media that requests name by URL; nil refuses such requests.
 	Fetch *fetch.Fetcher
 
@@ -113,6 +117,7 @@ type Gateway struct {
 	budget    retryBudget
 	pace      pace
 	estimates estimator
+	outputs   outputs
 	lists     lists
 	counts    counts
 	envelopes *envelopes // nil = what clients keep has no tag
@@ -131,6 +136,9 @@ func New(c Config) (*Gateway, error) {
 	c.Live = c.Live.limits()
 	if c.Memo == nil {
 		c.Memo = NewMemo(64<<20, 2*time.Hour)
+	}
+	if c.Prices == nil {
+		c.Prices = usage.BuiltInPrices()
 	}
 	if c.ClientIP == nil {
 		c.ClientIP = remoteAddr

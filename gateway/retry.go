@@ -106,6 +106,9 @@ func (x *exchange) want() (balancer.Want, settings.Retry) {
 		Tokens: x.size.tokens, Affinity: x.size.conversation, Unmetered: !x.metered(), User: x.record.UserID,
 		Bound: x.refs.bound,
 	}
+	if !want.Unmetered && x.g.Pool.Spends() {
+		want.Cost = x.foretell()
+	}
 	if x.account != nil {
 		key := x.account.Key()
 		want.Tags, want.PaidOnly = key.Tags, key.PaidOnly
