@@ -90,6 +90,16 @@ func (p *Pool) relist(m *model) bool {
 	return !m.listed.Equal(before)
 }
 
+// listed reports whether some key's list has a model. Under p.mu.
+func (p *Pool) listed(name string) bool {
+	for _, s := range p.listings {
+		if s.keys > 0 && s.has(name) {
+			return true
+		}
+	}
+	return false
+}
+
 // lacks reports whether e may not use a model that others may. Where no key's
 // list has the model, lists say nothing: it may be one that Google does not list.
 // Under p.mu.

@@ -197,7 +197,8 @@ func (p *Pool) tag(name string) *bitmap {
 }
 
 // modelOf returns the model with this name and makes it where it is new; with
-// too many, only where a rest must be kept for it. Under p.mu.
+// too many, only where a rest must be kept for it, or Google lists it: invented
+// names must not cost it its books. Under p.mu.
 func (p *Pool) modelOf(name string, must bool) *model {
 	known := *p.models.Load()
 	if m := known[name]; m != nil {
@@ -206,7 +207,7 @@ func (p *Pool) modelOf(name string, must bool) *model {
 	if len(known) >= maxModels {
 		known = p.sweepModels(known)
 	}
-	if limit := maxModels; len(known) >= limit && !must || len(known) >= 4*limit {
+	if limit := maxModels; len(known) >= limit && !must && !p.listed(name) || len(known) >= 4*limit {
 		name = ""
 		if m := known[name]; m != nil {
 			return m

@@ -417,6 +417,35 @@ func TestQuota_InventedModels(t *testing.T) {
 	})
 }
 
+// TestQuota_TooManyNames: a model that comes after more invented names than are kept
+// is metered as any other: from the first request if Google lists it, else from the
+// second.
+func TestQuota_TooManyNames(t *testing.T) {
+	p := open(t, nil, 3)
+	if err := p.SetLimits([]LimitRule{{Model: "*", RPM: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	p.lock()
+	p.learnModels(p.byID[KeyID(secretOf(0))], []string{"listed"}, time.Now())
+	p.unlock()
+	for i := range maxModels + 100 {
+		lease(t, p, Want{Model: fmt.Sprint("invented-", i)}).Done(Outcome{Verdict: ModelMissing, Blame: ScopeProjectModel, Rest: time.Hour, Status: 404})
+	}
+	for model, want := range map[string]int{"listed": 6, "not listed": 7} {
+		n := 0
+		for ; n < 50; n++ {
+			l, err := p.Lease(t.Context(), Want{Model: model})
+			if err != nil {
+				break
+			}
+			l.Done(ok)
+		}
+		if n != want {
+			t.Errorf("%s: %d leases, want %d", model, n, want)
+		}
+	}
+}
+
 // TestQuota_KeyComesBack: a key that was taken out and comes back finds its books.
 func TestQuota_KeyComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

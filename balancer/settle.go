@@ -11,8 +11,14 @@ import (
 // succeeded applies a success. Only what it changes takes the lock.
 func (p *Pool) succeeded(l *Lease) {
 	e := l.entry
-	if m := l.lane.model; !m.served.Load() {
+	m := l.lane.model
+	if !m.served.Load() {
 		m.served.Store(true)
+	}
+	if m.name != l.model { // there were too many names, but this is one that Google knows
+		p.lock()
+		p.modelOf(l.model, true)
+		p.unlock()
 	}
 	untested := p.untested.has(e.slot) // which most keys are not, so that this is all it costs
 	escalated := p.escalated.Load() > 0 && e.live.Load().project.escalated.Load() > 0
