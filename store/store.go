@@ -10,6 +10,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -23,9 +24,9 @@ var ErrClosed = errors.New("store is closed")
 // written.
 var ErrConflict = errors.New("changed by someone else")
 
-// ErrTooLarge is returned by Write for a batch beyond what the store applies at
-// once; nothing was written, and the caller splits it. Batches of up to
-// [MaxBatchOps] ops and [MaxBatchBytes] bytes of keys and values always fit.
+// ErrTooLarge is returned by Write for a batch of more than [MaxBatchOps] ops or
+// [MaxBatchBytes] bytes of keys and values; nothing was written, and the caller
+// splits it. Every store draws the line there, so that what one takes all take.
 var ErrTooLarge = errors.New("batch is too large")
 
 // What every store takes in one batch.
@@ -55,6 +56,22 @@ type Batch struct {
 	Ops    []Op
 	Sync   bool // on disk before Write returns: for admin objects
 }
+
+// Check returns an error that is [ErrTooLarge] for a batch that no store takes.
+// Stores call it; nobody else need.
+func (b Batch) Check() error {
+	size := 0
+	for _, op := range b.Ops {
+		size += op.Size()
+	}
+	if len(b.Ops) > MaxBatchOps || size > MaxBatchBytes {
+		return fmt.Errorf("%d changes of %d bytes in one batch: %w", len(b.Ops), size, ErrTooLarge)
+	}
+	return nil
+}
+
+// Size is what the op counts for in [MaxBatchBytes].
+func (op Op) Size() int { return len(op.Key) + len(op.Value) }
 
 // Op sets a key, or deletes it when Value is nil. TTL 0 means for ever.
 type Op struct {

@@ -83,6 +83,9 @@ func (s *Store) Write(b store.Batch) error {
 	if s.closed {
 		return store.ErrClosed
 	}
+	if err := b.Check(); err != nil {
+		return err
+	}
 	now := s.now()
 	for _, e := range b.Expect {
 		n := live(s.root.find(e.Key), now)

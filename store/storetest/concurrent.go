@@ -101,22 +101,27 @@ func testWriters(t *testing.T, s store.Store, _ *Clock) {
 }
 
 func testLarge(t *testing.T, s store.Store, _ *Clock) {
-	batch := func(ops, size int) (b store.Batch) {
+	batch := func(ops, size int, ttl time.Duration) (b store.Batch) {
 		for i := range ops {
-			b.Ops = append(b.Ops, store.Op{Key: fmt.Sprintf("%07d", i), Value: make([]byte, size)})
+			b.Ops = append(b.Ops, store.Op{Key: fmt.Sprintf("%07d", i), Value: make([]byte, size), TTL: ttl})
 		}
 		return b
 	}
 	for _, c := range []struct {
 		name      string
 		ops, size int
-		mustFit   bool
+		ttl       time.Duration
+		fits      bool
 	}{
-		{"most ops", store.MaxBatchOps, 80, true},
-		{"most bytes", 1, store.MaxBatchBytes - 7, true},
-		{"many more ops", 60_000, 10, false},
-		{"many more bytes", 8, 1 << 20, false},
-		{"one huge value", 1, 8 << 20, false},
+		{"most ops", store.MaxBatchOps, 80, 0, true},
+		{"most bytes", 1, store.MaxBatchBytes - 7, 0, true},
+		{"most of both, for a time", store.MaxBatchOps, store.MaxBatchBytes/store.MaxBatchOps - 7, time.Hour, true},
+		{"an op too many", store.MaxBatchOps + 1, 1, 0, false},
+		{"a byte too many", 1, store.MaxBatchBytes - 6, 0, false},
+		{"a few bytes too many, in many ops", 1000, store.MaxBatchBytes/1000 - 6, 0, false},
+		{"many more ops", 60_000, 10, 0, false},
+		{"many more bytes", 8, 1 << 20, 0, false},
+		{"one huge value", 1, 8 << 20, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var wipe store.Batch
@@ -126,13 +131,16 @@ func testLarge(t *testing.T, s store.Store, _ *Clock) {
 			for part := range slices.Chunk(wipe.Ops, store.MaxBatchOps) {
 				write(t, s, part...)
 			}
-			err := s.Write(batch(c.ops, c.size))
+			err := s.Write(batch(c.ops, c.size, c.ttl))
 			want := c.ops
-			if err != nil {
+			switch {
+			case c.fits && err != nil:
+				t.Errorf("err = %v", err)
+			case !c.fits && !errors.Is(err, store.ErrTooLarge):
+				t.Errorf("err = %v, want ErrTooLarge", err)
+			}
+			if !c.fits {
 				want = 0
-				if c.mustFit || !errors.Is(err, store.ErrTooLarge) {
-					t.Errorf("err = %v", err)
-				}
 			}
 			if got := len(scan(t, s, "", "", 1<<30)); got != want {
 				t.Errorf("%d pairs after %v, want %d", got, err, want)
