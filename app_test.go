@@ -84,7 +84,13 @@ func TestProvision_Refuses(t *testing.T) {
 		{"affinity", `{"affinity": "sticky"}`, "affinity 'sticky' is unknown, want prefix or off"},
 		{"quota without a model", `{"quotas": [{"rpm": 1}]}`, "quotas[0]: the model is empty"},
 		{"quota without a limit", `{"quotas": [{"model": "*", "rpm": 1}, {"model": "*"}]}`, "quotas[1]: it sets none"},
-		{"quota below zero", `{"quotas": [{"model": "*", "rpd": -1}]}`, "quotas[0]: rpm, tpm and rpd must be above 0"},
+		{"quota below zero", `{"quotas": [{"model": "*", "rpd": -1}]}`, "quotas[0]: rpm, tpm, rpd and spend must be above 0"},
+		{"spend of a model", `{"quotas": [{"model": "gemini-*", "spend": 10}]}`, "quotas[0]: a spend limit is one for all models together: its model must be *"},
+		{"spend below zero", `{"quotas": [{"model": "*", "spend": -1}]}`, "quotas[0]: spend is '-1', want US dollars above 0, such as 10 or 2.50"},
+		{"spend of nothing", `{"quotas": [{"model": "*", "spend": 0.00}]}`, "quotas[0]: spend is '0.00', want"},
+		{"spend below a nano-USD", `{"quotas": [{"model": "*", "spend": 0.0000000001}]}`, "quotas[0]: spend is '0.0000000001', want"},
+		{"spend beyond all money", `{"quotas": [{"model": "*", "spend": 9223372037}]}`, "quotas[0]: spend is '9223372037', want"},
+		{"spend with an exponent", `{"quotas": [{"model": "*", "spend": 1e1}]}`, "quotas[0]: spend is '1e1', want"},
 		{"no quota", `{"quotas": [null]}`, "quotas[0] is empty"},
 		{"weight", `{"keys": [{"key": "{env.GB_TEST_KEY}", "weight": 101}]}`, "keys[0]: weight is 101"},
 		{"attempts", `{"retry": {"attempts": 99}}`, "retry.attempts must be"},
@@ -203,8 +209,18 @@ func TestReload_QuotasAndWeights(t *testing.T) {
 		}
 		return fmt.Sprint(*c.RPD.Limit, " ", c.RPD.Source, " ", c.Score.Weight)
 	}
-	a := mustProvision(t, config(`, "weight": 3`, `{"model": "m", "rpd": 7}`))
+	spend := func(a *App) any {
+		w := a.shared.pool.Explain(balancer.ExplainQuery{Model: "m"}).Candidates[0].Spend
+		if w == nil || w.Limit == nil {
+			return nil
+		}
+		return *w.Limit
+	}
+	a := mustProvision(t, config(`, "weight": 3`, `{"model": "m", "rpd": 7}, {"model": "*", "spend": 2.5}`))
 	must(t, a.Start())
+	if got := spend(a); got != int64(2_500_000_000) {
+		t.Errorf("spend limit %v nano-USD", got)
+	}
 	if got := limit(a); got != "7 set 3" {
 		t.Errorf("limit %v", got)
 	}
@@ -217,8 +233,8 @@ func TestReload_QuotasAndWeights(t *testing.T) {
 	c := mustProvision(t, config("", ""))
 	must(t, c.Start())
 	must(t, b.Cleanup())
-	if got := limit(c); got != nil {
-		t.Errorf("limit %v after a reload without any", got)
+	if limit, spend := limit(c), spend(c); limit != nil || spend != nil {
+		t.Errorf("limits %v and %v after a reload without any", limit, spend)
 	}
 	must(t, c.Cleanup())
 }

@@ -3,8 +3,10 @@
 package geminibalance
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -12,7 +14,7 @@ import (
 )
 
 // QuotaConfig is what is known of Google's quotas: how much each project may use
-// of a model. The pool keeps within it by its own count; a smaller limit that
+// of a model, or spend. The pool keeps within it by its own count; a smaller limit that
 // Google names holds for a day. Without any, limits are learned from refusals.
 type QuotaConfig struct {
 	// The models, by Google's id. `*` stands for any text, `?` for one character.
@@ -30,17 +32,43 @@ type QuotaConfig struct {
 
 	// Requests per day, which ends at midnight in California.
 	RPD int64 `json:"rpd,omitempty"`
+
+	// US dollars within ten minutes, such as 10 or 2.50, on all models together: the
+	// model must be `*`. Google has such limits by billing account and tier.
+	Spend json.Number `json:"spend,omitempty"`
 }
 
-func (q *QuotaConfig) rule() balancer.LimitRule {
-	return balancer.LimitRule{Model: q.Model, Project: q.Project, RPM: q.RPM, TPM: q.TPM, RPD: q.RPD}
+// rule is the quota for the pool.
+func (q *QuotaConfig) rule() (balancer.LimitRule, error) {
+	r := balancer.LimitRule{Model: q.Model, Project: q.Project, RPM: q.RPM, TPM: q.TPM, RPD: q.RPD}
+	if q.Spend != "" {
+		nano, ok := dollars(q.Spend.String())
+		if !ok {
+			return r, fmt.Errorf("spend is '%s', want %s", q.Spend, wantDollars)
+		}
+		r.Spend = nano
+	}
+	return r, r.Check()
+}
+
+const wantDollars = "US dollars above 0, such as 10 or 2.50"
+
+// dollars reads an amount of money in nano-USD.
+func dollars(text string) (nano int64, ok bool) {
+	const decimals = 9
+	whole, part, dot := strings.Cut(text, ".")
+	if whole == "" || len(whole) > 1 && whole[0] == '0' || dot && part == "" || len(part) > decimals || strings.Trim(whole+part, "0123456789") != "" {
+		return 0, false
+	}
+	nano, err := strconv.ParseInt(whole+part+strings.Repeat("0", decimals-len(part)), 10, 64)
+	return nano, err == nil && nano > 0
 }
 
 // limitRules are the quotas for the pool.
 func (a *App) limitRules() []balancer.LimitRule {
 	rules := make([]balancer.LimitRule, len(a.Quotas))
 	for i, q := range a.Quotas {
-		rules[i] = q.rule()
+		rules[i], _ = q.rule() // validateQuotas has been there
 	}
 	return rules
 }
@@ -50,7 +78,7 @@ func (a *App) validateQuotas() error {
 		if q == nil {
 			return fmt.Errorf("quotas[%d] is empty", i)
 		}
-		if err := q.rule().Check(); err != nil {
+		if _, err := q.rule(); err != nil {
 			return fmt.Errorf("quotas[%d]: %w", i, err)
 		}
 	}
@@ -63,6 +91,7 @@ func (a *App) validateQuotas() error {
 //		rpm <count>
 //		tpm <count>
 //		rpd <count>
+//		spend <dollars>
 //	}
 func (a *App) unmarshalQuota(d *caddyfile.Dispenser) error {
 	q := new(QuotaConfig)
@@ -84,11 +113,15 @@ func (a *App) unmarshalQuota(d *caddyfile.Dispenser) error {
 		"rpm": once(count(&q.RPM)),
 		"tpm": once(count(&q.TPM)),
 		"rpd": once(count(&q.RPD)),
+		"spend": once(value(&q.Spend, func(text string) (json.Number, bool) {
+			_, ok := dollars(text)
+			return json.Number(text), ok
+		}, wantDollars)),
 	}.block(d)
 	if err != nil {
 		return err
 	}
-	if err := q.rule().Check(); err != nil {
+	if _, err := q.rule(); err != nil {
 		return d.Errf("quota of model '%s': %v", q.Model, err)
 	}
 	a.Quotas = append(a.Quotas, q)
