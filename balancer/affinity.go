@@ -54,8 +54,24 @@ func (p *Pool) settleAt(hash uint64, e *entry) {
 	}
 	p.touchedMu.Lock()
 	defer p.touchedMu.Unlock()
-	if len(p.moves) < homes {
-		p.moves = append(p.moves, move{hash, e.id})
+	if p.moves == nil {
+		p.moves = map[uint64]move{}
+	}
+	p.moves[hash%homes] = move{hash, e.id}
+}
+
+// moveAgain puts moves among what Flush writes, but for those that others followed.
+func (p *Pool) moveAgain(moves []move) {
+	p.touchedMu.Lock()
+	defer p.touchedMu.Unlock()
+	for _, m := range moves {
+		if _, moved := p.moves[m.hash%homes]; moved {
+			continue
+		}
+		if p.moves == nil {
+			p.moves = map[uint64]move{}
+		}
+		p.moves[m.hash%homes] = m
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -89,30 +90,24 @@ func (p *Pool) flushBooks() error {
 	touched, moves := p.touched, p.moves
 	p.touched, p.moves = nil, nil
 	p.touchedMu.Unlock()
-	for part := range slices.Chunk(moves, batchOps) {
-		ops := make([]store.Op, len(part))
-		for i, m := range part {
-			ops[i] = m.op()
-		}
-		if err := p.store.Write(store.Batch{Ops: ops}); err != nil {
-			return fmt.Errorf("keeping the homes of conversations: %w", err) // they find new ones
-		}
+	for _, q := range touched {
+		q.touched.Store(false) // before it is read: what changes from now on is marked anew
 	}
-	for part := range slices.Chunk(touched, batchOps) {
-		ops := make([]store.Op, 0, len(part)+1)
-		for _, q := range part {
-			q.touched.Store(false)
-			ops = append(ops, q.op(now))
-		}
-		ops = append(ops, store.Op{Key: clockKey, Value: encode(p.clock.Load())})
-		if err := p.store.Write(store.Batch{Ops: ops}); err != nil {
-			for _, q := range part {
-				p.markQuota(q)
-			}
-			return fmt.Errorf("keeping the books of the quotas: %w", err)
-		}
+	op := func(q *quota) store.Op { return q.op(now) }
+	unwritten, err := writeEach(p, touched, op, store.Op{Key: clockKey, Value: encode(p.clock.Load())})
+	for _, q := range unwritten {
+		p.markQuota(q)
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("keeping the books of the quotas: %w", err)
+	}
+	// Last, for a conversation can find a new home.
+	unmoved, homesErr := writeEach(p, slices.Collect(maps.Values(moves)), move.op)
+	p.moveAgain(unmoved)
+	if homesErr != nil {
+		homesErr = fmt.Errorf("keeping the homes of conversations: %w", homesErr)
+	}
+	return errors.Join(err, homesErr)
 }
 
 // loadBooks reads the books. A record that makes no sense is dropped, here and in
@@ -164,10 +159,8 @@ func (p *Pool) loadBooks(now time.Time) error {
 
 // dropDamaged deletes records that could not be read.
 func (p *Pool) dropDamaged(ops []store.Op) error {
-	for part := range slices.Chunk(ops, batchOps) {
-		if err := p.store.Write(store.Batch{Ops: part}); err != nil {
-			return fmt.Errorf("dropping damaged records: %w", err)
-		}
+	if _, err := writeEach(p, ops, func(op store.Op) store.Op { return op }); err != nil {
+		return fmt.Errorf("dropping damaged records: %w", err)
 	}
 	return nil
 }

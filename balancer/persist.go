@@ -22,11 +22,7 @@ const (
 	restPrefix    = "balancer/rest/"   // <scope>/<project, key or proxy>/<model>, escaped → restRecord, with a TTL
 )
 
-const (
-	flushEvery = 400 * time.Millisecond // with the write, 500 ms at most
-	batchOps   = 1000
-	batchBytes = store.MaxBatchBytes / 2
-)
+const flushEvery = 400 * time.Millisecond // with the write, 500 ms at most
 
 // keyRecord is a key of SourceStore.
 type keyRecord struct {
@@ -198,22 +194,25 @@ func (p *Pool) takeDirty() (ops []store.Op, keys []*entry, rests []*rest) {
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := min(len(p.dirtyKeys), batchOps/2)
-	keys, p.dirtyKeys = slices.Clone(p.dirtyKeys[:n]), slices.Delete(p.dirtyKeys, 0, n)
-	for _, e := range keys {
+	var b batch
+	n := 0
+	for ; n < len(p.dirtyKeys) && !b.full(); n++ {
+		e := p.dirtyKeys[n]
 		e.dirty = false
 		// A key that left the configuration keeps its state, a deleted one does not.
 		if !e.gone || p.orphans[e.id] != nil {
-			ops = append(append(ops, p.takeListing(e)...), e.stateOp(e.live.Load()))
+			b.add(p.takeListing(e)...)
+			b.add(e.stateOp(e.live.Load()))
 		}
 	}
-	n = min(len(p.dirtyRests), batchOps/2)
-	rests, p.dirtyRests = slices.Clone(p.dirtyRests[:n]), slices.Delete(p.dirtyRests, 0, n)
-	for _, r := range rests {
+	keys, p.dirtyKeys = slices.Clone(p.dirtyKeys[:n]), slices.Delete(p.dirtyKeys, 0, n)
+	for n = 0; n < len(p.dirtyRests) && !b.full(); n++ {
+		r := p.dirtyRests[n]
 		r.dirty = false
-		ops = append(ops, r.op(now))
+		b.add(r.op(now))
 	}
-	return ops, keys, rests
+	rests, p.dirtyRests = slices.Clone(p.dirtyRests[:n]), slices.Delete(p.dirtyRests, 0, n)
+	return b.ops, keys, rests
 }
 
 // putBack marks what was not written.
@@ -224,7 +223,10 @@ func (p *Pool) putBack(keys []*entry, rests []*rest) {
 		if e.listing != nil {
 			e.listing.saved = false
 		}
-		p.markKey(e)
+		if !e.dirty { // also one that is gone: see takeDirty
+			e.dirty = true
+			p.dirtyKeys = append(p.dirtyKeys, e)
+		}
 	}
 	later := p.dirtyRests
 	p.dirtyRests = nil

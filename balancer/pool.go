@@ -86,8 +86,8 @@ type Pool struct {
 	durable atomic.Bool   // the next flush must reach the disk
 
 	touchedMu sync.Mutex
-	touched   []*quota // that Flush writes
-	moves     []move   // that Flush writes
+	touched   []*quota        // that Flush writes
+	moves     map[uint64]move // that Flush writes, by their place in affinity
 	spendings []*spending
 
 	probeWanted chan struct{} // wakes who serves Probes; capacity 1

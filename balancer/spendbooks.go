@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
@@ -245,18 +244,15 @@ func (p *Pool) flushSpending() error {
 	touched := p.spendings
 	p.spendings = nil
 	p.touchedMu.Unlock()
-	for part := range slices.Chunk(touched, batchOps) {
-		ops := make([]store.Op, len(part))
-		for i, s := range part {
-			s.touched.Store(false)
-			ops[i] = s.op(now)
-		}
-		if err := p.store.Write(store.Batch{Ops: ops}); err != nil {
-			for _, s := range part {
-				p.markSpending(s)
-			}
-			return fmt.Errorf("keeping what the projects spent: %w", err)
-		}
+	for _, s := range touched {
+		s.touched.Store(false)
+	}
+	unwritten, err := writeEach(p, touched, func(s *spending) store.Op { return s.op(now) })
+	for _, s := range unwritten {
+		p.markSpending(s)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping what the projects spent: %w", err)
 	}
 	return nil
 }
