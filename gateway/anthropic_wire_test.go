@@ -64,7 +64,7 @@ func TestAnthropic_Errors(t *testing.T) {
 		{"no messages", "POST /v1/messages", `{"model":"claude-x","max_tokens":1}`, version, 400, "invalid_request_error", "messages: Field required"},
 		{"no max_tokens", "POST /anthropic/v1/messages", `{"model":"claude-x","messages":[{"role":"user","content":"x"}]}`, version, 400, "invalid_request_error", "max_tokens: Field required"},
 		{"too large", "POST /v1/messages", strings.Replace(claudeHi, "hi", strings.Repeat("x", 5000), 1), version, 413, "request_too_large", "4096"},
-		{"compressed", "POST /v1/messages", claudeHi, append([]string{"Content-Encoding", "gzip"}, version...), 415, "invalid_request_error", "gzip"},
+		{"compressed", "POST /v1/messages", claudeHi, append([]string{"Content-Encoding", "br"}, version...), 415, "invalid_request_error", "gzip"},
 		{"batches", "POST /v1/messages/batches", `{}`, version, 404, "not_found_error", ""},
 		{"legacy completions", "POST /v1/complete", `{}`, nil, 404, "not_found_error", ""},
 		{"files", "GET /v1/files", "", version, 404, "not_found_error", ""},

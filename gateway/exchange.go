@@ -5,11 +5,8 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -254,64 +251,6 @@ func (x *exchange) visible() func(model string) bool {
 		return nil
 	}
 	return x.account.Allows
-}
-
-// encoding refuses bodies that are not as they are.
-func (x *exchange) encoding() *translate.Failure {
-	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return &translate.Failure{
-			Kind:    translate.UnsupportedMedia,
-			Message: "Content-Encoding " + strconv.Quote(enc) + " is not accepted; send the body uncompressed.",
-		}
-	}
-	return nil
-}
-
-// readBody reads the request body.
-func (x *exchange) readBody() ([]byte, *translate.Failure) {
-	if f := x.encoding(); f != nil {
-		return nil, f
-	}
-	limit := x.g.MaxRequestSize
-	if x.r.ContentLength > limit {
-		return nil, tooLarge(limit)
-	}
-	// A declared length saves the growing. Whoever got here has a user key, so it
-	// is trusted up to 4 MiB before bytes came.
-	buf := make([]byte, 0, max(512, min(x.r.ContentLength+1, 4<<20)))
-	reader := http.MaxBytesReader(x.out.w, x.r.Body, limit)
-	for {
-		if len(buf) == cap(buf) {
-			size := 2 * int64(cap(buf))
-			if left := x.r.ContentLength + 1; left > int64(cap(buf)) {
-				size = min(left, 32*int64(cap(buf)))
-			}
-			grown := make([]byte, len(buf), size)
-			copy(grown, buf)
-			buf = grown
-		}
-		n, err := reader.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if err == io.EOF {
-			return buf, nil
-		}
-		if err != nil {
-			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-				return nil, tooLarge(limit)
-			}
-			if x.ctx.Err() != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-				return nil, x.gone().failure
-			}
-			return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "The request body broke off or is not framed well; it could not be read whole."}
-		}
-	}
-}
-
-func tooLarge(limit int64) *translate.Failure {
-	return &translate.Failure{
-		Kind:    translate.TooLarge,
-		Message: "The request body is larger than this gateway's limit of " + strconv.FormatInt(limit, 10) + " bytes. Send less, or ask the operator to raise max_request_size.",
-	}
 }
 
 // admit takes the request's share of the user key's limits.

@@ -58,7 +58,7 @@ const lostUpload = "Gemini does not know this upload any more. Start it again."
 // limit bounds the body.
 func (p *passing) limit() *translate.Failure {
 	x := p.x
-	if f := x.encoding(); f != nil {
+	if f := x.unencoded(); f != nil {
 		return f
 	}
 	if limit := x.g.MaxRequestSize; x.r.ContentLength > limit {

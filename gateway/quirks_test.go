@@ -4,6 +4,8 @@ package gateway
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,6 +70,12 @@ var quirks = []quirk{
 	{client: "Aider: a model with a slash", send: "aider-chat.http", status: 200, want: []string{"data: [DONE]"}},
 	{client: "litellm: snake case", send: "litellm-generate.http", status: 200, want: []string{`"STOP"`}, google: []string{`"system_instruction": {`}},
 	{client: "Cursor: a name that is nobody's", send: "cursor-chat.http", status: 200, want: []string{`"model":"smart"`, "data: [DONE]"}},
+	{client: "Cursor: items of the Responses API", send: "cursor-items.http", status: 200, want: []string{`"object":"chat.completion.chunk"`, `"choices":[],`, `"model":"smart"`, "data: [DONE]"},
+		google: []string{"The word is heliotrope.", `"text":"You are a coding agent."`, `"name":"apply_patch"`}},
+	{client: "Cursor: items, not streamed", send: "POST /v1/chat/completions\nAuthorization: Bearer {key}\n\n" + `{"model":"smart","input":[{"role":"user","content":"Hello"}]}`,
+		status: 200, want: []string{`"object":"chat.completion"`, `"role":"assistant"`}},
+	{client: "Cursor: items, one of them wrong", send: "POST /v1/chat/completions\nAuthorization: Bearer {key}\n\n" + `{"model":"smart","input":[{"role":"user"},{"type":"nonsense"}]}`,
+		status: 400, silent: true, want: []string{`"param":"input[1].type"`}},
 	{client: "Codex: the task", send: "codex-1.http", status: 200, want: []string{"event: response.completed", `"name":"exec_command"`}, google: []string{`"name":"multi_agent_v1__spawn_agent"`}},
 	{client: "Codex: what its tool answered", send: "codex-2.http", status: 200, want: []string{"event: response.completed", "The tool exec_command answered"}, google: []string{"The word is heliotrope."}},
 	{client: "gemini-cli: its router", send: "gemini-cli-1.http", status: 200, want: []string{`complexity_score`}, google: []string{`"type": "OBJECT"`}},
@@ -83,6 +91,7 @@ var quirks = []quirk{
 		status: 204, silent: true, header: map[string]string{"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "anthropic-dangerous-direct-browser-access", "Access-Control-Max-Age": "86400"}},
 	{client: "browser: may read what went wrong", send: "POST /v1/chat/completions\nAuthorization: Bearer wrong\nOrigin: " + webPage + "\n\n{}",
 		status: 401, silent: true, header: map[string]string{"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "x-goog-upload-url"}},
+	{client: "anybody: GET of the root, which is the next handler's", send: "GET /", status: http.StatusTeapot, silent: true},
 	{client: "anybody: HEAD of the root", send: "HEAD /", status: 200, silent: true},
 	{client: "anybody: HEAD of the models", send: "HEAD /v1/models", status: 200, silent: true},
 	{client: "Claude Code: HEAD of hello", send: "HEAD /api/hello", status: 200, silent: true},
@@ -220,6 +229,25 @@ func TestQuirks_LlamaIndex(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestQuirks_LostPrefix: SillyTavern of 2024 takes the origin of the address that it
+// was given. A gateway below a prefix that is at the origin, too, serves it.
+func TestQuirks_LostPrefix(t *testing.T) {
+	w := newWorld(t, keys(1))
+	serve := w.server.Config.Handler
+	w.server.Close()
+	mux := http.NewServeMux()
+	mux.Handle("/gem/", http.StripPrefix("/gem", serve))
+	mux.Handle("/v1beta/", serve)
+	w.server = httptest.NewServer(mux)
+	defer w.server.Close()
+	for _, prefix := range []string{"/gem", ""} {
+		got := w.send(t, "POST "+prefix+"/v1beta/models/gemini-2.5-flash:generateContent?key={key}"+askNative)
+		if got.status != 200 || !strings.Contains(compact(got.body), `"STOP"`) {
+			t.Errorf("below %q: %d %s", prefix, got.status, got.body)
+		}
+	}
 }
 
 // TestQuirks_Uploads: Dify uploads media before it names them; so does the Vercel

@@ -122,7 +122,8 @@ func TestTransport_Errors(t *testing.T) {
 		openaiError(t, w.post(url, "{}", "Authorization", "Bearer gb-wrong"), 401, "invalid_api_key")
 		openaiError(t, w.post(url, "{}", "X-Api-Key", "another"), 400, "")
 		openaiError(t, w.post(url, strings.Repeat(" ", 5001)), 413, "request_too_large")
-		openaiError(t, w.post(url, "{}", "Content-Encoding", "gzip"), 415, "unsupported_media_type")
+		openaiError(t, w.post(url, "{}", "Content-Encoding", "br"), 415, "unsupported_media_type")
+		openaiError(t, w.post(url, "{}", "Content-Encoding", "gzip"), 400, "")
 		for _, body := range []string{"", "{", "null", "[]", `"x"`, "{}{}", `{"model":1}`, `{"model":null}`, `{}`, "\xff", `{"model":"../x"}`} {
 			got := w.post(url, body)
 			if got.status == 415 && strings.Contains(got.body, "multipart/form-data") {

@@ -31,6 +31,7 @@ const (
 // out when the file has passed.
 type uploadForm struct {
 	parts  *multipart.Reader
+	tail   io.Reader // what is behind the last boundary; nil where nothing depends on that
 	limit  int64
 	count  int
 	within func(time.Duration) // sets when reading ends; 0 = never
@@ -50,11 +51,9 @@ type uploadForm struct {
 
 // newUploadForm reads up to the first chunk of the file.
 func (x *exchange) newUploadForm() (*uploadForm, *translate.Failure) {
-	limit := x.g.MaxRequestSize
-	if x.r.ContentLength > limit {
-		return nil, tooLarge(limit)
+	if f := x.openBody(); f != nil {
+		return nil, f
 	}
-	x.r.Body = http.MaxBytesReader(x.out.w, x.r.Body, limit)
 	parts, err := x.r.MultipartReader()
 	if err != nil {
 		return nil, &translate.Failure{
@@ -62,7 +61,10 @@ func (x *exchange) newUploadForm() (*uploadForm, *translate.Failure) {
 			Message: "This endpoint takes multipart/form-data with a boundary, not " + strconv.Quote(clipText(x.r.Header.Get("Content-Type"), 100)) + ".",
 		}
 	}
-	u := &uploadForm{parts: parts, limit: limit, within: x.readWithin, idle: x.g.Timeouts.Idle}
+	u := &uploadForm{parts: parts, limit: x.g.MaxRequestSize, within: x.readWithin, idle: x.g.Timeouts.Idle}
+	if contentEncoding(x.r) != "" { // whose checksum is at its end
+		u.tail = x.r.Body
+	}
 	u.within(u.idle)
 	if f := u.advance(); f != nil {
 		return nil, f
@@ -127,7 +129,7 @@ func (u *uploadForm) advance() *translate.Failure {
 	for {
 		part, err := u.parts.NextRawPart()
 		if err == io.EOF {
-			return nil
+			return u.end()
 		}
 		if err != nil {
 			return u.broken(err)
@@ -160,6 +162,17 @@ func (u *uploadForm) advance() *translate.Failure {
 	}
 }
 
+// end reads what is behind the last boundary.
+func (u *uploadForm) end() *translate.Failure {
+	if u.tail == nil {
+		return nil
+	}
+	if _, err := io.Copy(io.Discard, u.tail); err != nil {
+		return u.broken(err)
+	}
+	return nil
+}
+
 // field takes a field; others than these are ignored.
 func (u *uploadForm) field(name, value string) *translate.Failure {
 	value = strings.TrimSpace(value)
@@ -185,6 +198,9 @@ func (u *uploadForm) field(name, value string) *translate.Failure {
 func (u *uploadForm) broken(err error) *translate.Failure {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(u.limit)
+	}
+	if errors.Is(err, errBrokenGzip) {
+		return brokenEncoding()
 	}
 	if u.stalled = errors.Is(err, os.ErrDeadlineExceeded); u.stalled {
 		return translate.Invalid("", "The upload stalled for longer than this gateway waits (timeouts.idle).")
