@@ -50,7 +50,7 @@ integration: $(TESTSUM) ## a real Caddy: reloads, drain, secrets in logs
 
 .PHONY: clients
 clients: STRICT = -strict
-clients: $(TESTSUM) test/clients/node_modules ## the official SDKs against a real Caddy
+clients: $(TESTSUM) test/clients/node_modules ## the official SDKs, gemini-cli, Codex and Claude Code against a real Caddy
 	@cd test/clients && $(CURDIR)/$(TESTSUM) -strict -- go test -count=1 -timeout 10m .
 	@cd test/clients && $(CURDIR)/$(TESTSUM) -- go test -count=1 ./types/... # reads recordings where they are
 
