@@ -23,14 +23,23 @@ const (
 // the pool counts that. What has no price, or no usage, costs what was foretold.
 func (x *exchange) priced(res result) result {
 	if x.g.Pool.Spends() && x.metered() {
-		if u := x.conv.Usage(); u.Reported {
-			if res.failure == nil {
-				x.g.outputs.learn(x.record.UserID, x.call.Model, u.Output())
-			}
-			res.outcome.Cost, _ = x.g.Prices.Cost(x.call.Model, time.Now(), used(u))
+		u := x.conv.Usage()
+		if u.Reported && res.failure == nil {
+			x.g.outputs.learn(x.record.UserID, x.call.Model, u.Output())
 		}
+		res.outcome.Cost = x.cost(u)
 	}
 	return res
+}
+
+// cost is what Google charges for usage, in nano-USD; 0 for unknown, and where the
+// pool does not count it.
+func (x *exchange) cost(u gemini.Usage) int64 {
+	if !u.Reported || !x.g.Pool.Spends() {
+		return 0
+	}
+	cost, _ := x.g.Prices.Cost(x.call.Model, time.Now(), used(u))
+	return cost
 }
 
 // foretell returns what the request is taken to cost, in nano-USD; 0 for unknown.

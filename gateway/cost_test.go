@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
@@ -29,10 +31,7 @@ const (
 func newSpender(t *testing.T, limit int64, edit ...func(*Config)) *world {
 	t.Helper()
 	const project = "paid"
-	prices, err := usage.LoadPrices([]byte(`{"unit": "nano-USD per token", "prices": [
-		{"models": ["gemini-*"], "source": "test", "date": "2026-11-25", "input": 1000, "cached": 1000, "output": 1000}]}`))
-	must(t, err)
-	edit = append([]func(*Config){func(c *Config) { c.Prices = prices }}, edit...)
+	edit = append([]func(*Config){flat}, edit...)
 	w := newBubble(t, fakegemini.Config{TokenPrice: tokenPrice, Projects: []fakegemini.Project{{Name: project, Spend: limit}}}, edit...)
 	var added []balancer.NewKey
 	for n := range 2 {
@@ -40,9 +39,19 @@ func newSpender(t *testing.T, limit int64, edit ...func(*Config)) *world {
 		w.google.AddKey(fakegemini.Key{Secret: secret, Project: project})
 		added = append(added, balancer.NewKey{Secret: secret, Project: project})
 	}
-	_, err = w.pool.Add(t.Context(), added)
+	_, err := w.pool.Add(t.Context(), added)
 	must(t, err)
 	return w
+}
+
+// flat has every token of Gemini's models cost tokenPrice.
+func flat(c *Config) {
+	var err error
+	c.Prices, err = usage.LoadPrices([]byte(`{"unit": "nano-USD per token", "prices": [
+		{"models": ["gemini-*"], "source": "test", "date": "2026-11-25", "input": 1000, "cached": 1000, "output": 1000}]}`))
+	if err != nil {
+		panic(err)
+	}
 }
 
 // spend is what the pool thinks of the project's spending.
@@ -190,6 +199,42 @@ func TestSpend_Unpriced(t *testing.T) {
 			t.Errorf("counted %d", s.Used)
 		}
 	})
+}
+
+// over tells when a request has ended.
+type over chan usage.Record
+
+func (o over) Attempted(context.Context, Attempt)       {}
+func (o over) Served(_ context.Context, r usage.Record) { o <- r }
+
+// TestSpend_Live: a session is paid when it ends.
+func TestSpend_Live(t *testing.T) {
+	ended := make(over, 1)
+	w := newWorld(t, keys(1), flat, func(c *Config) { c.Observer = ended })
+	w.limitSpend(1 << 40)
+	c := w.live(t, `{"setup":{"model":"models/gemini-2.5-flash-native-audio-preview"}}`)
+	c.until("setupComplete", func(m liveMessage) bool { return m.SetupComplete != nil })
+	c.say("hello there")
+	c.until("turnComplete", func(m liveMessage) bool { return m.Server.Complete })
+	must(t, c.conn.Close(websocket.StatusNormalClosure, ""))
+	r := <-ended
+	if want := tokenPrice * (r.Input + r.Output + r.Thoughts); want == 0 || w.spend().Used != want {
+		t.Errorf("counted %d, want %d", w.spend().Used, want)
+	}
+}
+
+// TestSpend_LiveKinds: what the tokens of a session are of.
+func TestSpend_LiveKinds(t *testing.T) {
+	var u liveUsage
+	details := `[{"modality":"AUDIO","tokenCount":1},{"modality":"IMAGE","tokenCount":2},{"modality":"VIDEO","tokenCount":3}]`
+	u.report([]byte(`{"promptTokenCount":10,"promptTokensDetails":` + details + `,"cacheTokensDetails":` + details + `,"responseTokenCount":20,"responseTokensDetails":` + details + `}`))
+	want := usage.Used{
+		Prompt: 10, PromptAudio: 1, PromptImage: 2, PromptVideo: 3, CachedAudio: 1, CachedImage: 2, CachedVideo: 3,
+		Output: 20, OutputAudio: 1, OutputImage: 2, OutputVideo: 3,
+	}
+	if got := used(u.total()); got != want {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
 }
 
 // TestSpend_ClientLeft: what the model had written until then is paid for.

@@ -76,6 +76,7 @@ func (l *liveSession) relay(google *liveSide, kind websocket.MessageType, first 
 	l.keepHandle()
 	u := l.Usage()
 	o.Input, o.Tokens, o.Untimed = u.Input(), u.Input()+u.Output(), true
+	o.Cost = l.x.cost(u)
 	if l.x.record.Outcome = "ok"; v.outcome != "" {
 		l.x.record.Outcome, l.x.record.Partial = v.outcome, true
 	}

@@ -45,6 +45,10 @@ func (u *liveUsage) report(v rawjson.Value) {
 		Thoughts   int64 `json:"thoughtsTokenCount"`
 		ToolUse    int64 `json:"toolUsePromptTokenCount"`
 		Total      int64 `json:"totalTokenCount"`
+
+		PromptDetails   liveDetails `json:"promptTokensDetails"`
+		CachedDetails   liveDetails `json:"cacheTokensDetails"`
+		ResponseDetails liveDetails `json:"responseTokensDetails"`
 	}
 	if json.Unmarshal(v, &m) != nil {
 		return
@@ -52,6 +56,10 @@ func (u *liveUsage) report(v rawjson.Value) {
 	now := gemini.Usage{
 		Reported: true, Prompt: m.Prompt, Cached: m.Cached, Candidates: max(m.Response, m.Candidates),
 		Thoughts: m.Thoughts, ToolUse: m.ToolUse, Total: m.Total,
+
+		PromptAudio: m.PromptDetails.of("AUDIO"), PromptImage: m.PromptDetails.of("IMAGE"), PromptVideo: m.PromptDetails.of("VIDEO"),
+		CachedAudio: m.CachedDetails.of("AUDIO"), CachedImage: m.CachedDetails.of("IMAGE"), CachedVideo: m.CachedDetails.of("VIDEO"),
+		CandidatesAudio: m.ResponseDetails.of("AUDIO"), CandidatesImage: m.ResponseDetails.of("IMAGE"), CandidatesVideo: m.ResponseDetails.of("VIDEO"),
 	}
 	grown := now.Prompt >= u.last.Prompt && now.Candidates >= u.last.Candidates
 	if u.spoken && u.of == u.turn && !grown {
@@ -61,6 +69,21 @@ func (u *liveUsage) report(v rawjson.Value) {
 		u.sum = u.total()
 	}
 	u.last, u.of, u.spoken, u.told = now, u.turn, true, true
+}
+
+// liveDetails tell what tokens are of.
+type liveDetails []struct {
+	Modality string `json:"modality"`
+	Tokens   int64  `json:"tokenCount"`
+}
+
+func (d liveDetails) of(modality string) (tokens int64) {
+	for i := range d {
+		if d[i].Modality == modality {
+			tokens += d[i].Tokens
+		}
+	}
+	return tokens
 }
 
 // total is the usage of all turns.
