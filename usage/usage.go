@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package usage counts what was used: requests, their outcomes and tokens, in
-// all and by model, Gemini key and user key.
+// all and by model, Gemini key and user key. It knows what Google charges for it,
+// too: see [Prices].
 //
 // A [Ledger] takes one [Record] per finished request and adds it up in memory:
 // by minute for an hour, by hour for a day, and since the beginning. What it
