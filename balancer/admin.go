@@ -282,6 +282,7 @@ func (p *Pool) publish(e *entry, now time.Time) {
 		delete(p.orphanRests, e.id)
 		p.restore(r, now)
 	}
+	p.restoreRoute(e.proxy(), now)
 	for _, hash := range p.orphanHomes[e.id] {
 		p.affinity.keep(hash, e.slot)
 	}

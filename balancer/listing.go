@@ -41,7 +41,11 @@ func (p *Pool) learnModels(e *entry, names []string, now time.Time) {
 	if len(names) == 0 || len(names) > maxListed {
 		return
 	}
-	sum := sha256.Sum256([]byte(strings.Join(names, "\n")))
+	joined := strings.Join(names, "\n")
+	if len(joined) > batchBytes/2 {
+		return // it would not fit into a write
+	}
+	sum := sha256.Sum256([]byte(joined))
 	id := hex.EncodeToString(sum[:8])
 	s := p.listings[id]
 	if s == nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +18,6 @@ const (
 	keyPrefix     = "balancer/key/"    // <id> → keyRecord
 	statePrefix   = "balancer/state/"  // <id> → record
 	listingPrefix = "balancer/models/" // <id> → listingRecord
-	restPrefix    = "balancer/rest/"   // <scope>/<project, key or proxy>/<model>, escaped → restRecord, with a TTL
 )
 
 const flushEvery = 400 * time.Millisecond // with the write, 500 ms at most
@@ -46,20 +44,6 @@ type record struct {
 	KinAt    time.Time `json:"kin_at,omitzero"`
 	Listing  string    `json:"models,omitempty"` // id of a listingRecord
 	Listed   time.Time `json:"models_at,omitzero"`
-}
-
-// restRecord is a rest.
-type restRecord struct {
-	Scope   string    `json:"scope"`
-	Project string    `json:"project,omitempty"`
-	Model   string    `json:"model,omitempty"`
-	Key     string    `json:"key,omitempty"`
-	Kind    string    `json:"kind"`
-	Why     string    `json:"why"`
-	Reason  string    `json:"reason,omitempty"`
-	Since   time.Time `json:"since"`
-	Until   time.Time `json:"until"`
-	Step    int       `json:"step,omitempty"`
 }
 
 func (p *Pool) keyOp(id string, k NewKey, created time.Time) store.Op {
@@ -103,54 +87,11 @@ func encode(v any) []byte {
 	return b
 }
 
-func (r *rest) record() *restRecord {
-	rec := &restRecord{Scope: scopeNames[r.scope], Kind: r.kind, Why: r.why, Reason: r.reason, Since: r.since, Until: r.until, Step: r.step}
-	if r.project != nil {
-		rec.Project = r.project.id
-	}
-	if r.model != nil {
-		rec.Model = r.model.name
-	}
-	if r.entry != nil {
-		rec.Key = r.entry.id
-	}
-	return rec
-}
-
-// key is what the rest is stored under.
-func (rec *restRecord) key() string {
-	return restPrefix + rec.Scope + "/" + url.PathEscape(rec.Project+rec.Key) + "/" + url.PathEscape(rec.Model)
-}
-
-func (r *rest) op(now time.Time) store.Op {
-	rec := r.record()
-	op := store.Op{Key: rec.key()}
-	until := r.until
-	if r.step > 0 {
-		until = until.Add(r.scope.memory())
-	}
-	if op.TTL = until.Sub(now); op.TTL > 0 && !r.forgotten {
-		op.TTL += time.Second // stores may count whole seconds
-		op.Value = encode(rec)
-	} else {
-		op.TTL = 0
-	}
-	return op
-}
-
 // markKey puts e among what Flush writes. Under p.mu.
 func (p *Pool) markKey(e *entry) {
 	if !e.dirty && !e.gone {
 		e.dirty = true
 		p.dirtyKeys = append(p.dirtyKeys, e)
-	}
-}
-
-// markRest is markKey for a rest. Under p.mu.
-func (p *Pool) markRest(r *rest) {
-	if !r.dirty && r.scope != ScopeRoute && r.books == nil && r.spending == nil {
-		r.dirty = true
-		p.dirtyRests = append(p.dirtyRests, r)
 	}
 }
 
@@ -209,7 +150,7 @@ func (p *Pool) takeDirty() (ops []store.Op, keys []*entry, rests []*rest) {
 	for n = 0; n < len(p.dirtyRests) && !b.full(); n++ {
 		r := p.dirtyRests[n]
 		r.dirty = false
-		b.add(r.op(now))
+		b.add(p.restOp(r, now))
 	}
 	rests, p.dirtyRests = slices.Clone(p.dirtyRests[:n]), slices.Delete(p.dirtyRests, 0, n)
 	return b.ops, keys, rests
@@ -287,10 +228,13 @@ func (p *Pool) load() error {
 		p.restore(&r, now)
 		return true
 	})
-	for _, r := range p.dirtyRests {
-		r.dirty = false // it came from the store
+	for proxy := range p.ways {
+		p.restoreRoute(proxy, now)
 	}
-	p.dirtyRests = nil
+	p.dirtyRests = slices.DeleteFunc(p.dirtyRests, func(r *rest) bool {
+		r.dirty = r.since.Equal(now) // see setBack; the others are in the store as they are
+		return !r.dirty
+	})
 	return errors.Join(err, failed, p.loadBooks(now), p.dropDamaged(damaged))
 }
 
@@ -334,37 +278,4 @@ func (p *Pool) loadKeys(now time.Time) error {
 		p.publish(e, now)
 	}
 	return nil
-}
-
-// restore brings back a rest; that of a key which is not declared yet waits for
-// that.
-func (p *Pool) restore(rec *restRecord, now time.Time) {
-	r := &rest{kind: rec.Kind, why: rec.Why, reason: rec.Reason}
-	r.scope = Scope(max(0, slices.Index(scopeNames[:], rec.Scope)))
-	switch r.scope {
-	case ScopeProjectModel:
-		r.project, r.model = p.projectOf(rec.Project), p.modelOf(rec.Model, true)
-		if r.model.name != rec.Model {
-			return
-		}
-	case ScopeProject:
-		r.project = p.projectOf(rec.Project)
-	case ScopeKey:
-		if r.entry = p.byID[rec.Key]; r.entry == nil {
-			p.orphanRests[rec.Key] = rec
-			return
-		}
-	case ScopeModel:
-		if r.model = p.modelOf(rec.Model, true); r.model.name != rec.Model {
-			return
-		}
-	default:
-		return
-	}
-	r = p.extend(r, rec.Until, now)
-	r.since = rec.Since
-	p.setStep(r, rec.Step)
-	if !r.inForce && r.step > 0 {
-		p.schedule(r, r.until.Add(r.scope.memory()))
-	}
 }
