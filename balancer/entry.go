@@ -32,6 +32,8 @@ type entry struct {
 	alone    time.Time // until when no kin is sought for it
 	gone     bool      // no longer in the pool; leases may still point here
 	dirty    bool      // in Pool.dirtyKeys
+	way      *route    // among whose keys it is; nil while it is not leasable
+	wayAt    int       // where
 }
 
 // spec is what an operator says of a key. It never changes once published.

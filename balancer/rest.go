@@ -310,10 +310,13 @@ func (p *Pool) show(r *rest) {
 			r.model.until.Store(r.until.UnixNano())
 		}
 	default:
-		for _, e := range p.byID {
-			if e.proxy() == r.proxy {
-				p.refresh(e)
-			}
+		way := p.ways[r.proxy]
+		if way == nil {
+			return // no key takes it
+		}
+		p.cut(way, r.inForce && r.why == why[Network])
+		for _, e := range way.keys { // the others are out anyway
+			p.refresh(e)
 		}
 	}
 }
@@ -321,7 +324,9 @@ func (p *Pool) show(r *rest) {
 // refresh computes whether e may be used at all.
 func (p *Pool) refresh(e *entry) {
 	l := e.live.Load()
-	may := !e.gone && l.state.leasable() && !e.rest.holds() && !l.project.rest.holds() && !l.project.overspent().holds()
+	leasable := !e.gone && l.state.leasable()
+	p.tally(e, leasable)
+	may := leasable && !e.rest.holds() && !l.project.rest.holds() && !l.project.overspent().holds()
 	if may && len(p.routes) > 0 {
 		may = !p.routes[e.proxy()].holds()
 	}

@@ -11,21 +11,35 @@ import (
 )
 
 // Where several keys fail to reach Google over one route within a short time and
-// none gets through, it is the route.
+// none gets through, it is the route, as long as another one gets through.
 const (
 	routeWindow = 10 * time.Second
-	routeKeys   = 3 // keys that must fail, or all that take the route
+	routeKeys   = 3 // keys that must fail; on a route with fewer, failures in a row
 	routeRest   = 15 * time.Second
+	// routeNotice is how often a route is seen to get through while another fails.
+	routeNotice = 100 * time.Millisecond
 )
 
 // route is a way to Google: a proxy, or the default one.
 type route struct {
-	proxy   string      // URL, "" for the direct way
-	failing atomic.Bool // something failed since the last success
+	proxy   string       // URL, "" for the direct way
+	failing atomic.Bool  // something failed since the last success
+	arrived atomic.Int64 // when an answer was last seen to come while some route failed, in Unix ns
 
 	// Guarded by Pool.mu.
-	failed []*entry // keys that failed since then
-	since  time.Time
+	keys   []*entry          // leasable keys that take it, resting or not
+	out    bool              // it rests for network trouble
+	failed [routeKeys]*entry // keys that failed since the last success
+	fails  int               // how many of them are known
+	row    int               // attempts that failed, each begun after the one before had
+	since  time.Time         // of the first failure
+	last   time.Time         // of the last one
+}
+
+// arrival is an answer that came over a route.
+type arrival struct {
+	route *route
+	at    time.Time
 }
 
 // SetRoutes makes proxies the egress routes of the keys that have none of their
@@ -47,11 +61,7 @@ func (p *Pool) SetRoutes(proxies []string) error {
 		p.direct(e)
 		p.refresh(e)
 	}
-	now := p.now()
-	for proxy := range p.ways {
-		p.restoreRoute(proxy, now)
-	}
-	p.serve(now)
+	p.serve(p.now())
 	return nil
 }
 
@@ -89,57 +99,147 @@ func (e *entry) proxy() string {
 	return ""
 }
 
-// travelled judges the route of an attempt that ended. A lone route never rests:
-// there is nothing to spare it for, and what comes back should be used at once.
+// tally books over which route e can be leased, and how many can. Under p.mu.
+func (p *Pool) tally(e *entry, leasable bool) {
+	var next *route
+	if leasable {
+		next = e.route.Load()
+	}
+	old := e.way
+	if old == next {
+		return
+	}
+	if e.way = next; old != nil {
+		moved := old.keys[len(old.keys)-1]
+		old.keys[e.wayAt], moved.wayAt = moved, e.wayAt
+		old.keys[len(old.keys)-1] = nil
+		old.keys = old.keys[:len(old.keys)-1]
+		p.count(old, -1)
+		if len(old.keys) == 0 {
+			p.arrive(old)
+		}
+	}
+	if next != nil {
+		e.wayAt = len(next.keys)
+		next.keys = append(next.keys, e)
+		p.count(next, 1)
+	}
+}
+
+// count books that so many keys more can be leased over a route. Under p.mu.
+func (p *Pool) count(r *route, n int) {
+	p.leasable += n
+	if r.out {
+		p.cutOff += n
+	}
+}
+
+// cut books whether a route rests for network trouble. Under p.mu.
+func (p *Pool) cut(r *route, out bool) {
+	if r.out == out {
+		return
+	}
+	if r.out = out; out {
+		p.cutOff += len(r.keys)
+	} else {
+		p.cutOff -= len(r.keys)
+	}
+}
+
+// travelled judges the route of an attempt that ended. While no route fails, it
+// costs two looks.
 func (p *Pool) travelled(l *Lease, o *Outcome) {
 	r := l.entry.route.Load()
-	if r == nil || o.Verdict != Network && !r.failing.Load() {
+	if r == nil || o.Verdict != Network && (o.Status == 0 || !r.failing.Load() && p.troubled.Load() == 0) {
 		return
 	}
 	now := p.now()
+	if o.Verdict == Network {
+		p.lock()
+		defer p.unlock()
+		p.stumble(r, l, o, now)
+		return
+	}
+	if !r.failing.Load() && now.UnixNano()-r.arrived.Load() < int64(routeNotice) {
+		return
+	}
+	r.arrived.Store(now.UnixNano())
 	p.lock()
 	defer p.unlock()
-	switch {
-	case o.Verdict == Network:
-		p.stumble(r, l, o, now)
-	case o.Status != 0: // Google answered
+	p.arrive(r)
+	rest := p.routes[r.proxy]
+	if rest != nil && rest.step > 0 && l.began.After(rest.since) {
+		p.setStep(rest, 0)
+	}
+	if rest.holds() {
+		return
+	}
+	if p.arrivals[0].route != r {
+		p.arrivals[1] = p.arrivals[0]
+	}
+	p.arrivals[0] = arrival{r, now}
+}
+
+// arrive forgets the failures of a route. Under p.mu.
+func (p *Pool) arrive(r *route) {
+	r.failed, r.fails, r.row = [routeKeys]*entry{}, 0, 0
+	if r.failing.Load() {
 		r.failing.Store(false)
-		r.failed = nil
-		if rest := p.routes[r.proxy]; rest != nil && rest.step > 0 && l.began.After(rest.since) {
-			p.setStep(rest, 0)
-		}
+		p.troubled.Add(-1)
 	}
 }
 
 // stumble books that a key did not reach Google. Under p.mu.
 func (p *Pool) stumble(r *route, l *Lease, o *Outcome, now time.Time) {
-	if now.Sub(r.since) > routeWindow {
-		r.failed, r.since = nil, now
+	if len(r.keys) == p.leasable {
+		return // a lone route never rests: what comes back should be used at once
 	}
-	r.failing.Store(true)
-	if slices.Contains(r.failed, l.entry) {
+	if !r.failing.Load() || now.Sub(r.last) > routeWindow {
+		p.arrive(r)
+		r.failing.Store(true)
+		p.troubled.Add(1)
+		r.since = now
+	}
+	// What was on its way when one failed may have failed with it: connections are
+	// shared.
+	if r.row == 0 || !l.began.Before(r.last) {
+		r.row++
+	}
+	r.last = now
+	if r.fails < routeKeys && !slices.Contains(r.failed[:r.fails], l.entry) {
+		r.failed[r.fails] = l.entry
+		r.fails++
+	}
+	switch {
+	case r.fails < routeKeys && (len(r.keys) >= routeKeys || r.row < routeKeys):
+		return
+	case p.routes[r.proxy].holds() || !p.getThrough(r, now) || !p.spares(r):
 		return
 	}
-	r.failed = append(r.failed, l.entry)
-	others, users := false, 0
-	for _, e := range p.byID {
-		switch {
-		case !e.live.Load().state.leasable():
-		case e.route.Load() == r:
-			users++
-		default:
-			others = true
-		}
-		if others && users >= routeKeys {
-			break
-		}
-	}
-	if !others || len(r.failed) < min(routeKeys, users) || p.routes[r.proxy].holds() {
-		return
-	}
-	r.failed = nil
+	p.arrive(r)
 	p.rest(&rest{scope: ScopeRoute, proxy: r.proxy}, l, &Outcome{
 		Verdict: Network, Blame: ScopeRoute, Rest: routeRest, Escalate: true, Reason: o.Reason,
 	}, now)
 	p.serve(now)
+}
+
+// getThrough reports whether others reach Google while r does not: else the
+// trouble is Google's, or that of all routes, and each must be tried on. Under p.mu.
+func (p *Pool) getThrough(r *route, now time.Time) bool {
+	for _, a := range p.arrivals {
+		if a.route == nil || a.route == r || a.route.failing.Load() || p.routes[a.route.proxy].holds() {
+			continue
+		}
+		if !a.at.Before(r.since) && now.Sub(a.at) <= routeWindow {
+			return true
+		}
+	}
+	return false
+}
+
+// spares reports whether the pool can do without a route's keys: half of all is
+// what may be out for network trouble. The first one out may have two thirds,
+// because hashes do not share the keys of two routes out evenly. Under p.mu.
+func (p *Pool) spares(r *route) bool {
+	return 2*(p.cutOff+len(r.keys)) <= p.leasable || p.cutOff == 0 && 3*len(r.keys) <= 2*p.leasable
 }
