@@ -93,43 +93,44 @@ type Pool struct {
 
 	probeWanted chan struct{} // wakes who serves Probes; capacity 1
 
-	mu          sync.Mutex
-	version     uint64 // of all below, as far as a census depends on it
-	byID        map[string]*entry
-	free        []int              // slots of deleted keys
-	used        int                // slots ever given out
-	orphans     map[string]*record // states of ids that are in no set now
-	projects    map[string]*project
-	orphanRests map[string]*restRecord // key-wide rests of such ids
-	tags        map[string]*bitmap
-	paid        bitmap
-	weighted    bitmap            // keys with a weight above 1
-	limits      limitRules        // of the operator
-	routes      map[string]*rest  // by proxy
-	ways        map[string]*route // by proxy
-	proxies     []string          // routes of keys without one of their own
-	leasable    int               // keys of all routes
-	cutOff      int               // of those that rest for network trouble
-	arrivals    [2]arrival        // the last, of two routes, that came while some route failed
-	counts      map[State]int
-	restHeap    restHeap
-	resting     int // rests in force
-	dirtyKeys   []*entry
-	dirtyRests  []*rest
-	changes     []StateChange // to be told after mu is released
-	queue       []*waiter
-	tickets     uint64
-	turns       map[string]uint64   // the last one of each user who waits
-	turned      uint64              // the latest that was served
-	orphanHomes map[string][]uint64 // conversations of ids that are in no set yet
-	homeless    int                 // how many
-	unprobed    []*entry            // keys that wait for their first probe
-	overdue     []*entry            // keys to be asked again; some may be no more
-	nextProbe   time.Time
-	listings    map[string]*listing
-	swept       time.Time   // when models were last swept
-	dropped     time.Time   // when projects were last looked through
-	timer       *time.Timer // serves the queue; nil before the first waiter
+	mu           sync.Mutex
+	version      uint64 // of all below, as far as a census depends on it
+	byID         map[string]*entry
+	free         []int              // slots of deleted keys
+	used         int                // slots ever given out
+	orphans      map[string]*record // states of ids that are in no set now
+	projects     map[string]*project
+	orphanRests  map[string]*restRecord // key-wide rests of such ids
+	orphanRoutes map[string]*restRecord // rests of routes that no key takes yet, by routeID
+	tags         map[string]*bitmap
+	paid         bitmap
+	weighted     bitmap            // keys with a weight above 1
+	limits       limitRules        // of the operator
+	routes       map[string]*rest  // by proxy
+	ways         map[string]*route // by proxy
+	proxies      []string          // routes of keys without one of their own
+	leasable     int               // keys of all routes
+	cutOff       int               // of those that rest for network trouble
+	arrivals     [2]arrival        // the last, of two routes, that came while some route failed
+	counts       map[State]int
+	restHeap     restHeap
+	resting      int // rests in force
+	dirtyKeys    []*entry
+	dirtyRests   []*rest
+	changes      []StateChange // to be told after mu is released
+	queue        []*waiter
+	tickets      uint64
+	turns        map[string]uint64   // the last one of each user who waits
+	turned       uint64              // the latest that was served
+	orphanHomes  map[string][]uint64 // conversations of ids that are in no set yet
+	homeless     int                 // how many
+	unprobed     []*entry            // keys that wait for their first probe
+	overdue      []*entry            // keys to be asked again; some may be no more
+	nextProbe    time.Time
+	listings     map[string]*listing
+	swept        time.Time   // when models were last swept
+	dropped      time.Time   // when projects were last looked through
+	timer        *time.Timer // serves the queue; nil before the first waiter
 }
 
 // Open loads the keys of the store and what is known of them. A secret that
@@ -140,19 +141,20 @@ func Open(o Options) (*Pool, error) {
 	}
 	p := &Pool{
 		store: o.Store, sealer: o.Sealer, now: o.Now, observer: o.Observer, maxQueue: o.MaxQueue,
-		urgent:      make(chan struct{}, 1),
-		probeWanted: make(chan struct{}, 1),
-		listings:    map[string]*listing{},
-		orphanHomes: map[string][]uint64{},
-		byID:        map[string]*entry{},
-		orphans:     map[string]*record{},
-		orphanRests: map[string]*restRecord{},
-		projects:    map[string]*project{},
-		tags:        map[string]*bitmap{},
-		routes:      map[string]*rest{},
-		ways:        map[string]*route{},
-		counts:      map[State]int{},
-		turns:       map[string]uint64{},
+		urgent:       make(chan struct{}, 1),
+		probeWanted:  make(chan struct{}, 1),
+		listings:     map[string]*listing{},
+		orphanHomes:  map[string][]uint64{},
+		byID:         map[string]*entry{},
+		orphans:      map[string]*record{},
+		orphanRests:  map[string]*restRecord{},
+		orphanRoutes: map[string]*restRecord{},
+		projects:     map[string]*project{},
+		tags:         map[string]*bitmap{},
+		routes:       map[string]*rest{},
+		ways:         map[string]*route{},
+		counts:       map[State]int{},
+		turns:        map[string]uint64{},
 	}
 	if p.now == nil {
 		p.now = time.Now

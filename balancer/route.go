@@ -61,7 +61,11 @@ func (p *Pool) SetRoutes(proxies []string) error {
 		p.direct(e)
 		p.refresh(e)
 	}
-	p.serve(p.now())
+	now := p.now()
+	for proxy := range p.ways {
+		p.restoreRoute(proxy, now)
+	}
+	p.serve(now)
 	return nil
 }
 
