@@ -125,6 +125,9 @@ func (p *Pool) routeRest(e *entry) *rest {
 // hopeless returns why w need not wait, or nil if a key will be there in time. t
 // may be nil.
 func (p *Pool) hopeless(w *waiter, t *turn, now time.Time) *Unavailable {
+	if u := p.oversized(w.lane, &w.want, now); u != nil {
+		return u
+	}
 	c := p.survey(w.lane, now)
 	switch {
 	case c.ready > 0 && (!w.want.Tried.used() || p.untried(w)):
@@ -139,11 +142,12 @@ func (p *Pool) hopeless(w *waiter, t *turn, now time.Time) *Unavailable {
 
 // roomBy reports whether a candidate has room for w's tokens by its deadline.
 func (p *Pool) roomBy(w *waiter, t *turn, now time.Time) bool {
-	if t != nil && w.want.Tokens <= t.asked && !t.room.After(w.deadline) {
+	shares := t != nil && w.want.over == 0
+	if shares && w.want.Tokens <= t.asked && !t.room.After(w.deadline) {
 		return true
 	}
-	room := p.roomFor(w.lane, w.want.Tokens, now)
-	if t != nil && w.want.Tokens > t.asked {
+	room := p.roomFor(w.lane, &w.want, now)
+	if shares && w.want.Tokens > t.asked {
 		t.asked, t.room = w.want.Tokens, room
 	}
 	return !room.After(w.deadline)
@@ -156,11 +160,12 @@ const (
 	mostAsked = 256
 )
 
-// roomFor returns when the first candidate has room for so many tokens; the zero
-// time for now.
-func (p *Pool) roomFor(l *lane, tokens int64, now time.Time) time.Time {
+// roomFor returns when the first candidate has room for w's tokens, or if all are too
+// small for them, the first other key that is not; the zero time for now.
+func (p *Pool) roomFor(l *lane, w *Want, now time.Time) time.Time {
 	first := time.Time{}
 	c := p.candidates(l, nil)
+	c.now = now
 	for from, i, begin := 0, 0, -1; i < mostAsked; i++ {
 		e := c.next(from)
 		if e == nil || e.slot == begin {
@@ -171,16 +176,22 @@ func (p *Pool) roomFor(l *lane, tokens int64, now time.Time) time.Time {
 		}
 		from = e.slot + 1
 		q := l.model.quota(e.slot)
+		if limit := c.tokenLimit(e.slot, q); !w.within(limit) {
+			continue
+		}
 		if q == nil {
 			return time.Time{}
 		}
-		at := q.roomFor(tokens, now, p.aligned())
+		at := q.roomFor(w.Tokens, now, p.aligned())
 		if !at.After(now) {
 			return time.Time{}
 		}
 		if first.IsZero() || at.Before(first) {
 			first = at
 		}
+	}
+	if first.IsZero() && (w.Tokens > 0 || w.over > 0) {
+		return p.backFor(l, w, now)
 	}
 	return first
 }
@@ -194,6 +205,9 @@ func (p *Pool) untried(w *waiter) bool {
 
 // unavailable words why no key of the lane can be leased.
 func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
+	if u := p.oversized(l, want, now); u != nil {
+		return u
+	}
 	c := p.survey(l, now)
 	u := &Unavailable{LastOutcome: want.Tried.lastOutcome()}
 	alive := c.keys - c.deads
@@ -204,11 +218,11 @@ func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
 	case alive == 0:
 		u.Reason, u.Message = AllDead, fmt.Sprintf("%s be used: %s.", none(c.keys), deaths(c.dead))
 		return u
-	case c.ready > 0 && (!want.Tried.used() || p.roomFor(l, want.Tokens, now).After(now)):
+	case c.ready > 0 && (!want.Tried.used() || p.roomFor(l, want, now).After(now)):
 		// They could answer others: this request is too large for what is left of their
 		// minute, or must not explore with those that do.
 		u.Reason, u.Verdict = AllResting, RateLimited
-		u.RetryAfter = max(p.roomFor(l, want.Tokens, now).Sub(now), shortly)
+		u.RetryAfter = max(p.roomFor(l, want, now).Sub(now), shortly)
 		in := (u.RetryAfter + time.Second - 1).Truncate(time.Second)
 		u.Message = fmt.Sprintf("%s that can use %s %s no room for this request of about %d tokens; the first has in %s (%s).",
 			capital(all(c.ready)), clip(want.Model), plural(c.ready, "has", "have"), want.Tokens, in, minuteByBooks)

@@ -78,7 +78,7 @@ func (q *quota) look(now time.Time, tokens int64, aligned bool) (s standing, fit
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.counts(now, aligned)
-	return q.judge(u, now, aligned), u.tokens == 0 || u.tokens+tokens <= q.tpm.holds(now)
+	return q.judge(u, now, aligned), q.fitsBeside(u.tokens, tokens, now)
 }
 
 // tell puts what is known of the quota into c.

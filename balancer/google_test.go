@@ -80,6 +80,9 @@ func (g *google) ends(at time.Time) time.Time {
 	return at.Add(time.Minute)
 }
 
+// oversized is the reason of refusals that are the request's own fault.
+const oversized = "oversized"
+
 // asks is a request that arrives now. Where it breaks a limit that the pool was
 // told, or comes before the announced time, that is an error of the pool.
 func (g *google) asks(project, model string, tokens int64) Outcome {
@@ -111,6 +114,12 @@ func (g *google) asks(project, model string, tokens int64) Outcome {
 			left -= was.tokens
 			room = g.ends(was.at)
 		}
+	}
+	if c.tpm > 0 && tokens > c.tpm {
+		// There is no time at which it would be taken.
+		o := refusal429(tokensID, c.tpm, g.ends(now).Sub(now))
+		o.Reason = oversized
+		return o
 	}
 	refuse := func(name string, value int64, until time.Time) Outcome {
 		switch first, told := g.told[id][name]; {
@@ -230,12 +239,17 @@ func randomQuotas(t *testing.T, seed uint64) {
 			Model: models[r.IntN(2)], Tokens: int64(r.IntN(400)), Tried: new(Tried), Wait: wait, User: fmt.Sprint(r.IntN(3)),
 			Affinity: uint64(r.IntN(2)) * r.Uint64(), Cost: r.Int64N(dollar),
 		}
+		tokens := w.Tokens
+		if r.IntN(12) == 0 {
+			tokens = int64(2001 + r.IntN(3000)) // more than any may have that has a limit
+			w.Tokens = tokens - tokens*int64(r.IntN(3))/6
+		}
 		fault, gone := r.IntN(10) == 0, r.IntN(15) == 0
 		took := time.Duration(r.ExpFloat64() * float64(2*time.Second))
 		if r.IntN(20) == 0 {
 			took += time.Minute
 		}
-		wg.Go(func() { asks(t, p, g, w, took, fault, gone) })
+		wg.Go(func() { asks(t, p, g, w, tokens, took, fault, gone) })
 	}
 	wg.Wait()
 	synctest.Wait()
@@ -253,9 +267,14 @@ func randomQuotas(t *testing.T, seed uint64) {
 }
 
 // asks is one request with its attempts.
-func asks(t *testing.T, p *Pool, g *google, w Want, took time.Duration, fault, gone bool) {
+func asks(t *testing.T, p *Pool, g *google, w Want, tokens int64, took time.Duration, fault, gone bool) {
 	deadline := time.Now().Add(w.Wait)
-	for range 4 {
+	misfits := 0
+	for attempt := 0; attempt < 4 || misfits > mostMisfits; attempt++ {
+		if misfits > mostMisfits {
+			t.Errorf("a request of %d tokens was refused %d times for them", tokens, misfits)
+			return
+		}
 		w.Wait = max(time.Until(deadline), 0)
 		ctx, cancel := t.Context(), context.CancelFunc(func() {})
 		if gone {
@@ -286,7 +305,19 @@ func asks(t *testing.T, p *Pool, g *google, w Want, took time.Duration, fault, g
 			}
 			return
 		}
-		o := g.asks(l.Project(), w.Model, w.Tokens)
+		o := g.asks(l.Project(), w.Model, tokens)
+		if o.Reason == oversized {
+			misfits++
+			l.Done(o)
+			if limit := o.Limits[0].Value; w.Tokens > limit && !l.reserved.explore {
+				for _, r := range p.Rests(0) {
+					if r.Reason == oversized && r.Project == l.Project() && r.Since.Equal(time.Now()) {
+						t.Errorf("%d tokens, taken for %d, of %d: %+v", tokens, w.Tokens, limit, r)
+					}
+				}
+			}
+			continue
+		}
 		if o.Verdict == OK {
 			l.Accepted()
 			time.Sleep(took)

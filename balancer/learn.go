@@ -59,7 +59,7 @@ func (q *quota) learn(o *Outcome, r reservation, tried *Tried, now time.Time, al
 	}
 	if tokensFull {
 		// The books being right, the request has more tokens than were left.
-		tried.counts(max(tokens*6/5, min(q.tpm.value-q.minute.tokens+1, tokens*2)))
+		tried.counts(min(max(tokens*6/5, min(q.tpm.value-q.minute.tokens+1, tokens*2)), q.tpm.value))
 	}
 	at := now.Add(o.RetryAfter)
 	explains := func(aligned bool) bool {

@@ -24,6 +24,9 @@ type Want struct {
 	Unmetered bool
 	User      string        // whose request it is: those who wait take turns by user; "" is one, too
 	Wait      time.Duration // how long to wait for a recovery; 0 not at all
+
+	estimate int64 // Tokens as given, before refusals raised it
+	over     int64 // a limit that the request is larger than, as they told; 0 for none
 }
 
 // Lease is the right to one attempt with one key. It counts as in flight until
@@ -39,6 +42,7 @@ type Lease struct {
 
 	quota    *quota // nil for an unmetered request
 	reserved reservation
+	estimate int64 // of input tokens, as the request gave it
 	stake    stake // zero for an unmetered request
 }
 
@@ -58,7 +62,11 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 	if grace := time.Duration(p.grace.Load() - now.UnixNano()); grace > 0 {
 		w.Wait = max(w.Wait, grace+time.Millisecond)
 	}
-	w.Tokens = max(w.Tokens, w.Tried.least())
+	least, over, enough := w.Tried.size()
+	w.estimate, w.over, w.Tokens = w.Tokens, over, max(w.Tokens, least)
+	if enough && !w.Unmetered {
+		return nil, w.tooLarge(over)
+	}
 	var l *lane
 	if w.Bound != nil {
 		l = p.boundLane(&w)
@@ -103,13 +111,14 @@ func (l *Lease) Done(o Outcome) {
 	l.entry.inFlight.Add(-1)
 	l.pool.inFlight.Add(-1)
 	l.tried.end(o)
+	excused := l.pool.excuse(l, &o)
 	l.pool.settle(l, &o)
 	l.pool.spent(l, &o)
 	l.pool.travelled(l, &o)
 	switch {
 	case o.Verdict == OK:
 		l.pool.succeeded(l)
-	case o.Blame != ScopeNone || o.State != "" || o.Consumer != "":
+	case excused || o.Blame != ScopeNone || o.State != "" || o.Consumer != "":
 		l.pool.blame(l, o)
 	}
 }

@@ -47,6 +47,10 @@ func (p *Pool) SetLimits(rules []LimitRule) error {
 		return nil
 	}
 	p.limits = limitRules{slices.Clone(rules), now}
+	p.ruled.Store(nil)
+	if slices.ContainsFunc(rules, func(r LimitRule) bool { return r.TPM > 0 }) {
+		p.ruled.Store(&limitRules{p.limits.rules, now})
+	}
 	for _, t := range p.projects {
 		for m, q := range t.quotas {
 			q.mu.Lock()

@@ -69,6 +69,10 @@ type lane struct {
 
 	ramp   ramp   // guarded by Pool.mu
 	census census // guarded by Pool.mu
+
+	// What [Pool.widest] found, and until when it may be used. Guarded by Pool.mu.
+	widest     int64
+	widestGood time.Time
 }
 
 // filter returns which of the 64 slots of word i the lane may use.

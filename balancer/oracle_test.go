@@ -49,7 +49,10 @@ func (o *oracle) leased(t *testing.T, p *Pool, l *Lease, w Want) {
 		if r.RPM > 0 && requests >= r.RPM {
 			t.Errorf("a request beyond the %d in a minute", r.RPM)
 		}
-		// One that is larger than the limit goes alone.
+		if r.TPM > 0 && w.Tokens > r.TPM+r.TPM/2+1 {
+			t.Errorf("%d tokens of %d in a minute", w.Tokens, r.TPM)
+		}
+		// One that may be larger than the limit goes alone.
 		if r.TPM > 0 && tokens > 0 && tokens+w.Tokens > r.TPM {
 			t.Errorf("%d tokens beyond the %d of %d in a minute", w.Tokens, tokens, r.TPM)
 		}

@@ -82,6 +82,8 @@ type candidates struct {
 	soft    []atomic.Uint64 // keys to leave out as a second choice; nil for none
 	proven  []atomic.Uint64 // keys that are known enough; nil for any
 	tokens  int64           // that the request is taken for
+	over    int64           // a limit of tokens that it is larger than; 0 for none
+	roomy   bool            // leave out keys whose limit of tokens is not known; with over
 	hash    uint64          // of the conversation; 0 for none
 	now     time.Time
 	fresh   bool // leave out untested keys that are being tried
@@ -181,10 +183,8 @@ func (c candidates) count() int {
 
 // leaves reports whether the request leaves a candidate out.
 func (c candidates) leaves(slot int) bool {
-	if c.tokens > 0 {
-		if q := c.lane.model.quota(slot); q != nil && q.tight(c.now, c.tokens, c.pool.aligned()) {
-			return true
-		}
+	if (c.tokens > 0 || c.over > 0) && c.outgrows(slot) {
+		return true
 	}
 	fresh := c.fresh && c.pool.untested.has(slot)
 	if !fresh && c.tried == nil {
@@ -228,8 +228,20 @@ func (p *Pool) pick(l *lane, w *Want, now time.Time) *entry {
 	c := p.candidates(l, w.Tried)
 	c.now, c.hash = now, w.Affinity
 	if !w.Unmetered {
-		c.tokens = w.Tokens
+		c.tokens, c.over = w.Tokens, w.over
 	}
+	if c.over > 0 { // better one that is known to have more room than one that may have
+		c.roomy = true
+		if e := p.seek(c, now); e != nil {
+			return e
+		}
+		c.roomy = false
+	}
+	return p.seek(c, now)
+}
+
+// seek is pick among some candidates.
+func (p *Pool) seek(c candidates, now time.Time) *entry {
 	s := *p.strategy.Load()
 	c.fresh = true
 	if p.probed.Load() {
@@ -285,6 +297,10 @@ type Tried struct {
 	ended    bool  // last is one
 	at       place // in the queue; zero before it waited
 	tokens   int64 // that the request has at least, as refusals told
+
+	over    int64  // a limit of tokens that it is larger than; 0 for none
+	refused int    // times that its size was refused
+	suspect *quota // of the first such time, where that was in doubt
 }
 
 func (t *Tried) used() bool {
@@ -363,16 +379,6 @@ func (t *Tried) counts(tokens int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.tokens = max(t.tokens, tokens)
-}
-
-// least returns what the request is to be taken for at least.
-func (t *Tried) least() int64 {
-	if t == nil {
-		return 0
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.tokens
 }
 
 func (t *Tried) lastOutcome() *Outcome {

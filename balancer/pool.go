@@ -70,11 +70,12 @@ type Pool struct {
 	top       atomic.Int64 // slots ever given out
 	latest    atomic.Int64 // time that a pick has seen, in Unix ns
 	affinity  affinity
-	escalated atomic.Int32 // rests whose next would be longer
-	clock     atomic.Int32 // evidence that Google's minutes follow the clock, less that they roll
-	spends    atomic.Bool  // some project has a spending
-	grace     atomic.Int64 // until when requests wait for the first probes, in Unix ns
-	troubled  atomic.Int32 // routes on which something failed since their last success
+	escalated atomic.Int32               // rests whose next would be longer
+	clock     atomic.Int32               // evidence that Google's minutes follow the clock, less that they roll
+	spends    atomic.Bool                // some project has a spending
+	ruled     atomic.Pointer[limitRules] // limits, where they have one of tokens; nil otherwise
+	grace     atomic.Int64               // until when requests wait for the first probes, in Unix ns
+	troubled  atomic.Int32               // routes on which something failed since their last success
 
 	forecastMu   sync.Mutex
 	forecasts    []Forecast

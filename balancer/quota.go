@@ -86,10 +86,11 @@ type quota struct {
 	// announced is a time at which Google said there is room although the books say
 	// otherwise, in Unix ns: from then on it is explored. 0 for none.
 	announced int64
-	allowed   int32    // of exploring at once; 0 means 1
-	trial     kinTrial // of the guess that keys share the project
-	odd       int8     // refusals in trials that ended at another moment than the books say
-	doubted   int64    // dayEnds of the day whose first refusal was not believed
+	allowed   int32     // of exploring at once; 0 means 1
+	trial     kinTrial  // of the guess that keys share the project
+	odd       int8      // refusals in trials that ended at another moment than the books say
+	doubted   int64     // dayEnds of the day whose first refusal was not believed
+	odds      time.Time // of the last refusal for tokens that the books do not explain
 
 	// Guarded by Pool.mu.
 	fill  *rest // what the books say; nil where there is room
@@ -292,10 +293,15 @@ func (q *quota) reserve(now time.Time, tokens int64, aligned bool) (r reservatio
 }
 
 // fits reports whether a request of so many tokens fits into the minute. One that
-// is larger than the limit is let through when nothing else is in it: the
+// is somewhat larger than the limit is let through when nothing else is in it: the
 // estimate may be wrong, and Google has the last word. Under q.mu.
 func (q *quota) fits(now time.Time, tokens int64) bool {
-	return q.minute.tokens == 0 || q.minute.tokens+tokens <= q.tpm.holds(now)
+	return q.fitsBeside(q.minute.tokens, tokens, now)
+}
+
+func (q *quota) fitsBeside(others, tokens int64, now time.Time) bool {
+	limit := q.tpm.holds(now)
+	return others+tokens <= limit || others == 0 && !beyond(tokens, limit)
 }
 
 // tight reports whether a request of so many tokens does not fit now.

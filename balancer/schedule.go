@@ -60,7 +60,7 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 				p.settleAt(w.Affinity, e)
 			}
 			return p.grant(&Lease{
-				pool: p, entry: e, lane: l, model: w.Model, tried: w.Tried, began: now, quota: q, reserved: r, stake: held,
+				pool: p, entry: e, lane: l, model: w.Model, tried: w.Tried, began: now, quota: q, reserved: r, stake: held, estimate: w.estimate,
 			})
 		}
 		p.unspend(held, now, locked)

@@ -15,6 +15,7 @@ const (
 	AllExhausted     UnavailableReason = "all_exhausted"     // all used up their day: 429
 	ModelUnavailable UnavailableReason = "model_unavailable" // no project may use the model: 404
 	AllTried         UnavailableReason = "all_tried"         // this request used every ready key: LastOutcome counts
+	TooLarge         UnavailableReason = "too_large"         // more input tokens than a project may use in a minute: 400
 )
 
 // Unavailable is the error of [Pool.Lease] when no key can be leased in time.

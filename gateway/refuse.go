@@ -32,6 +32,10 @@ func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Fa
 			return last
 		}
 		f.Kind = translate.Upstream
+	case balancer.TooLarge:
+		// As if the prompt exceeded the model's window: SDKs do not try that again, and
+		// tools compact the conversation.
+		f.Kind, f.Code = translate.InvalidRequest, codeTooLong
 	case balancer.AllResting:
 		f.Kind = restKind(u.Verdict)
 	case balancer.AllExhausted:
@@ -51,6 +55,14 @@ func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Fa
 	}
 	return f
 }
+
+// codeTooLong is the code of a failure for a prompt that is too long.
+// Source: specs/openai.md §13.4.
+const codeTooLong = "context_length_exceeded"
+
+// overMinute reports whether a request failed because it has more tokens than a
+// project may use of the model in a minute. Google's own word has a status.
+func overMinute(f *translate.Failure) bool { return f.Code == codeTooLong && f.Status == 0 }
 
 // refusedByLimits is what a client is told whose user key may not, or not yet.
 func refusedByLimits(refusal *users.Refusal) *translate.Failure {

@@ -64,12 +64,14 @@ func (x *exchange) ask() *translate.Failure {
 
 // fallBack turns to the next target of the model's alias, where the failure is
 // one that another model may not have: this one is missing, not in the keys'
-// tiers, overloaded, or has no quota left.
+// tiers, overloaded, has no quota left, or never as much as the request needs.
 func (x *exchange) fallBack(f *translate.Failure) bool {
 	switch f.Kind {
 	case translate.ModelNotFound, translate.Overloaded, translate.RateLimited, translate.QuotaExhausted:
 	default:
-		return false
+		if !overMinute(f) {
+			return false
+		}
 	}
 	for x.canFallBack() {
 		x.target++
