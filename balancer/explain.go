@@ -363,6 +363,8 @@ func (x *inquiry) candidate(e *entry) Candidate {
 		c.Hint = cmp.Or(restHints[v.rest.why], c.Hint)
 	case v.fill != nil:
 		c.Until, c.Why = v.fill.until, v.fill.why
+	case c.Standing == StandsExploring && v.stands.half:
+		c.Why = brokenDown + ", and another request finds out whether they still do"
 	case c.Standing == StandsFull:
 		c.Until, c.Why = v.stands.until, minuteByBooks
 		if v.stands.day {

@@ -41,6 +41,7 @@ type model struct {
 	refusals []refusal          // for seekKin; guarded by Pool.mu
 	listed   time.Time          // since when a key's list has it; guarded by Pool.mu
 	rest     *rest              // model-wide; guarded by Pool.mu
+	health   health             // for the breaker; guarded by Pool.mu
 }
 
 // lane is one kind of request: a model with a filter. Each has a turn of its

@@ -92,6 +92,8 @@ type quota struct {
 	doubted   int64     // dayEnds of the day whose first refusal was not believed
 	odds      time.Time // of the last refusal for tokens that the books do not explain
 
+	half bool // the breaker had it rest, and no attempt succeeded since
+
 	// Guarded by Pool.mu.
 	fill  *rest // what the books say; nil where there is room
 	soft  bool  // fill makes a second choice of the project and does not rule it out
@@ -184,6 +186,7 @@ type standing struct {
 	soft  bool      // beyond a hint: allowed, if nothing better is there
 	gated bool      // allowed, but others explore already
 	trial bool      // allowed to test whether keys share the project
+	half  bool      // allowed to test whether its attempts still fail
 }
 
 // nanos is until in Unix ns, 0 for now.
@@ -212,6 +215,15 @@ type used struct{ requests, tokens, today int64 }
 
 // judge is stands for what is in the windows. It changes nothing. Under q.mu.
 func (q *quota) judge(u used, now time.Time, aligned bool) standing {
+	s := q.windows(u, now, aligned)
+	if q.half && (s.until.IsZero() || s.soft) {
+		s.half, s.gated = true, s.gated || q.exploring > 0
+	}
+	return s
+}
+
+// windows is judge as far as they say it. Under q.mu.
+func (q *quota) windows(u used, now time.Time, aligned bool) standing {
 	if u.today >= q.rpd.holds(now) {
 		return standing{until: time.Unix(q.dayEnds, 0), day: true}
 	}
@@ -270,6 +282,7 @@ type reservation struct {
 	dayEnds int64 // of the day it counts for
 	explore bool
 	trial   bool // it explores whether keys share the project
+	half    bool // it explores whether attempts still fail
 }
 
 // reserve counts a request, if there is room, and returns the standing of the
@@ -277,16 +290,17 @@ type reservation struct {
 func (q *quota) reserve(now time.Time, tokens int64, aligned bool) (r reservation, ok bool, next standing) {
 	s := q.stands(now, aligned)
 	beyond := !s.until.IsZero()
-	if beyond && (!s.soft || s.gated) || !q.fits(now, tokens) {
+	if beyond && !s.soft || s.gated || !q.fits(now, tokens) {
 		return r, false, s
 	}
 	q.minute.add(now, tokens)
 	q.today++
 	q.inFlight++
-	if beyond {
+	explore := beyond || s.half
+	if explore {
 		q.exploring++
 	}
-	r = reservation{now.UnixNano(), tokens, q.minute.requests, q.dayEnds, beyond, s.trial}
+	r = reservation{now.UnixNano(), tokens, q.minute.requests, q.dayEnds, explore, s.trial, s.half}
 	next = q.stands(now, aligned)
 	q.show(now)
 	return r, true, next
@@ -368,6 +382,10 @@ func (q *quota) took(r reservation, now time.Time) {
 	}
 	q.proven = max(q.proven, r.count)
 	if !r.explore {
+		return
+	}
+	if r.half { // what was beyond a limit, too, was allowed for that alone
+		q.half = false
 		return
 	}
 	if r.trial && q.trial == kinUntested {

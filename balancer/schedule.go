@@ -46,7 +46,7 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 		}
 		q.mu.Unlock()
 		chosen.load.add(-1 - atBooks)
-		if !next.until.IsZero() {
+		if !next.until.IsZero() || next.gated {
 			if !locked {
 				p.lock()
 			}

@@ -246,6 +246,13 @@ func (p *Pool) setStep(r *rest, step int) {
 			p.escalated.Add(-1)
 		}
 	}
+	if step == 0 && r.scope == ScopeProjectModel {
+		if q := r.project.quotas[r.model]; q != nil {
+			q.mu.Lock()
+			q.half = false
+			q.mu.Unlock()
+		}
+	}
 	r.step = step
 	p.markRest(r)
 }
