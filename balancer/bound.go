@@ -2,6 +2,8 @@
 
 package balancer
 
+import "slices"
+
 // Binding names the project that made something which only it may use: a file, a
 // cache, a batch. Store it with the resource; the zero value binds to nothing.
 type Binding struct {
@@ -12,7 +14,8 @@ type Binding struct {
 // Binding returns what a resource that this attempt makes is bound to.
 func (l *Lease) Binding() Binding { return Binding{KeyID: l.entry.id, Project: l.Project()} }
 
-// boundLane is the lane of a request that only one project can serve. The key
+// boundLane is the lane of a request that only one project can serve, with those of
+// its keys that the request may use: tags and paid keys hold here, too. The key
 // that made the resource tells which one that is now, because answers may have
 // revealed since that the key belongs to a larger project; where that key is
 // gone, the name of its project does.
@@ -28,8 +31,18 @@ func (p *Pool) boundLane(w *Want) *lane {
 	}
 	if project != nil {
 		for _, e := range project.keys {
-			only.set(e.slot, true)
+			if w.allows(e.spec.Load()) {
+				only.set(e.slot, true)
+			}
 		}
 	}
 	return l
+}
+
+// allows reports whether the request may use a key with this spec.
+func (w *Want) allows(s *spec) bool {
+	if w.PaidOnly && !s.paid {
+		return false
+	}
+	return len(w.Tags) == 0 || slices.ContainsFunc(w.Tags, func(t string) bool { return slices.Contains(s.tags, t) })
 }

@@ -4,6 +4,8 @@ package balancer
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +25,7 @@ func TestBound(t *testing.T) {
 	}
 	file := made(KeyID("a1"))
 	for range 50 {
-		l := lease(t, p, Want{Bound: &file, Tags: []string{"nobody"}})
+		l := lease(t, p, Want{Bound: &file})
 		if l.Project() != "a" {
 			t.Fatalf("leased a key of project %s", l.Project())
 		}
@@ -79,4 +81,41 @@ func TestBound_Wait(t *testing.T) {
 			t.Errorf("waited %s; want 5s", waited)
 		}
 	})
+}
+
+// A binding narrows what a request may use and widens nothing.
+func TestBound_TagsAndPaid(t *testing.T) {
+	p := open(t, nil, 0)
+	add(t, p, NewKey{Secret: "x1", Project: "x", Tags: []string{"a", "b"}, Paid: true}, NewKey{Secret: "x2", Project: "x", Tags: []string{"c"}},
+		NewKey{Secret: "y1", Project: "y", Tags: []string{"a"}})
+	x, y := &Binding{KeyID: KeyID("x1"), Project: "x"}, &Binding{KeyID: KeyID("y1"), Project: "y"}
+	for _, c := range []struct {
+		name string
+		want Want
+		ids  []string // that may come
+	}{
+		{"neither", Want{Bound: x}, []string{"x1", "x2"}},
+		{"tag", Want{Bound: x, Tags: []string{"b"}}, []string{"x1"}},
+		{"one of two tags", Want{Bound: x, Tags: []string{"c", "nobody"}}, []string{"x2"}},
+		{"paid", Want{Bound: x, PaidOnly: true}, []string{"x1"}},
+		{"tag of an unpaid key", Want{Bound: x, Tags: []string{"c"}, PaidOnly: true}, nil},
+		{"tag that nobody has", Want{Bound: x, Tags: []string{"nobody"}}, nil},
+		{"paid, of an unpaid project", Want{Bound: y, PaidOnly: true}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.ids == nil {
+				if u := refused(t, p, c.want); u.Reason != NoKeys || !strings.Contains(u.Message, "may use") {
+					t.Errorf("%+v", u)
+				}
+				return
+			}
+			for range 10 {
+				l := lease(t, p, c.want)
+				l.Done(ok)
+				if !slices.ContainsFunc(c.ids, func(secret string) bool { return l.KeyID() == KeyID(secret) }) {
+					t.Errorf("leased %s; want one of %q", l.KeyID(), c.ids)
+				}
+			}
+		})
+	}
 }

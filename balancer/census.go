@@ -262,6 +262,8 @@ func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
 
 func noKeys(want *Want) string {
 	switch {
+	case want.Bound != nil && (want.PaidOnly || len(want.Tags) > 0):
+		return "No Gemini key that this request may use, by its tags and whether it is paid, is left of the project that made what the request refers to."
 	case want.Bound != nil:
 		return "No Gemini key is left of the project that made what this request refers to."
 	case len(want.Tags) > 0 && want.PaidOnly:

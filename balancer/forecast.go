@@ -114,6 +114,9 @@ func (x *inquiry) outlook(t *project) {
 		if r != nil && r.kind == NotAvailable {
 			continue
 		}
+		if s := t.overspent(); s.holds() && s.until.After(x.now) && (r == nil || s.until.After(r.until)) {
+			r = s
+		}
 		if able == nil || resting != nil && (r == nil || r.until.Before(resting.until)) {
 			able, resting = e, r
 		}

@@ -15,7 +15,7 @@ type Want struct {
 	Model    string   // Gemini model id without "models/"; "" where no model is involved
 	Tags     []string // the key must carry at least one of these; nil for any key
 	PaidOnly bool
-	Bound    *Binding // only keys of the project that made a resource; Tags and PaidOnly do not count then; nil for any
+	Bound    *Binding // only keys of the project that made a resource; nil for any
 	Tried    *Tried   // what this request has used; nil for a request that asks once
 	Tokens   int64    // estimate of input tokens, reserved until the true number is known
 	Cost     int64    // estimate of what it will cost in nano-USD, likewise; 0 for unknown
