@@ -32,6 +32,7 @@ type quotaRecord struct {
 	Spends  [][3]int64   `json:"spends,omitempty"` // at in Unix ms, requests, tokens; those not ended yet are among them
 	DayEnds int64        `json:"day_ends"`         // Unix s
 	Today   int64        `json:"today"`
+	Unsure  int64        `json:"unsure,omitempty"`  // of Today, those that Google may not have counted
 	Doubted int64        `json:"doubted,omitempty"` // as DayEnds
 	RPM     *limitRecord `json:"rpm,omitempty"`
 	TPM     *limitRecord `json:"tpm,omitempty"`
@@ -42,28 +43,33 @@ type quotaRecord struct {
 type limitRecord struct {
 	Value   int64     `json:"value"`
 	Learned time.Time `json:"learned"`
+	Under   int64     `json:"under,omitempty"` // what the operator said then
 }
 
 func (l limit) record() *limitRecord {
 	if l.value == 0 {
 		return nil
 	}
-	return &limitRecord{l.value, time.Unix(0, l.learned).UTC()}
+	return &limitRecord{l.value, time.Unix(0, l.learned).UTC(), l.under}
 }
 
 func (r *limitRecord) limit(now time.Time) limit {
 	if r == nil || r.Value <= 0 {
 		return limit{}
 	}
-	if r.Learned.After(now) {
-		return limit{value: r.Value, learned: now.UnixNano()}
+	learned := r.Learned
+	if learned.After(now) {
+		learned = now
 	}
-	return limit{value: r.Value, learned: r.Learned.UnixNano()}
+	return limit{value: r.Value, learned: learned.UnixNano(), under: r.Under}
 }
 
 // op is the write of q. Books that hold nothing are not kept: clients invent names
 // of models.
-func (q *quota) op(now time.Time) store.Op {
+func (q *quota) op(now time.Time) store.Op { return q.write(now, false) }
+
+// write is op, with renewed as after [quota.renew].
+func (q *quota) write(now time.Time, renewed bool) store.Op {
 	r := quotaRecord{Project: q.project.id, Model: q.model.name}
 	key := quotaPrefix + url.PathEscape(r.Project) + "/" + url.PathEscape(r.Model)
 	q.mu.Lock()
@@ -74,8 +80,10 @@ func (q *quota) op(now time.Time) store.Op {
 	for _, s := range q.minute.spends {
 		r.Spends = append(r.Spends, [3]int64{s.at / int64(time.Millisecond), int64(s.requests), s.tokens})
 	}
-	r.DayEnds, r.Today, r.Doubted, r.Proven = q.dayEnds, q.today, q.doubted, q.proven
-	r.RPM, r.TPM, r.RPD = q.rpm.record(), q.tpm.record(), q.rpd.record()
+	r.DayEnds, r.Today, r.Unsure, r.Doubted, r.Proven = q.dayEnds, q.today, q.unsure, q.doubted, q.proven
+	if !renewed {
+		r.RPM, r.TPM, r.RPD = q.rpm.record(), q.tpm.record(), q.rpd.record()
+	}
 	q.mu.Unlock()
 	return store.Op{Key: key, Value: encode(r), TTL: learnedFor + time.Hour}
 }
@@ -191,6 +199,9 @@ func (p *Pool) loadQuota(value []byte, now time.Time) error {
 	q.minute.merge(spends)
 	if r.DayEnds == pacificMidnight(now).Unix() {
 		q.dayEnds, q.today, q.doubted = r.DayEnds, max(r.Today, 0), r.Doubted
+		if q.unsure = max(r.Unsure, 0); q.unsure > 0 {
+			q.dayTry = now.Add(dayTryEvery).Unix()
+		}
 	}
 	q.proven = max(r.Proven, 0)
 	q.rpm, q.tpm, q.rpd = q.rpm.later(r.RPM.limit(now)), q.tpm.later(r.TPM.limit(now)), q.rpd.later(r.RPD.limit(now))

@@ -28,6 +28,7 @@ type census struct {
 	dead        map[State]int
 	deads       int
 	ready       int
+	exploring   int // ready for the requests that find out how much they may have, and for no more
 	cooling     int
 	exhausted   int
 	unavailable int
@@ -41,7 +42,7 @@ type census struct {
 // changed since.
 func (p *Pool) survey(l *lane, now time.Time) *census {
 	c := &l.census
-	if !c.taken.IsZero() && (c.version == p.version || c.ready == 0 && now.Before(c.good)) && (c.back.IsZero() || c.back.After(now)) {
+	if !c.taken.IsZero() && (c.version == p.version || c.ready+c.exploring == 0 && now.Before(c.good)) && (c.back.IsZero() || c.back.After(now)) {
 		return c
 	}
 	*c = census{version: p.version, taken: now, dead: map[State]int{}}
@@ -69,7 +70,15 @@ func (p *Pool) survey(l *lane, now time.Time) *census {
 		}
 		r := p.longest(e, l.model)
 		if r == nil {
-			c.ready++
+			q := l.model.quota(e.slot)
+			if q == nil || !q.gated {
+				c.ready++
+				continue
+			}
+			c.exploring++
+			if q.fill.holds() && (nearest[0] == nil || q.fill.until.Before(nearest[0].until)) {
+				nearest[0] = q.fill
+			}
 			continue
 		}
 		at := 0
@@ -134,7 +143,9 @@ func (p *Pool) hopeless(w *waiter, t *turn, now time.Time) *Unavailable {
 		if w.deadline.After(now) && p.roomBy(w, t, now) {
 			return nil // the ramp will come to it
 		}
-	case c.ready == 0 && c.cooling+c.exhausted > 0 && w.deadline.After(now) && !c.back.After(w.deadline):
+	case c.ready == 0 && c.exploring > 0 && !w.want.Tried.used() && w.deadline.After(now):
+		return nil // what the others find out comes before any deadline
+	case c.ready == 0 && c.cooling+c.exhausted+c.exploring > 0 && w.deadline.After(now) && !c.back.After(w.deadline):
 		return nil
 	}
 	return p.unavailable(w.lane, &w.want, now)
@@ -220,10 +231,15 @@ func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
 		return u
 	case c.ready > 0 && (!want.Tried.used() || p.roomFor(l, want, now).After(now)):
 		// They could answer others: this request is too large for what is left of their
-		// minute, or must not explore with those that do.
+		// minute, or others were faster.
 		u.Reason, u.Verdict = AllResting, RateLimited
-		u.RetryAfter = max(p.roomFor(l, want, now).Sub(now), shortly)
+		room := p.roomFor(l, want, now)
+		u.RetryAfter = max(room.Sub(now), shortly)
 		in := (u.RetryAfter + time.Second - 1).Truncate(time.Second)
+		if !room.After(now) {
+			u.Message = fmt.Sprintf("%s that can use %s %s busy with other requests at the moment.", capital(all(c.ready)), clip(want.Model), plural(c.ready, "is", "are"))
+			return u
+		}
 		u.Message = fmt.Sprintf("%s that can use %s %s no room for this request of about %d tokens; the first has in %s (%s).",
 			capital(all(c.ready)), clip(want.Model), plural(c.ready, "has", "have"), want.Tokens, in, minuteByBooks)
 		return u
@@ -240,13 +256,20 @@ func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
 	if want.Model != "" {
 		model = " that can use " + clip(want.Model)
 	}
-	resting := c.cooling + c.exhausted
+	resting := c.cooling + c.exhausted + c.exploring
 	switch {
+	case c.exploring > 0 && c.exploring == resting:
+		u.Reason, u.Verdict, u.RetryAfter = AllResting, RateLimited, max(u.RetryAfter, shortly)
+		u.Message = fmt.Sprintf("%s%s %s being tried by other requests, which find out whether %s can take more", capital(all(resting)), model,
+			plural(resting, "is", "are"), plural(resting, "it", "they"))
+		if c.back.After(now) {
+			u.Message += fmt.Sprintf("; the first is back in %s at the latest", in)
+		}
 	case resting == 0:
 		u.Reason = ModelUnavailable
 		u.Message = fmt.Sprintf("%s use %s (%s).", none(c.unavailable), clip(want.Model), c.why)
 		return u
-	case c.cooling == 0:
+	case c.cooling+c.exploring == 0:
 		u.Reason = AllExhausted
 		u.Message = fmt.Sprintf("%s%s %s used up the day; the first is back in %s (%s)", capital(all(resting)), model, plural(resting, "has", "have"), in, c.why)
 	default:

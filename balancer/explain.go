@@ -365,6 +365,8 @@ func (x *inquiry) candidate(e *entry) Candidate {
 		c.Until, c.Why = v.fill.until, v.fill.why
 	case c.Standing == StandsExploring && v.stands.half:
 		c.Why = brokenDown + ", and another request finds out whether they still do"
+	case c.Standing == StandsSecond && v.stands.day:
+		c.Why = dayByBooks + ", of which Google may not have counted all"
 	case c.Standing == StandsFull:
 		c.Until, c.Why = v.stands.until, minuteByBooks
 		if v.stands.day {

@@ -49,7 +49,7 @@ func (l limit) window(used int64, now, set time.Time) Window {
 		return w
 	}
 	w.Limit, w.Source, w.Since = &holds, SourceSet, set.UTC()
-	if l.fresh(now) && l.value == holds && l.value != l.set {
+	if l.counts(now) && l.value == holds && l.value != l.set {
 		w.Source, w.Since = SourceLearned, time.Unix(0, l.learned).UTC()
 	}
 	return w

@@ -47,11 +47,13 @@ func (q *quota) learn(o *Outcome, r reservation, tried *Tried, now time.Time, al
 		q.model.real.Store(true)
 		switch window, tokens := l.window(); {
 		case window == day && !tokens:
-			q.rpd.value, q.rpd.learned = l.Value, now.UnixNano()
+			q.rpd.learns(l.Value, now)
 		case window == perMinute && tokens:
-			q.tpm.value, q.tpm.learned, tokensFull = l.Value, now.UnixNano(), true
+			q.tpm.learns(l.Value, now)
+			tokensFull = true
 		case window == perMinute:
-			q.rpm.value, q.rpm.learned, requestsFull = l.Value, now.UnixNano(), true
+			q.rpm.learns(l.Value, now)
+			requestsFull = true
 		}
 	}
 	if o.Verdict != RateLimited || o.RetryAfter <= 0 {

@@ -21,6 +21,7 @@ const (
 type limit struct {
 	value   int64 // that Google named; 0 for unknown
 	learned int64 // when it did, in Unix ns
+	under   int64 // set, as it was then
 	set     int64 // by the operator; 0 for none. See [Pool.SetLimits]
 }
 
@@ -38,13 +39,22 @@ func (l *limit) least(now time.Time) int64 {
 	if l.set > 0 {
 		least = l.set
 	}
-	if l.fresh(now) {
+	if l.counts(now) {
 		least = min(least, l.value)
 	}
 	return least
 }
 
-// fresh reports whether the limit that Google named still counts.
+// learns takes the limit that Google named.
+func (l *limit) learns(value int64, now time.Time) {
+	l.value, l.learned, l.under = value, now.UnixNano(), l.set
+}
+
+// counts reports whether the limit that Google named holds beside what the operator
+// says: whoever said something last is right.
+func (l *limit) counts(now time.Time) bool { return l.fresh(now) && (l.set == 0 || l.under == l.set) }
+
+// fresh reports whether the limit that Google named is not too old.
 func (l *limit) fresh(now time.Time) bool {
 	return l.value > 0 && now.UnixNano()-l.learned <= int64(learnedFor)
 }
@@ -78,6 +88,8 @@ type quota struct {
 	shown         atomic.Int64 // until of the standing that the bitmaps have, in Unix ns
 	dayEnds       int64        // Unix seconds of the Pacific midnight after which today counts anew
 	today         int64        // requests
+	unsure        int64        // of these, whose attempts ended without a sign that Google counted them
+	dayTry        int64        // from when on one more may find out, in Unix s
 	rpm, tpm, rpd limit
 	inFlight      int32
 	exploring     int32 // requests in flight beyond what is known to fit
@@ -149,10 +161,10 @@ func (q *quota) absorb(from *quota) {
 	q.minute.merge(from.minute.spends)
 	switch {
 	case from.dayEnds == q.dayEnds:
-		q.today += from.today
+		q.today, q.unsure = q.today+from.today, q.unsure+from.unsure
 		q.doubted = max(q.doubted, from.doubted)
 	case from.dayEnds > q.dayEnds:
-		q.dayEnds, q.today, q.doubted = from.dayEnds, from.today, from.doubted
+		q.dayEnds, q.today, q.unsure, q.doubted = from.dayEnds, from.today, from.unsure, from.doubted
 	}
 	q.inFlight += from.inFlight
 	q.exploring += from.exploring
@@ -174,7 +186,7 @@ func (q *quota) matters(now time.Time) bool {
 // later returns the limit that was learned last.
 func (l limit) later(other limit) limit {
 	if other.learned > l.learned {
-		l.value, l.learned = other.value, other.learned
+		l.value, l.learned, l.under = other.value, other.learned, other.under
 	}
 	return l
 }
@@ -182,7 +194,7 @@ func (l limit) later(other limit) limit {
 // standing is what a quota says of the next request.
 type standing struct {
 	until time.Time // when there will be room; zero for now
-	day   bool      // the day is full, not the minute
+	day   bool      // the day is full, not the minute; with soft, not all of it may be counted
 	soft  bool      // beyond a hint: allowed, if nothing better is there
 	gated bool      // allowed, but others explore already
 	trial bool      // allowed to test whether keys share the project
@@ -225,7 +237,7 @@ func (q *quota) judge(u used, now time.Time, aligned bool) standing {
 // windows is judge as far as they say it. Under q.mu.
 func (q *quota) windows(u used, now time.Time, aligned bool) standing {
 	if u.today >= q.rpd.holds(now) {
-		return standing{until: time.Unix(q.dayEnds, 0), day: true}
+		return q.fullDay(u, now)
 	}
 	rpm, tpm := q.rpm.holds(now), q.tpm.holds(now)
 	if u.requests >= rpm || u.tokens >= tpm {
@@ -270,7 +282,7 @@ func (q *quota) forget(now time.Time, aligned bool) {
 	q.minute.forget(now, aligned)
 	// A day that ends later than any was begun by a clock that was set back since.
 	if left := q.dayEnds - now.Unix(); left <= 0 || left > longestDay {
-		q.dayEnds, q.today = pacificMidnight(now).Unix(), 0
+		q.dayEnds, q.today, q.unsure, q.dayTry = pacificMidnight(now).Unix(), 0, 0, 0
 	}
 }
 
@@ -283,6 +295,7 @@ type reservation struct {
 	explore bool
 	trial   bool // it explores whether keys share the project
 	half    bool // it explores whether attempts still fail
+	day     bool // it explores whether the day is full in truth
 }
 
 // reserve counts a request, if there is room, and returns the standing of the
@@ -300,7 +313,10 @@ func (q *quota) reserve(now time.Time, tokens int64, aligned bool) (r reservatio
 	if explore {
 		q.exploring++
 	}
-	r = reservation{now.UnixNano(), tokens, q.minute.requests, q.dayEnds, explore, s.trial, s.half}
+	if s.day {
+		q.dayTry = now.Add(dayTryEvery).Unix()
+	}
+	r = reservation{now.UnixNano(), tokens, q.minute.requests, q.dayEnds, explore, s.trial, s.half, s.day}
 	next = q.stands(now, aligned)
 	q.show(now)
 	return r, true, next
@@ -362,6 +378,9 @@ func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time
 		}
 	}
 	q.minute.settle(r.at, more, undo)
+	if r.dayEnds == q.dayEnds && mayNotCount(o) {
+		q.unsure, q.dayTry = q.unsure+1, now.Add(dayTryEvery).Unix()
+	}
 	switch o.Verdict {
 	case OK, Blocked:
 		q.took(r, now)
@@ -384,8 +403,14 @@ func (q *quota) took(r reservation, now time.Time) {
 	if !r.explore {
 		return
 	}
+	if r.day {
+		q.tookOfDay(r)
+	}
 	if r.half { // what was beyond a limit, too, was allowed for that alone
 		q.half = false
+		return
+	}
+	if r.day {
 		return
 	}
 	if r.trial && q.trial == kinUntested {

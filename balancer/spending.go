@@ -166,7 +166,7 @@ func (s *spending) end(held stake, o *Outcome, now time.Time) (next time.Time) {
 	case o.Verdict == SpendLimited:
 		// What was spent before the count began is missing in it.
 		if spent > 0 && now.Sub(s.since) >= spendWindow {
-			s.limit.value, s.limit.learned = spent, now.UnixNano()
+			s.limit.learns(spent, now)
 		}
 		s.retry = now.Add(spendWindow)
 		if o.RetryAfter > 0 {
@@ -174,7 +174,7 @@ func (s *spending) end(held stake, o *Outcome, now time.Time) (next time.Time) {
 		}
 	case held.tries && (o.Verdict == OK || o.Verdict == Blocked):
 		more := max(s.limit.value, spent)
-		s.limit.value, s.limit.learned = more+more/4, now.UnixNano()
+		s.limit.learns(more+more/4, now)
 	}
 	next, _ = s.stands(now)
 	return next

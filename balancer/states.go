@@ -56,7 +56,9 @@ func (p *Pool) SetState(ctx context.Context, id string, s State, reason string) 
 // try: it is untested again, and the rests end that keep it from being used,
 // with the memory of how often they were repeated: the key's own, its project's
 // and those of its project for single models, which frees the other keys of the
-// project too. Rests of a model for all keys and of an egress route stay, for
+// project too. What Google named as the project's limits is forgotten: the next
+// request finds the truth, if they were raised. What is counted stays, and so do the
+// limits of the operator. Rests of a model for all keys and of an egress route stay, for
 // they are not about the key. All of it is on disk when Reset returns, and
 // requests that wait for a key are served. It returns [ErrNotFound], or an error
 // of the store.
@@ -78,6 +80,9 @@ func (p *Pool) decide(ctx context.Context, id string, s State, reason string, re
 	if e != nil && renewed {
 		for _, r := range p.restsUpon(e) {
 			ops = append(ops, store.Op{Key: r.record().key()})
+		}
+		for _, q := range e.live.Load().project.quotas {
+			ops = append(ops, q.write(p.now(), true))
 		}
 	}
 	p.mu.Unlock()
@@ -101,6 +106,10 @@ func (p *Pool) decide(ctx context.Context, id string, s State, reason string, re
 		for _, r := range p.restsUpon(e) {
 			p.forget(r)
 			p.show(r)
+		}
+		for _, q := range e.live.Load().project.quotas {
+			q.renew()
+			p.look(q, next.since)
 		}
 		p.retrySpending(e.live.Load().project, next.since)
 	}
