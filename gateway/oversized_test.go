@@ -34,6 +34,23 @@ func TestOversized(t *testing.T) {
 	})
 }
 
+// TestOversized_Fallback: another model of the alias may have more room.
+func TestOversized_Fallback(t *testing.T) {
+	const first, second = "gemini-3.5-flash", "gemini-2.5-flash"
+	c := keys(5)
+	for i := range c.Keys {
+		c.Projects = append(c.Projects, fakegemini.Project{Name: c.Keys[i].Project, Limits: map[string]fakegemini.Limits{first: {TPM: 1000}}})
+	}
+	w := newWorld(t, c, func(c *Config) {
+		c.Aliases = []Alias{{Name: "smart", Targets: []string{first, second}}}
+	})
+	got := w.do(t.Context(), http.MethodPost, "/v1/chat/completions",
+		fmt.Sprintf(`{"model":"smart","messages":[{"role":"user","content":%q}]}`, strings.Repeat("word ", 4000)))
+	if got.status != http.StatusOK || got.header.Get("X-Gemini-Balance-Model") != second || len(w.pool.Rests(0)) > 0 {
+		t.Errorf("%d by %q: %s; rests %+v", got.status, got.header.Get("X-Gemini-Balance-Model"), got.body, w.pool.Rests(0))
+	}
+}
+
 func oversized(t *testing.T, w *world, ask func(prompt string) answer, large, says string) {
 	t.Helper()
 	for round := range 20 {
@@ -52,6 +69,13 @@ func oversized(t *testing.T, w *world, ask func(prompt string) answer, large, sa
 		}
 	}
 	before := w.google.Count()
+	for range 5 {
+		ask("hi")
+	}
+	if v := w.google.Violations(); len(v) > 0 {
+		t.Errorf("Google complains: %+v", v)
+	}
+	before += 5
 	if a := ask("hi"); a.status != http.StatusOK || w.google.Count() != before+1 {
 		t.Errorf("a small request after it: %d %s", a.status, a.body)
 	}

@@ -46,6 +46,7 @@ type overrun struct {
 	limit             int64
 	wait              time.Duration
 	day               bool
+	alone             bool // the request is larger than the limit, whatever else there is
 }
 
 // admit counts a request, or tells which quotas have no room for it.
@@ -77,6 +78,7 @@ func (m *meter) admit(now time.Time, l Limits, tokens int64, aligned bool, model
 	}
 	if l.TPM != 0 && m.tokens+tokens > l.TPM {
 		add("GenerateContentInputTokensPerModelPerMinute", inputs, l.TPM, m.untilTokens(now, m.tokens+tokens-l.TPM, aligned), false)
+		over[len(over)-1].alone = tokens > l.TPM
 	}
 	if len(over) == 0 {
 		if l.RPM != 0 || l.TPM != 0 {
@@ -129,6 +131,9 @@ func (m *meter) announce(now time.Time, over []overrun) (wait time.Duration) {
 	for _, o := range over {
 		wait = max(wait, o.wait)
 		day = day || o.day
+	}
+	if len(over) == 1 && over[0].alone { // no time at which others may not come
+		return wait
 	}
 	if m.told.IsZero() || !now.Before(m.until) { // else the earlier word still holds
 		m.told, m.ignored = now, 0
