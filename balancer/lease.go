@@ -23,7 +23,7 @@ type Want struct {
 	// Unmetered is for methods that cost no quota of the model: countTokens, models.
 	Unmetered bool
 	User      string        // whose request it is: those who wait take turns by user; "" is one, too
-	Wait      time.Duration // how long to wait for a recovery; 0 not at all
+	Wait      time.Duration // how long to wait for a recovery; 0 not at all, nor before those who wait
 
 	estimate int64 // Tokens as given, before refusals raised it
 	over     int64 // a limit that the request is larger than, as they told; 0 for none
@@ -73,8 +73,8 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 	} else {
 		l = p.lane(w.Model, w.Tags, w.PaidOnly)
 	}
-	// Whoever can wait stands behind those who do already.
-	if l.waiting.Load() == 0 || w.Wait <= 0 {
+	// Whoever needs room stands behind those who wait for it.
+	if l.waiting.Load() == 0 || w.Unmetered && w.Wait <= 0 {
 		if lease := p.take(l, &w, now, false); lease != nil {
 			return lease, nil
 		}

@@ -53,8 +53,11 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 	p.lock()
 	for {
 		p.advance(now, restsPerLook)
-		if l.waiting.Load() == 0 || want.Wait <= 0 {
+		if l.waiting.Load() == 0 || want.Wait <= 0 && p.passes(l, &want, now) {
 			if lease := p.take(l, &want, now, true); lease != nil {
+				if !want.Unmetered && l.waiting.Load() > 0 {
+					l.ramp.given++
+				}
 				p.unlock()
 				return lease, nil
 			}
@@ -65,6 +68,9 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 	}
 	w := &waiter{lane: l, want: want, deadline: now.Add(want.Wait), answer: make(chan answered, 1)}
 	if u := p.hopeless(w, nil, now); u != nil {
+		if want.Wait <= 0 && l.waiting.Load() > 0 {
+			p.yields(u, l, now)
+		}
 		p.unlock()
 		return nil, u
 	}
@@ -98,6 +104,57 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 			}
 		}
 		return nil, ctx.Err()
+	}
+}
+
+// mostHurt bounds how many of those who wait are asked whether they could have what
+// a request takes that does not wait.
+const mostHurt = 16
+
+// passes reports whether a request that does not wait may have a key although others
+// of its lane wait: if none of those before it could take one now. Under p.mu.
+func (p *Pool) passes(l *lane, want *Want, now time.Time) bool {
+	switch {
+	case l.waiting.Load() == 0 || want.Unmetered: // it takes no room from anybody
+		return true
+	case p.turn(l, now).left <= 0:
+		return false
+	}
+	at, asked := want.Tried.place(), 0
+	for _, w := range p.queue {
+		if at.ticket != 0 && cmp.Or(cmp.Compare(w.turn, at.turn), cmp.Compare(w.ticket, at.ticket)) > 0 {
+			break
+		}
+		if w.lane != l {
+			continue
+		}
+		if asked++; asked > mostHurt || p.couldTake(w, now) {
+			return false
+		}
+	}
+	return true
+}
+
+// couldTake reports whether a key is ready for a request that waits, as far as
+// nothing must be counted to know that. Under p.mu.
+func (p *Pool) couldTake(w *waiter, now time.Time) bool {
+	if w.lane.model.until.Load() > now.UnixNano() {
+		return false
+	}
+	c := p.candidates(w.lane, w.want.Tried)
+	c.now, c.wide = now, false
+	if !w.want.Unmetered {
+		c.tokens, c.over = w.want.Tokens, w.want.over
+	}
+	return c.next(0) != nil
+}
+
+// yields words the refusal of a request that does not wait, where keys are ready for
+// those who do. Under p.mu.
+func (p *Pool) yields(u *Unavailable, l *lane, now time.Time) {
+	if u.Reason == AllResting && p.survey(l, now).ready > 0 {
+		u.Verdict, u.RetryAfter = RateLimited, shortly
+		u.Message = "Other requests wait for the Gemini keys that are ready now, and this one would not."
 	}
 }
 

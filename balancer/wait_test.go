@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -339,5 +340,63 @@ func TestDisabledWhileWaiting(t *testing.T) {
 		if u, ok := errors.AsType[*Unavailable]((<-out).err); !ok || u.Reason != AllDead {
 			t.Errorf("got %v; want AllDead", u)
 		}
+	})
+}
+
+// Who does not wait is refused while others wait for the same keys, so that it does
+// not take from them, and served where it does not.
+func TestNoWaitStandsBehindThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, nil, 1)
+		l := lease(t, p, Want{})
+		l.Done(Outcome{Verdict: RateLimited, Blame: ScopeProjectModel, Rest: 300 * time.Millisecond, RetryAfter: 300 * time.Millisecond})
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				l, err := p.Lease(t.Context(), Want{Model: flash, User: "waits", Wait: 10 * time.Second, Tried: new(Tried)})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(50 * time.Millisecond)
+				l.Done(ok)
+			})
+		}
+		time.Sleep(310 * time.Millisecond)
+		met := 0
+		for p.Stats().Waiting > 0 {
+			l, err := p.Lease(t.Context(), Want{Model: flash, User: "impatient", Tried: new(Tried)})
+			u, refused := errors.AsType[*Unavailable](err)
+			if !refused {
+				t.Fatalf("one who does not wait got %v, %v before %d who do", l, err, p.Stats().Waiting)
+			}
+			if u.Reason != AllResting || u.RetryAfter <= 0 || !strings.Contains(u.Message, "Other requests wait") {
+				t.Fatalf("%+v", u)
+			}
+			met++
+			lease(t, p, Want{Unmetered: true}).Done(ok)
+			time.Sleep(time.Millisecond)
+		}
+		wg.Wait()
+		lease(t, p, Want{}).Done(ok)
+		if met == 0 {
+			t.Error("nobody waited")
+		}
+	})
+
+	t.Run("nobody is hurt", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := open(t, nil, 1)
+			if err := p.SetLimits([]LimitRule{{Model: "*", TPM: 100}}); err != nil {
+				t.Fatal(err)
+			}
+			lease(t, p, Want{Tokens: 60}).Done(Outcome{Input: 60})
+			large := start(t.Context(), p, Want{Tokens: 50, Wait: 2 * time.Minute, Tried: new(Tried)})
+			if p.Stats().Waiting != 1 {
+				t.Fatal("nobody waits")
+			}
+			lease(t, p, Want{Tokens: 5}).Done(Outcome{Input: 5})
+			(<-large).lease.Done(ok)
+		})
 	})
 }
