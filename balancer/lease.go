@@ -73,6 +73,9 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 	} else {
 		l = p.lane(w.Model, w.Tags, w.PaidOnly)
 	}
+	if l.outgrown(&w, now) {
+		return nil, w.tooLarge(l.widest.Load())
+	}
 	// Whoever needs room stands behind those who wait for it.
 	if l.waiting.Load() == 0 || w.Unmetered && w.Wait <= 0 {
 		if lease := p.take(l, &w, now, false); lease != nil {

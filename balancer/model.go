@@ -71,9 +71,9 @@ type lane struct {
 	ramp   ramp   // guarded by Pool.mu
 	census census // guarded by Pool.mu
 
-	// What [Pool.widest] found, and until when it may be used. Guarded by Pool.mu.
-	widest     int64
-	widestGood time.Time
+	// What [Pool.widest] found, and until when that counts, in Unix ns.
+	widest      atomic.Int64
+	widestUntil atomic.Int64
 }
 
 // filter returns which of the 64 slots of word i the lane may use.

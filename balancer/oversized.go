@@ -181,8 +181,8 @@ func (c candidates) outgrows(slot int) bool {
 // that is large enough for w; unlimited where one is not known, 0 without keys. Under
 // p.mu.
 func (p *Pool) widest(l *lane, w *Want, now time.Time) (widest int64) {
-	if len(p.byID) > fewEntries && now.Before(l.widestGood) && !w.within(l.widest) {
-		return l.widest
+	if limit := l.widest.Load(); l.outgrown(w, now) {
+		return limit
 	}
 	for e, limit := range p.limitsOf(l, now) {
 		if r := p.longest(e, l.model); r != nil && r.kind == NotAvailable {
@@ -192,8 +192,17 @@ func (p *Pool) widest(l *lane, w *Want, now time.Time) (widest int64) {
 			return limit
 		}
 	}
-	l.widest, l.widestGood = widest, now.Add(min(staleness*p.now().Sub(now), time.Second))
+	if len(p.byID) > fewEntries && widest > 0 { // it took long
+		l.widest.Store(widest)
+		l.widestUntil.Store(now.Add(min(staleness*p.now().Sub(now), time.Second)).UnixNano())
+	}
 	return widest
+}
+
+// outgrown reports whether w was found too large for all keys of the lane not long
+// ago, without a look at them.
+func (l *lane) outgrown(w *Want, now time.Time) bool {
+	return !w.Unmetered && now.UnixNano() < l.widestUntil.Load() && !w.within(l.widest.Load())
 }
 
 // oversized returns why w need not wait if it is too large for every key of the lane

@@ -51,6 +51,10 @@ func (p *Pool) advance(now time.Time, limit int) {
 // await is Lease for a request that found no key at once.
 func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*Lease, error) {
 	p.lock()
+	if u := p.oversized(l, &want, now); u != nil {
+		p.unlock()
+		return nil, u
+	}
 	for {
 		p.advance(now, restsPerLook)
 		if l.waiting.Load() == 0 || want.Wait <= 0 && p.passes(l, &want, now) {
