@@ -78,8 +78,13 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 	}
 	// Whoever needs room stands behind those who wait for it.
 	if l.waiting.Load() == 0 || w.Unmetered && w.Wait <= 0 {
-		if lease := p.take(l, &w, now, false); lease != nil {
-			return lease, nil
+		if !p.shortOf(l, &w, now) {
+			if lease := p.take(l, &w, now, false); lease != nil {
+				return lease, nil
+			}
+			if !w.Unmetered && !w.Tried.used() {
+				p.noteShort(l, w.Tokens, now)
+			}
 		}
 	}
 	return p.await(ctx, w, l, now)

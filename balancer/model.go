@@ -31,6 +31,9 @@ type model struct {
 	pace    mean                    // ns per token
 	until   atomic.Int64            // end of the model-wide rest in Unix ns, 0 for none
 
+	shortest atomic.Int64  // least of the lanes' short.tokens; 0 for none
+	roomy    atomic.Uint64 // times that a key came to have room for as many
+
 	used   atomic.Bool // since the last sweep
 	served atomic.Bool // some key has answered for it
 	real   atomic.Bool // Google took a request for it, or named a limit of it
@@ -64,6 +67,7 @@ type lane struct {
 	level   atomic.Int64 // of leastUsed
 	waiting atomic.Int32 // requests in the queue
 	_       [40]byte
+	short   short
 
 	levelEnds atomic.Int64  // Unix seconds until when level counts
 	levelOf   atomic.Uint64 // Pool.gains that it is of
@@ -162,6 +166,7 @@ func (m *model) block(slot int, v bool) {
 		return
 	}
 	m.lower(m.today(slot))
+	m.eased(unlimited)
 	m.plain.skip.set(slot/64, false)
 	if all := m.lanes.Load(); all != nil {
 		for _, l := range *all {

@@ -27,7 +27,9 @@ func (q *quota) show(now time.Time) {
 	}
 	q.price.bits.Store(math.Float64bits(s.price()))
 	q.priceUntil.Store(until)
-	q.left.Store(q.tpm.holds(now) - q.minute.tokens)
+	left := q.tpm.holds(now) - q.minute.tokens
+	q.left.Store(left)
+	q.model.eased(left)
 	q.days.Store(q.today)
 	q.daysUntil.Store(q.dayEnds)
 }

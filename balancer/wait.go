@@ -57,7 +57,7 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 	}
 	for {
 		p.advance(now, restsPerLook)
-		if l.waiting.Load() == 0 || want.Wait <= 0 && p.passes(l, &want, now) {
+		if (l.waiting.Load() == 0 || want.Wait <= 0 && p.passes(l, &want, now)) && !p.shortOf(l, &want, now) {
 			if lease := p.take(l, &want, now, true); lease != nil {
 				if !want.Unmetered && l.waiting.Load() > 0 {
 					l.ramp.given++
