@@ -18,12 +18,9 @@ func (s score) price() float64 { return s.slowness / s.room / (s.reliability * s
 // show tells picks what the books say now. Under q.mu, after [quota.forget].
 func (q *quota) show(now time.Time) {
 	s := q.score(q.counted(), now, 1)
-	until := int64(math.MaxInt64)
-	if s.room < 1 && q.minute.good > 0 {
-		until = q.minute.good // then there is more
-	}
-	if s.slowness > 1 || s.reliability < 1 || q.minute.requests > 0 && q.rpm.holds(now) == unlimited {
-		until = min(until, now.Add(showFor).UnixNano()) // it fades, or others teach what fits
+	until := now.Add(showFor).UnixNano()
+	if q.minute.good > 0 {
+		until = min(until, q.minute.good) // then there is more room
 	}
 	q.price.bits.Store(math.Float64bits(s.price()))
 	q.priceUntil.Store(until)
@@ -34,7 +31,8 @@ func (q *quota) show(now time.Time) {
 	q.daysUntil.Store(q.dayEnds)
 }
 
-// showFor is how long a price stands that changes all the time.
+// showFor is how long a price stands: what is known of a pace fades, and others
+// change what it is compared with.
 const showFor = time.Second
 
 // cost is [adaptive]'s measure, but for what the key itself costs. Nobody waits for
