@@ -17,6 +17,7 @@ import (
 type Interaction struct {
 	*Exchange
 	usage gemini.Usage
+	ended bool // the stream said that nothing follows, or why
 }
 
 // NewInteraction returns the exchange of a request that goes to Google as call says.
@@ -29,7 +30,7 @@ const CodeUnknownOutcome = "outcome_unknown"
 // Begin implements [translate.Exchange].
 func (x *Interaction) Begin() {
 	x.Exchange.Begin()
-	x.usage = gemini.Usage{}
+	x.usage, x.ended = gemini.Usage{}, false
 }
 
 // Response implements [translate.Exchange].
@@ -47,14 +48,26 @@ func (x *Interaction) Response(dst, body []byte) ([]byte, error) {
 
 // Event implements [translate.Exchange].
 func (x *Interaction) Event(dst []byte, frame translate.Frame) ([]byte, error) {
-	if doc, err := rawjson.Parse(frame.Data); err == nil { // else it is the end, [DONE]
+	if string(frame.Data) == "[DONE]" {
+		x.ended = true
+	} else if doc, err := rawjson.Parse(frame.Data); err == nil {
 		x.count(doc.Get("interaction").Get("usage"))
+		switch kind := doc.Get("event_type").Text(); {
+		case kind == "interaction.completed", kind == "error", kind == "" && doc.Get("error") != nil:
+			x.ended = true
+		}
 	}
 	return append(dst, frame.Raw...), nil
 }
 
-// End implements [translate.Exchange].
-func (x *Interaction) End(dst []byte) ([]byte, error) { return dst, nil }
+// End implements [translate.Exchange]. A stream that lacks its last event was cut,
+// and would else look like one that ended.
+func (x *Interaction) End(dst []byte) ([]byte, error) {
+	if !x.ended {
+		return dst, translate.CutOff()
+	}
+	return dst, nil
+}
 
 func (x *Interaction) count(v rawjson.Value) {
 	if v.Kind() != rawjson.Object {
