@@ -82,15 +82,26 @@ func uploadQuery(r *http.Request) string {
 	return query.Encode()
 }
 
-// uploadHeaders are those of the client that Google gets.
+// uploadHeaders are those of the client that Google gets. No others: what follows
+// X-Goog-Upload-Header- is for Google a header of the file's own request, be it
+// Authorization.
 func (x *exchange) uploadHeaders() http.Header {
 	h := x.forwarded()
-	for name, values := range x.r.Header {
-		if strings.HasPrefix(name, "X-Goog-Upload-") || strings.HasPrefix(name, "X-Upload-Content-") || name == "Content-Range" {
-			h[name] = values
+	for _, name := range uploadNames {
+		if v := x.r.Header[name]; len(v) > 0 {
+			h[name] = v[:1]
 		}
 	}
 	return h
+}
+
+// uploadNames are the headers of both protocols that say how a file comes and what
+// it is.
+var uploadNames = []string{
+	"X-Goog-Upload-Protocol", "X-Goog-Upload-Command", "X-Goog-Upload-Offset", "X-Goog-Upload-File-Name",
+	"X-Goog-Upload-Header-Content-Type", "X-Goog-Upload-Header-Content-Length",
+	"X-Goog-Upload-Content-Type", "X-Goog-Upload-Content-Length",
+	"X-Upload-Content-Type", "X-Upload-Content-Length", "Content-Range",
 }
 
 // place finds the project that the upload must go to, if there is one, and refuses

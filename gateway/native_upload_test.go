@@ -340,3 +340,43 @@ func TestNativeUpload_Names(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+// TestNativeUpload_Headers: Google gets the headers that SDKs upload with, and none
+// that it would take for one of the file's own request.
+func TestNativeUpload_Headers(t *testing.T) {
+	w := newWorld(t, keys(1))
+	smuggled := []string{
+		"X-Goog-Upload-Header-Authorization", "Bearer ya29", "X-Goog-Upload-Header-X-Goog-Api-Key", "k", "X-Goog-Upload-Header-X-Goog-User-Project", "p",
+		"X-Goog-Upload-Header-Cookie", "c", "X-Goog-Upload-New", "n", "X-Upload-Content-New", "n",
+	}
+	at, a := w.begin("/upload/v1beta/files", `{}`, append([]string{
+		"X-Goog-Upload-Header-Content-Length", "4", "X-Goog-Upload-File-Name", "cat.png", "X-Upload-Content-Type", "image/png", "X-Upload-Content-Length", "4",
+	}, smuggled...)...)
+	done := w.chunk(at, "upload, finalize", 0, "data", append([]string{"Content-Range", "bytes 0-3/4"}, smuggled...)...)
+	if a.status != 200 || done.status != 200 {
+		t.Fatalf("%d %s, %d %s", a.status, a.body, done.status, done.body)
+	}
+	want := [][]string{
+		{
+			"X-Goog-Upload-Protocol", "X-Goog-Upload-Command", "X-Goog-Upload-File-Name", "X-Goog-Upload-Header-Content-Type",
+			"X-Goog-Upload-Header-Content-Length", "X-Upload-Content-Type", "X-Upload-Content-Length",
+		},
+		{"X-Goog-Upload-Command", "X-Goog-Upload-Offset", "Content-Range"},
+	}
+	entries := w.google.Entries()
+	if len(entries) != len(want) {
+		t.Fatalf("%d requests", len(entries))
+	}
+	for i, e := range entries {
+		for _, name := range want[i] {
+			if e.Header.Get(name) == "" {
+				t.Errorf("request %d lacks %s", i, name)
+			}
+		}
+		for k := 0; k < len(smuggled); k += 2 {
+			if v := e.Header.Get(smuggled[k]); v != "" {
+				t.Errorf("request %d has %s: %s", i, smuggled[k], v)
+			}
+		}
+	}
+}
