@@ -190,7 +190,7 @@ func (p *Pool) loadQuota(value []byte, now time.Time) error {
 	spends := make([]spend, 0, len(r.Spends))
 	for _, s := range r.Spends {
 		if s[1] > 0 && s[1] <= math.MaxInt32 && s[2] >= 0 {
-			spends = append(spends, spend{min(s[0], now.UnixMilli()) * int64(time.Millisecond), int32(s[1]), s[2]})
+			spends = append(spends, spend{min(s[0], now.UnixMilli()) * int64(time.Millisecond), int32(s[1]), 0, s[2]})
 		}
 	}
 	q := p.makeQuota(p.projectOf(r.Project), m)

@@ -43,11 +43,18 @@ func (p *Pool) notice(now time.Time) time.Time {
 func (p *Pool) setBack(by time.Duration, now time.Time) {
 	midnight := pacificMidnight(now)
 	for _, t := range p.projects {
-		t.metAt = t.metAt.Add(-by)
+		for i := range t.met {
+			t.met[i].at = t.met[i].at.Add(-by)
+		}
 		for _, q := range t.quotas {
 			q.mu.Lock()
 			q.setBack(by, midnight.Unix())
 			q.mu.Unlock()
+		}
+	}
+	for _, m := range *p.models.Load() {
+		for i := range m.refusals {
+			m.refusals[i].ends = m.refusals[i].ends.Add(-by)
 		}
 	}
 	for _, r := range p.restHeap {

@@ -65,8 +65,8 @@ type project struct {
 
 	models    int // rests for single models
 	quotas    map[*model]*quota
-	met       *project // refused once until the same moment as this one; see seekKin
-	metAt     time.Time
+	met       []meeting                // the last ones; see seekKin
+	bold      bool                     // a guess that holds if nobody outside the pool uses the project
 	spending  atomic.Pointer[spending] // nil where nobody asks for it
 	escalated atomic.Int32             // rests, of all models or of one, whose next would be longer
 }

@@ -212,7 +212,7 @@ func TestFlush_LargeRecords(t *testing.T) {
 		e := p.byID[KeyID(secretOf(i))]
 		q := p.makeQuota(e.live.Load().project, p.modelOf(flash, true))
 		for j := range 110 {
-			q.minute.merge([]spend{{now.Add(-time.Duration(j) * spendGrain).UnixNano(), 100, 1_000_000}})
+			q.minute.merge([]spend{{now.Add(-time.Duration(j) * spendGrain).UnixNano(), 100, 0, 1_000_000}})
 		}
 		p.markQuota(q)
 		models := make([]string, 100)

@@ -72,14 +72,14 @@ func (q *quota) learn(o *Outcome, r reservation, tried *Tried, now time.Time, al
 		// Refused at last, and until the moment that the common books say: they share.
 		// Until another moment, and the guess has a stranger or lacks somebody.
 		switch q.odd++; {
-		case explains(aligned):
+		case explains(aligned) && (o.RetryAfter%time.Second == 0 || q.minute.leads(at)):
 			q.trial = kinProven
 		case q.odd > maxOdd:
 			q.trial = kinRefuted
 		}
 	}
 	switch clock := near(at.Round(minute), at); {
-	case clock && !explains(false):
+	case clock && !explains(false) && q.minute.breaks(now, at):
 		evidence = 1
 	case !clock:
 		evidence = -1

@@ -45,6 +45,11 @@ type model struct {
 	listed   time.Time          // since when a key's list has it; guarded by Pool.mu
 	rest     *rest              // model-wide; guarded by Pool.mu
 	health   health             // for the breaker; guarded by Pool.mu
+
+	// Refusals that own requests may explain, and those that none does. Guarded by
+	// Pool.mu.
+	explained, strange int
+	free               bool // of use from outside, as far as they tell
 }
 
 // lane is one kind of request: a model with a filter. Each has a turn of its

@@ -298,15 +298,15 @@ type reservation struct {
 	day     bool // it explores whether the day is full in truth
 }
 
-// reserve counts a request, if there is room, and returns the standing of the
+// reserve counts a request of a key (see spend.by), if there is room, and returns the standing of the
 // next one. Under q.mu.
-func (q *quota) reserve(now time.Time, tokens int64, aligned bool) (r reservation, ok bool, next standing) {
+func (q *quota) reserve(now time.Time, tokens int64, by int32, aligned bool) (r reservation, ok bool, next standing) {
 	s := q.stands(now, aligned)
 	beyond := !s.until.IsZero()
 	if beyond && !s.soft || s.gated || !q.fits(now, tokens) {
 		return r, false, s
 	}
-	q.minute.add(now, tokens)
+	q.minute.add(now, tokens, by)
 	q.today++
 	q.inFlight++
 	explore := beyond || s.half
@@ -387,6 +387,9 @@ func (q *quota) end(r reservation, o *Outcome, took time.Duration, now time.Time
 	case RateLimited, Exhausted:
 		q.allowed = 1
 	default:
+		if !undo {
+			q.minute.doubt(r.at)
+		}
 	}
 	q.pace.end(o, took, now, q.model)
 	next = q.stands(now, aligned)

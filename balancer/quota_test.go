@@ -224,10 +224,10 @@ func TestQuota_TokensOfTheSecondChoice(t *testing.T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	if _, ok, _ := q.reserve(now, 80, false); !ok {
+	if _, ok, _ := q.reserve(now, 80, 1, false); !ok {
 		t.Fatal("the first does not fit")
 	}
-	if _, ok, next := q.reserve(now, 80, false); ok || !next.soft {
+	if _, ok, next := q.reserve(now, 80, 1, false); ok || !next.soft {
 		t.Errorf("the second was let through: %t, %+v", ok, next)
 	}
 }

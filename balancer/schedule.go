@@ -40,7 +40,7 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 		chosen := p.quotaOf(e, l.model, locked)
 		chosen.load.add(1 + atBooks)
 		q := chosen.acquire()
-		r, ok, next := q.reserve(now, w.Tokens, p.aligned())
+		r, ok, next := q.reserve(now, w.Tokens, int32(e.slot)+1, p.aligned())
 		if ok {
 			q.load.add(1)
 		}
@@ -190,6 +190,9 @@ func (p *Pool) settle(l *Lease, o *Outcome) {
 	q.load.add(-1)
 	q.mu.Unlock()
 	l.quota.load.add(-atBooks)
+	if uncounted(o.Verdict) {
+		l.follow(q)
+	}
 	waited := uncounted(o.Verdict) && l.lane.waiting.Load() > 0
 	if !explored && !trips && !waited && !s.trial && len(o.Limits) == 0 && s.nanos() == q.shown.Load() {
 		p.markQuota(q)
@@ -208,6 +211,20 @@ func (p *Pool) settle(l *Lease, o *Outcome) {
 		p.trip(l, q, o, now)
 	}
 	p.serve(now)
+}
+
+// follow takes a reservation back where it went with a key that was parted from
+// its project meanwhile; q is the quota that it was made in.
+func (l *Lease) follow(q *quota) {
+	own := q.model.quota(l.entry.slot)
+	if own == nil || own.current() == q {
+		return
+	}
+	own = own.acquire()
+	if own != q {
+		own.minute.settle(l.reserved.at, -l.reserved.tokens, true)
+	}
+	own.mu.Unlock()
 }
 
 // Accepted tells that Google took the attempt's request, long before the answer
@@ -240,8 +257,10 @@ func (p *Pool) study(l *Lease, o *Outcome, now time.Time) *quota {
 	for _, limit := range o.Limits {
 		if w, tokens := limit.window(); w == perMinute && !tokens && limit.Value > 0 {
 			q.model.teach(limit.Value)
-			p.seekKin(q, limit.Value, now.Add(o.RetryAfter), now)
-			q = q.current()
+			p.seekKin(q, &fullMinute{l.entry, limit.Value, l.began, now.Add(o.RetryAfter), now})
+			if !l.entry.gone {
+				q = p.makeQuota(l.entry.live.Load().project, q.model)
+			}
 		}
 	}
 	evidence := q.learn(o, l.reserved, l.tried, now, p.aligned())

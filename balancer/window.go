@@ -24,6 +24,7 @@ const (
 type spend struct {
 	at       int64 // Unix ns of the last of them
 	requests int32
+	by       int32 // slot of the key that asked, and 1; 0 for several, or where Google may not have counted it
 	tokens   int64 // of input
 }
 
@@ -66,8 +67,8 @@ func (s spend) ends(aligned bool) int64 {
 	return s.at + int64(minute+skew)
 }
 
-// add counts a request.
-func (w *window) add(now time.Time, tokens int64) {
+// add counts a request of a key; see spend.by.
+func (w *window) add(now time.Time, tokens int64, by int32) {
 	at := now.UnixNano()
 	w.requests++
 	w.tokens += tokens
@@ -77,13 +78,16 @@ func (w *window) add(now time.Time, tokens int64) {
 			last.at = max(last.at, at)
 			last.requests++
 			last.tokens += tokens
+			if last.by != by {
+				last.by = 0
+			}
 			return
 		}
 	}
 	if w.spends == nil {
 		w.spends = w.first[:0]
 	}
-	w.spends = append(w.spends, spend{at, 1, tokens})
+	w.spends = append(w.spends, spend{at, 1, by, tokens})
 }
 
 // merge takes over what was counted elsewhere.
@@ -121,6 +125,53 @@ func (w *window) settle(at, tokens int64, undo bool) {
 		w.tokens -= s.tokens
 		w.spends = slices.Delete(w.spends, i, i+1)
 	}
+}
+
+// breaks reports whether a request that counts now leaves the minute, if that rolls,
+// before a time at which Google says that the first one does.
+func (w *window) breaks(now, at time.Time) bool {
+	return slices.ContainsFunc(w.spends, func(s spend) bool {
+		leaves := time.Unix(0, s.at+int64(minute))
+		return s.by > 0 && leaves.After(now) && leaves.Before(at.Add(-kinSure))
+	})
+}
+
+// leads reports whether a request leaves the minute at a time that Google announced,
+// and none before it.
+func (w *window) leads(at time.Time) bool {
+	for _, s := range w.spends {
+		switch d := at.Sub(time.Unix(0, s.at+int64(minute))); {
+		case d > kinSure:
+			return false
+		case d > -kinTolerance:
+			return true
+		}
+	}
+	return false
+}
+
+// doubt notes that Google may not have counted a request of a time.
+func (w *window) doubt(at int64) {
+	if i := w.of(at); i >= 0 {
+		w.spends[i].by = 0
+	}
+}
+
+// part takes out what keys used, by their slots, and returns it for each.
+func (w *window) part(slots []int) map[int][]spend {
+	out := map[int][]spend{}
+	kept := w.spends[:0]
+	for _, s := range w.spends {
+		if slot := int(s.by) - 1; s.by > 0 && slices.Contains(slots, slot) {
+			out[slot] = append(out[slot], s)
+			w.requests -= int64(s.requests)
+			w.tokens -= s.tokens
+			continue
+		}
+		kept = append(kept, s)
+	}
+	w.spends, w.good = kept, 0
+	return out
 }
 
 // of returns the index of the entry that has the request of a time: its own, else

@@ -20,8 +20,8 @@ func TestWindow_Exact(t *testing.T) {
 		for range 5000 {
 			now = now.Add(time.Duration(1000+r.IntN(3000)) * time.Millisecond)
 			tokens := int64(r.IntN(1000))
-			w.add(now, tokens)
-			all = append(all, spend{now.UnixNano(), 1, tokens})
+			w.add(now, tokens, 1)
+			all = append(all, spend{now.UnixNano(), 1, 1, tokens})
 			w.forget(now, aligned)
 			var requests, sum int64
 			for _, s := range all {
@@ -58,7 +58,7 @@ func TestWindow_Dense(t *testing.T) {
 					break
 				}
 				w.forget(now, aligned)
-				w.add(now, 2)
+				w.add(now, 2, 1)
 				at = append(at, now)
 				ends := func(a time.Time, late time.Duration) bool {
 					if aligned {
@@ -105,7 +105,7 @@ func TestWindow_Settle(t *testing.T) {
 			w.forget(now, false)
 			if r.IntN(2) == 0 || len(open) == 0 {
 				tokens := int64(r.IntN(500))
-				w.add(now, tokens)
+				w.add(now, tokens, 1)
 				open = append(open, request{now, tokens})
 				continue
 			}
@@ -144,7 +144,7 @@ func TestWindow_Settle(t *testing.T) {
 func TestWindow_Room(t *testing.T) {
 	var w window
 	for i := range 5 {
-		w.add(noon.Add(time.Duration(i)*10*time.Second), 100) // :30 to :10 of the next minute
+		w.add(noon.Add(time.Duration(i)*10*time.Second), 100, 1) // :30 to :10 of the next minute
 	}
 	for _, c := range []struct {
 		name          string
@@ -177,8 +177,8 @@ func TestWindow_Room(t *testing.T) {
 func TestWindow_Merge(t *testing.T) {
 	var a, b window
 	for i := range 30 {
-		a.add(noon.Add(time.Duration(i)*time.Second), 1)
-		b.add(noon.Add(time.Duration(i)*time.Second+500*time.Millisecond), 2)
+		a.add(noon.Add(time.Duration(i)*time.Second), 1, 1)
+		b.add(noon.Add(time.Duration(i)*time.Second+500*time.Millisecond), 2, 2)
 	}
 	a.merge(b.spends)
 	if a.requests != 60 || a.tokens != 90 || len(a.spends) != 60 {
