@@ -196,7 +196,7 @@ func (l *liveSession) begin() *translate.Failure {
 	if f := l.setup.refer(x); f != nil {
 		return f
 	}
-	if f := l.resume(); f != nil {
+	if f := x.resumeSession(l.setup.handle); f != nil {
 		return f
 	}
 	return x.admit()

@@ -276,3 +276,45 @@ func TestLive_Proxy(t *testing.T) {
 		t.Errorf("%d requests went through the proxy", passed.Load())
 	}
 }
+
+// TestLive_TokenHandle: a token goes on with a session of its maker only, in the
+// project of that session.
+func TestLive_TokenHandle(t *testing.T) {
+	w := newWorld(t, keys(5), func(c *Config) { c.Live.Tokens = LiveTokensPassThrough })
+	other := w.other()
+	c := w.live(t, resumable(""))
+	c.ready()
+	handle := c.newHandle()
+	c.leave()
+	project := w.google.Entries()[0].Project
+	setup := func(value string) string {
+		return `{"uses":1,"bidiGenerateContentSetup":{"model":"models/` + liveModel + `",` + value + `}}`
+	}
+	escaped := fmt.Sprintf(`\u%04x`, handle[0]) + handle[1:]
+	for _, tc := range []struct {
+		name, body, key string
+		status          int
+	}{
+		{"another user's", setup(`"sessionResumption":{"handle":"` + handle + `"}`), other, http.StatusNotFound},
+		{"another user's, in a setup", `{"bidiGenerateContentSetup":{"setup":{"sessionResumption":{"handle":"` + handle + `"}}}}`, other, http.StatusNotFound},
+		{"another user's, in snake case", `{"bidi_generate_content_setup":{"session_resumption":{"h\u0061ndle":"` + escaped + `"}}}`, other, http.StatusNotFound},
+		{"another user's, second", setup(`"sessionResumption":{"handle":"mine","handle":"` + handle + `"}`), other, http.StatusNotFound},
+		{"too long", setup(`"sessionResumption":{"handle":"` + strings.Repeat("x", maxCaptured) + `"}`), other, http.StatusBadRequest},
+		{"too many", setup(`"a":[` + strings.Repeat(`{"handle":"x"},`, maxTokenHandles) + `{"handle":"x"}]`), other, http.StatusBadRequest},
+		{"unknown", setup(`"sessionResumption":{"handle":"nobody-has-seen-it"}`), other, http.StatusOK},
+		{"a parameter of a function", setup(`"tools":[{"functionDeclarations":[{"name":"f","parameters":{"type":"OBJECT","properties":{"handle":{"type":"STRING"}}}}]}]`), other, http.StatusOK},
+		{"one's own", setup(`"sessionResumption":{"handle":"` + handle + `"}`), "Bearer " + w.key, http.StatusOK},
+	} {
+		w.google.Forget()
+		a := w.post("/v1alpha/auth_tokens", tc.body, "Authorization", tc.key)
+		if a.status != tc.status {
+			t.Errorf("%s: %d %s", tc.name, a.status, a.body)
+		}
+		if asked := w.google.Count(); (asked > 0) != (tc.status == http.StatusOK) {
+			t.Errorf("%s: Google was asked %d times", tc.name, asked)
+		}
+	}
+	if got := w.google.Entries()[0].Project; got != project {
+		t.Errorf("the token for a session of %s is of %s", project, got)
+	}
+}

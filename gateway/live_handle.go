@@ -30,14 +30,14 @@ func liveName(kind, secret string) string {
 	return kind + hex.EncodeToString(sum[:])
 }
 
-// resume binds the session to the project that its handle came from. A handle that
-// nobody here has seen is Google's to judge; another user's does not exist.
-func (l *liveSession) resume() *translate.Failure {
-	x := l.x
-	if l.setup.handle == "" || x.g.Resources == nil {
+// resumeSession binds the request to the project that the handle of a session came from,
+// "" for a new session. A handle that nobody here has seen is Google's to judge;
+// another user's does not exist.
+func (x *exchange) resumeSession(handle string) *translate.Failure {
+	if handle == "" || x.g.Resources == nil {
 		return nil
 	}
-	res, err := x.g.Resources.get(liveOwner, liveName(liveHandleKind, l.setup.handle))
+	res, err := x.g.Resources.get(liveOwner, liveName(liveHandleKind, handle))
 	switch {
 	case errors.Is(err, errNoResource):
 		return nil

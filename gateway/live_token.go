@@ -100,8 +100,8 @@ func (x *exchange) authTokens() *translate.Failure {
 	return nil
 }
 
-// tokenSetup checks the model that a token shall be for and puts in what an alias
-// stands for.
+// tokenSetup checks the model and the session that a token shall be for and puts in
+// what an alias stands for.
 func (x *exchange) tokenSetup(body []byte) ([]byte, *translate.Failure) {
 	x.call = &translate.Call{}
 	v, err := rawjson.Parse(body)
@@ -111,6 +111,14 @@ func (x *exchange) tokenSetup(body []byte) ([]byte, *translate.Failure) {
 	watch := &tokenWatch{}
 	scan := jsonScan{watch: watch}
 	scan.write(v)
+	if watch.tooMuch {
+		return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "The token has too many handles of sessions, or one that is too long."}
+	}
+	for _, handle := range watch.handles {
+		if f := x.resumeSession(handle); f != nil {
+			return nil, f
+		}
+	}
 	switch {
 	case watch.models == 0:
 		return body, nil // any model that the user may use: the setup will name it
@@ -131,19 +139,45 @@ func (x *exchange) tokenSetup(body []byte) ([]byte, *translate.Failure) {
 	return append(out, v[watch.at:]...), nil
 }
 
-// tokenWatch finds the model in the body of auth_tokens, wherever its setup stands.
+// maxTokenHandles is how many strings of the name of handles a token may have; one
+// is a session's.
+const maxTokenHandles = 16
+
+// tokenWatch finds the model and the handle of a session in the body of auth_tokens,
+// wherever its setup stands. A handle may be something else of that name, which then
+// is none that was remembered.
 type tokenWatch struct {
-	models int
-	model  rawjson.Value
-	at     int
+	models  int
+	model   rawjson.Value
+	at      int
+	wanted  clientMember
+	handles []string
+	tooMuch bool // more handles than are looked up, or longer ones
 }
 
 // member implements memberWatch.
-func (w *tokenWatch) member(_ int, name []byte) bool { return string(name) == "model" }
+func (w *tokenWatch) member(_ int, name []byte) bool {
+	switch string(name) {
+	case "model":
+		w.wanted = modelMember
+	case "handle":
+		w.wanted = handleMember
+	default:
+		return false
+	}
+	return true
+}
 
 // captured implements memberWatch.
 func (w *tokenWatch) captured(_ int, value rawjson.Value, end int) {
-	w.models, w.model, w.at = w.models+1, append(rawjson.Value(nil), value...), end
+	switch {
+	case w.wanted == modelMember:
+		w.models, w.model, w.at = w.models+1, append(rawjson.Value(nil), value...), end
+	case value == nil, len(w.handles) == maxTokenHandles:
+		w.tooMuch = true
+	case value.Kind() == rawjson.String:
+		w.handles = append(w.handles, value.Text())
+	}
 }
 
 // makeToken asks Google for a token in the project of what its setup names, else in
