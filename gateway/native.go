@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/native"
@@ -146,15 +145,11 @@ func (x *exchange) makes() bool {
 // makeNative makes something: where the request names others, in their project,
 // else in the user's home.
 func (x *exchange) makeNative() *translate.Failure {
-	attempt := x.attempt
-	if x.rt.op == opInteract {
-		attempt = x.interact
-	}
 	if x.refs.bound != nil || x.g.Resources == nil {
 		want, retry := x.want()
-		return x.try(want, retry, attempt)
+		return x.try(want, retry, x.once)
 	}
-	return x.make(attempt, func(f *translate.Failure) bool {
+	return x.make(x.once, func(f *translate.Failure) bool {
 		switch f.Kind {
 		case translate.RateLimited, translate.QuotaExhausted, translate.NoKeys, translate.Location, translate.ModelNotFound, translate.Overloaded:
 			return !x.out.committed() && f.Code != native.CodeUnknownOutcome
@@ -202,25 +197,4 @@ func (x *exchange) interaction(call *translate.Call, body *mentions) (translate.
 		call.Stream = translate.SSE
 	}
 	return &watched{native.NewInteraction(call), x}, nil
-}
-
-// interact is an attempt to make an interaction. Its clients try again by themselves
-// after most errors; a run that Google may have begun must not begin twice.
-// Source: specs/native-anthropic.md A.11.
-func (x *exchange) interact(lease *balancer.Lease) result {
-	res := x.attempt(lease)
-	if res.failure == nil || res.failure.Kind == translate.Canceled || x.out.committed() || refusedOutright(&res.outcome) {
-		return res
-	}
-	res.outcome.Retry = balancer.RetryNever
-	res.failure = &translate.Failure{
-		Kind: translate.Upstream, Code: native.CodeUnknownOutcome, Status: res.outcome.Status,
-		Message: "It is not known whether Gemini began the interaction: " + res.failure.Message + " Look for it before you begin another.",
-	}
-	return res
-}
-
-// refusedOutright reports whether Google has certainly not begun what was asked.
-func refusedOutright(o *balancer.Outcome) bool {
-	return o.Status >= 400 && o.Status < 500 || o.Status == http.StatusServiceUnavailable || o.Status == 529
 }

@@ -56,6 +56,10 @@ func (x *exchange) ask() *translate.Failure {
 	if x.makes() {
 		return x.makeNative()
 	}
+	if x.acts() {
+		want, retry := x.want()
+		return x.try(want, retry, x.once)
+	}
 	if c, ok := x.conv.(*counting); ok {
 		return x.count(c)
 	}

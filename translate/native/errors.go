@@ -108,8 +108,11 @@ func object(f *translate.Failure) (code int, body []byte) {
 	if !ok {
 		s = statuses[translate.Internal]
 	}
-	if f.Code == CodeUnimplemented {
+	switch f.Code {
+	case CodeUnimplemented:
 		s = status{501, "UNIMPLEMENTED"}
+	case CodeUnknownOutcome:
+		s = status{424, "UNKNOWN"}
 	}
 	message := f.Message
 	if f.Kind == translate.Unauthenticated {
