@@ -175,30 +175,52 @@ func (x *exchange) lost(res resource, f *translate.Failure) *translate.Failure {
 	return gone
 }
 
-var deniedCache = regexp.MustCompile(`(?i)\bcached ?content\b.*\b(?:not found|permission)`)
+var (
+	deniedCache = regexp.MustCompile(`(?i)\bcached ?content\b.*\b(?:not found|permission)`)
+	deniedFile  = regexp.MustCompile(`\bFile ([a-z0-9-]+)`)
+	deniedOther = regexp.MustCompile(`(?i)permission to access (?:the )?([a-z ]+) (\S+?)(?: or it may not exist)?\.?$`)
+	// deniedKinds are what Google calls the things of a collection there.
+	deniedKinds = map[string]string{"fileSearchStores": "file search store", "corpora": "corpus", "tunedModels": "tuned model"}
+)
 
-var deniedFile = regexp.MustCompile(`\bFile ([a-z0-9-]+)`)
+// denies reports whether a message of Google's says that a resource is not there.
+func denies(message, name string) bool {
+	kind, id, _ := strings.Cut(name, "/")
+	switch kind {
+	case "cachedContents": // a request uses only one, which goes without a name
+		return deniedCache.MatchString(message)
+	case "files":
+		m := deniedFile.FindStringSubmatch(message)
+		return m != nil && m[1] == id
+	}
+	m := deniedOther.FindStringSubmatch(message)
+	return m != nil && (m[2] == name || m[2] == id && deniedKinds[kind] != "" && strings.EqualFold(m[1], deniedKinds[kind]))
+}
 
-// missing handles that Google refused a request for a resource it names: which
-// one, its message tells.
+// missing handles that Google refused a request for a resource: which one, its
+// message tells. Where it names none, only a request for nothing but the resource
+// itself is about it: a store must not be lost because a file for it is gone.
 func (x *exchange) missing(f *translate.Failure) {
 	for _, res := range x.refs.list {
-		if x.rt.op == opResource && x.rt.name == res.Name || strings.HasPrefix(res.Name, "cachedContents/") && deniedCache.MatchString(f.Message) {
-			_ = x.forget(res.Name) // at worst it is found missing once more
-			return
+		if !denies(f.Message, res.Name) {
+			continue
 		}
+		_ = x.forget(res.Name) // at worst it is found missing once more
+		if x.rt.dialect == OpenAI && res.File != nil {
+			f.Message = openai.NoSuchFile("", shownID(res)).Message
+		}
+		return
 	}
-	m := deniedFile.FindStringSubmatch(f.Message)
-	if m == nil {
+	itself := x.rt.op == opResource && (x.rt.verb == "" || x.rt.verb == "get" || x.rt.verb == "delete")
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete:
+	default:
 		return
 	}
 	for _, res := range x.refs.list {
-		if res.Name != "files/"+m[1] {
-			continue
-		}
-		_ = x.g.Resources.remove(x.record.UserID, res.Name)
-		if x.rt.dialect == OpenAI {
-			f.Message = openai.NoSuchFile("", shownID(res)).Message
+		if itself && x.rt.name == res.Name {
+			_ = x.forget(res.Name)
+			return
 		}
 	}
 }
