@@ -73,6 +73,7 @@ func TestSecrets_StayOutOfLogs(t *testing.T) {
 			}
 		}
 	}
+	upload := s.startUpload()
 	must(t, s.load(config+"# again\n"))
 	if err := s.load(strings.Replace(config, "key {env.GB_KEY_1}", "key {env.GB_NOT_SET}", 1)); err == nil {
 		t.Error("a key from nowhere is no error")
@@ -80,14 +81,45 @@ func TestSecrets_StayOutOfLogs(t *testing.T) {
 	must(t, s.signal(os.Interrupt))
 
 	log := s.log.String()
-	s.checkNoSecret("the log", log, added, wrong)
+	s.checkNoSecret("the log", log, added, wrong, upload)
 	for _, wanted := range []string{
 		`"logger":"http.log.access"`, `"logger":"http.log.error"`, `"msg":"attempt"`, `"to":"suspended"`, `"gemini_balance":{"request_id":"req_`, `"level":"debug"`,
+		`"X-Goog-Upload-Url":["http`, "upload_id=REDACTED",
 	} {
 		if !strings.Contains(log, wanted) {
 			t.Errorf("the log has no %s: the test proves nothing", wanted)
 		}
 	}
+}
+
+// startUpload starts an upload, goes on with it, and returns its
+// id: whoever has an id can write the user's file.
+func (s *server) startUpload() (id string) {
+	s.t.Helper()
+	send := func(method, url, key string, header ...string) http.Header {
+		req, err := http.NewRequest(method, url, strings.NewReader("{}"))
+		must(s.t, err)
+		req.Header.Set("X-Goog-Api-Key", key)
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		res, err := s.client.Do(req)
+		must(s.t, err)
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			s.t.Errorf("an upload's %s: %d", req.Header.Get("X-Goog-Upload-Command"), res.StatusCode)
+		}
+		return res.Header
+	}
+	h := send(http.MethodPost, "http://"+s.site+"/upload/v1beta/files", s.user, "X-Goog-Upload-Protocol", "resumable", "X-Goog-Upload-Command", "start")
+	at := h.Get("X-Goog-Upload-Url")
+	send(http.MethodPost, at, "", "X-Goog-Upload-Command", "query")
+	_, id, _ = strings.Cut(at, "upload_id=")
+	id, _, _ = strings.Cut(id, "&")
+	if len(id) < 40 {
+		s.t.Fatalf("the upload is at %q", at)
+	}
+	return id
 }
 
 // checkNoSecret looks for everything that must not be in a text.
