@@ -142,7 +142,7 @@ func (d *decoder) linked(p *gemini.Part, v rawjson.Value) bool {
 	case strings.HasPrefix(s, "files/") && gemini.ValidModelID(s[len("files/"):]):
 		return d.named(p, s[len("files/"):], tail)
 	case strings.HasPrefix(lower, "gs://"):
-		p.FileData = &gemini.FileData{MIMEType: media.MIMEByName(s), URI: rawjson.Quote(s)}
+		d.reject(d.path(tail), "Google Cloud Storage (gs://) is not reachable by this API. Upload the file")
 	case media.IsYouTube(s):
 		p.FileData = &gemini.FileData{URI: rawjson.Quote(s)}
 	case !strings.HasPrefix(lower, "https://") && !strings.HasPrefix(lower, "http://"):

@@ -42,7 +42,6 @@ func TestDecode_UserBlocks(t *testing.T) {
 		{"Gemini's file", m38, inUser(`{"type":"image","source":{"type":"url","url":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}`), at, `[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]`},
 		{"Gemini's file by name", m38, inUser(`{"type":"document","source":{"type":"url","url":"files/abc"}}`), at, `[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]`},
 		{"YouTube", m38, inUser(`{"type":"document","source":{"type":"url","url":"https://youtu.be/x1"}}`), at, `[{"fileData":{"fileUri":"https://youtu.be/x1"}}]`},
-		{"Cloud Storage", m38, inUser(`{"type":"document","source":{"type":"url","url":"gs://b/a.pdf"}}`), at, `[{"fileData":{"mimeType":"application/pdf","fileUri":"gs://b/a.pdf"}}]`},
 		{"remote image", m38, inUser(`{"type":"image","source":{"type":"url","url":"https://h/a.png"}}`), at, `[{"inlineData":{"data":""}}]`},
 		{"PDF", m38, inUser(`{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"` + pdf + `"}}`), at, `[{"inlineData":{"mimeType":"application/pdf","data":"` + pdf + `"}}]`},
 		{"PDF with title", m38, inUser(`{"type":"document","title":"T\"","context":"C","citations":{"enabled":true},"source":{"type":"base64","media_type":"application/pdf","data":"` + pdf + `"}}`), at, `[{"text":"Document: T\"\nContext: C"},{"inlineData":{"mimeType":"application/pdf","data":"` + pdf + `"}}]`},

@@ -217,6 +217,7 @@ func TestDecode_Errors(t *testing.T) {
 		{"unknown data without type", requestBody(m38, image(`{"type":"base64","data":"AAAA"}`)), "messages.0.content.1.source.media_type", "Field required"},
 		{"media type of another type", requestBody(m38, image(`{"type":"base64","media_type":1,"data":"AAAA"}`)), "messages.0.content.1.source.media_type", "Input should be a string, not a number"},
 		{"no URL", requestBody(m38, image(`{"type":"url"}`)), "messages.0.content.1.source.url", "Field required"},
+		{"Cloud Storage", requestBody(m38, image(`{"type":"url","url":"GS://b/a.pdf"}`)), "messages.0.content.1.source.url", "Google Cloud Storage (gs://) is not reachable by this API. Upload the file"},
 		{"URL of another kind", requestBody(m38, image(`{"type":"url","url":"ftp://h/a"}`)), "messages.0.content.1.source.url", "Only http and https URLs are supported"},
 		{"URL without end", requestBody(m38, image(`{"type":"url","url":"https://`+strings.Repeat("a", 9000)+`"}`)), "messages.0.content.1.source.url", "The URL is too long"},
 		{"remote file without fetching", requestBody(m38, image(`{"type":"url","url":"https://h/a.png"}`)), "messages.0.content.1.source.url", "This gateway does not download remote files. Send the data as base64."},
