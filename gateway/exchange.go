@@ -43,6 +43,7 @@ type exchange struct {
 	record   usage.Record
 	session  *uploadSession   // that the request goes on with; nil for none
 	bound    balancer.Binding // what the present attempt makes is bound to
+	booking  booking          // of an interaction's usage
 
 	schemaRefused bool // by the last attempt
 
@@ -330,6 +331,7 @@ func (x *exchange) settle() {
 	}
 	switch {
 	case x.taken == nil:
+		x.chargeLate(tokens)
 	case x.record.Attempts == 0:
 		x.taken.Cancel()
 	default:

@@ -235,8 +235,8 @@ func (x *exchange) interacted(doc rawjson.Value) *translate.Failure {
 	if id := doc.Get("environment_id").Text(); id != "" && f == nil {
 		f = x.rememberOnce("environments/" + strings.TrimPrefix(id, "environments/"))
 	}
-	if id := doc.Get("id").Text(); id != "" && f == nil {
-		f = x.rememberOnce("interactions/" + id)
+	if f == nil {
+		f = x.ran(doc)
 	}
 	return f
 }

@@ -32,6 +32,8 @@ type Resources struct {
 	store  store.Store
 	sealer *store.Sealer
 
+	updates sync.Mutex // held from reading a record until it is written again
+
 	mu       sync.Mutex
 	changes  uint64 // puts and removes, so that no read overtakes one
 	capacity int
@@ -60,9 +62,10 @@ type resource struct {
 	Name    string           `json:"name"` // Google's: "files/abc", "cachedContents/abc"
 	Bound   balancer.Binding `json:"bound"`
 	Created time.Time        `json:"created"`
-	Expires time.Time        `json:"expires,omitzero"` // zero for what stays until it is deleted
-	File    *fileRecord      `json:"file,omitempty"`   // nil for other kinds
-	Owner   string           `json:"owner,omitempty"`  // user key, of what is kept under no user; see liveOwner
+	Expires time.Time        `json:"expires,omitzero"`  // zero for what stays until it is deleted
+	File    *fileRecord      `json:"file,omitempty"`    // nil for other kinds
+	Owner   string           `json:"owner,omitempty"`   // user key, of what is kept under no user; see liveOwner
+	Charged *int64           `json:"charged,omitempty"` // tokens that its user was charged for until its usage is known; nil when that is booked
 }
 
 // fileRecord is what a file's endpoints tell without asking Google.
@@ -137,6 +140,19 @@ func (r *Resources) get(user, name string) (resource, error) {
 		r.remember(k, res)
 	}
 	return res, nil
+}
+
+// update changes a record, unless edit reports that there is nothing to change, and
+// does not wait for the disk. edit sees what all updates before have made. Errors are
+// those of get and put.
+func (r *Resources) update(user, name string, edit func(*resource) (changed bool)) error {
+	r.updates.Lock()
+	defer r.updates.Unlock()
+	res, err := r.get(user, name)
+	if err != nil || !edit(&res) {
+		return err
+	}
+	return r.put(user, res, false)
 }
 
 // open reads a record. One that does not open, or has ended, is none.

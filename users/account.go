@@ -207,6 +207,37 @@ func (a *Account) charge(ad *Admission, tokens int64) {
 	}
 }
 
+// Charge takes tokens for something that ended after its own request, be they there
+// or not, so that later requests of the key find them gone. A key that no longer
+// exists, or cannot be read now, is not charged.
+func (a *Account) Charge(tokens int64) {
+	for {
+		a.mu.Lock()
+		if !a.evicted {
+			if capacity := a.policy.Load().key.Limits.TPM; capacity > 0 {
+				a.last = max(a.last, a.registry.now().UnixNano())
+				a.tokens.refill(a.last, capacity)
+				a.tokens.add(tokens, capacity)
+			}
+			a.mu.Unlock()
+			return
+		}
+		a.mu.Unlock()
+		current, err := a.registry.account(a.Key().ID)
+		if err != nil {
+			return
+		}
+		a = current
+	}
+}
+
+// Charged is how many tokens are taken for the request until now.
+func (ad *Admission) Charged() int64 {
+	ad.account.mu.Lock()
+	defer ad.account.mu.Unlock()
+	return ad.charged
+}
+
 // Settle ends an admission whose request was sent: it frees the place and
 // corrects the charge, which is the reservation or what Use has made of it, to the
 // tokens that were really used, in either direction. tokens < 0 means unknown and

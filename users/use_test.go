@@ -91,3 +91,36 @@ func TestUseUnderRace(t *testing.T) {
 		}
 	})
 }
+
+// TestCharge: tokens of what ended after its request are gone for later ones, also
+// if the key was forgotten meanwhile.
+func TestCharge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, memory.New(), users.Options{CacheSize: 1})
+		_, secret := create(t, r, users.Spec{Unlimited: true, Limits: users.Limits{TPM: 600}}) // 10 a second
+		a := account(t, r, secret)
+		ad, _ := admit(a, 100)
+		if got := ad.Charged(); got != 100 {
+			t.Errorf("reserved %d, want 100", got)
+		}
+		ad.Settle(-1)
+		time.Sleep(time.Hour)
+		a.Charge(250)
+		if got := a.Remaining()[0].Remaining; got != 350 {
+			t.Errorf("%d left, want 350", got)
+		}
+		a.Charge(100_000)
+		if _, refusal := admit(a, 1); refusal == nil || refusal.Limit != "tpm" {
+			t.Errorf("in debt: %+v, want a refusal", refusal)
+		}
+		time.Sleep(time.Hour)
+		for range 200 { // others, so that the key is forgotten
+			_, other := create(t, r, users.Spec{Unlimited: true})
+			account(t, r, other)
+		}
+		a.Charge(400)
+		if got := account(t, r, secret).Remaining()[0].Remaining; got != 200 {
+			t.Errorf("forgotten: %d left, want 200", got)
+		}
+	})
+}
