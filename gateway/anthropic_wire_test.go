@@ -273,3 +273,18 @@ func TestAnthropic_Large(t *testing.T) {
 		}
 	}
 }
+
+// TestAnthropic_Estimate: message_start tells about how large the prompt is, also
+// where Google's first event does not.
+func TestAnthropic_Estimate(t *testing.T) {
+	w := newWorld(t, keys(1), stub(t, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(rw, "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}\r\n\r\n"+
+			"data: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":7}}\r\n\r\n")
+	}))
+	got := w.message(`{"model":"claude-haiku-5","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"` + strings.Repeat("Hello there. ", 100) + `"}]}`)
+	start, end, ok := strings.Cut(got.body, "event: ping")
+	if !ok || !regexp.MustCompile(`"usage":\{"input_tokens":[1-9]\d\d,`).MatchString(start) || !strings.Contains(end, `"usage":{"input_tokens":7,`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}

@@ -94,6 +94,9 @@ func (x *exchange) measure() {
 	}
 	guess += mediaTokens * int64(len(x.refs.list))
 	x.size = size{call: x.call, guess: guess, tokens: x.g.estimates.correct(x.record.UserID, x.call.Model, guess)}
+	if conv, ok := x.conv.(translate.Estimated); ok {
+		conv.Estimate(x.size.tokens)
+	}
 	if x.g.Affinity {
 		x.size.conversation = conversation(x.call, x.size.tokens)
 	}

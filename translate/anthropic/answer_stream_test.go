@@ -243,3 +243,33 @@ func TestMessages_Stops_Early(t *testing.T) {
 		t.Errorf("usage %+v", x.Usage())
 	}
 }
+
+// TestMessages_Stream_Estimate: a stream starts with what the prompt was taken for
+// where Google has not counted it yet, and ends with Google's count.
+func TestMessages_Stream_Estimate(t *testing.T) {
+	const counted = `{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"usageMetadata":{"promptTokenCount":70,"cachedContentTokenCount":20}}`
+	for _, tc := range []struct {
+		name, first string
+		estimate    int64
+		want        string
+	}{
+		{"not counted yet", event(hello), 120, `"usage":{"input_tokens":120,`},
+		{"counted", counted, 120, `"usage":{"input_tokens":50,`},
+		{"unknown", event(hello), 0, `"usage":{"input_tokens":0,`},
+	} {
+		x := messages(streamed)
+		x.Estimate(tc.estimate)
+		x.Begin()
+		out, err := x.Event(nil, translate.Frame{Data: []byte(tc.first)})
+		if err != nil || !strings.Contains(string(out), tc.want) {
+			t.Errorf("%s: %v, starts with %s", tc.name, err, out)
+		}
+		if out, err = x.Event(nil, translate.Frame{Data: []byte(counted)}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = x.Event(nil, translate.Frame{Data: []byte(stop)})
+		if out, err = x.End(out); err != nil || !strings.Contains(string(out), `"usage":{"input_tokens":50,"cache_read_input_tokens":20,`) {
+			t.Errorf("%s: %v, ends with %s", tc.name, err, out)
+		}
+	}
+}

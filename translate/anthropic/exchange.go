@@ -19,6 +19,8 @@ type Messages struct {
 	plan *plan // of req
 	call translate.Call
 
+	estimate int64 // tokens of the prompt, for as long as Google has not counted them
+
 	answer gemini.Response
 	reply
 }
@@ -54,9 +56,10 @@ type reply struct {
 }
 
 var (
-	_ translate.Linked   = (*Messages)(nil)
-	_ translate.Relaxed  = (*Messages)(nil)
-	_ translate.Released = (*Messages)(nil)
+	_ translate.Linked    = (*Messages)(nil)
+	_ translate.Relaxed   = (*Messages)(nil)
+	_ translate.Released  = (*Messages)(nil)
+	_ translate.Estimated = (*Messages)(nil)
 )
 
 // NewMessages decodes a request of the Messages API. The result aliases body.
@@ -133,6 +136,9 @@ func (x *Messages) Provide(find func(url string) (mimeType string, data []byte, 
 	x.encode(x.call.Length() + size)
 	return nil
 }
+
+// Estimate implements [translate.Estimated].
+func (x *Messages) Estimate(input int64) { x.estimate = input }
 
 // Release implements [translate.Released].
 func (x *Messages) Release() {

@@ -103,6 +103,6 @@ func (x *Messages) begin(dst []byte) []byte {
 		return dst
 	}
 	dst = append(dst, `],"stop_reason":null,"stop_sequence":null,"usage":`...)
-	dst = appendStartUsage(dst, x.answer.Usage)
+	dst = appendStartUsage(dst, x.answer.Usage, x.estimate)
 	return append(dst, `}`+endEvent+pingEvent...)
 }

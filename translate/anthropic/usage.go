@@ -30,9 +30,14 @@ func appendUsage(dst []byte, u gemini.Usage, s served) []byte {
 }
 
 // appendStartUsage appends the usage that a stream starts with, where nothing was
-// written yet. Source: specs/native-anthropic.md C.7.
-func appendStartUsage(dst []byte, u gemini.Usage) []byte {
-	dst = strconv.AppendInt(append(dst, `{"input_tokens":`...), inputTokens(u), 10)
+// written yet. Google need not have counted the prompt by then; the estimate stands
+// in. Source: specs/native-anthropic.md C.7.
+func appendStartUsage(dst []byte, u gemini.Usage, estimate int64) []byte {
+	input := inputTokens(u)
+	if u.Input() == 0 {
+		input = estimate
+	}
+	dst = strconv.AppendInt(append(dst, `{"input_tokens":`...), input, 10)
 	dst = strconv.AppendInt(append(dst, `,"cache_creation_input_tokens":0,"cache_read_input_tokens":`...), u.Cached, 10)
 	return append(dst, `,"output_tokens":0}`...)
 }
