@@ -115,17 +115,25 @@ func nativeQuery(r *http.Request) string {
 		return ""
 	}
 	query := r.URL.Query()
-	for k := range query {
+	form := "" // proto would be a stream that nobody here can read
+	switch {
+	case wantsSSE(r):
+		form = "sse"
+	case query.Get("alt") == "json", query.Get("$alt") == "json":
+		form = "json"
+	}
+	for k, values := range query {
 		switch k {
-		case "alt", "$alt": // proto would be a stream that nobody here can read
-			if v := query.Get(k); v != "sse" && v != "json" {
-				query.Del(k)
-			}
+		case "stream": // once, as it is read here
+			query[k] = values[:1]
 		case "prettyPrint", "pageSize", "pageToken", "page_size", "page_token", "updateMask", "update_mask", "force", "filter",
-			"stream", "last_event_id", "include_input", "tunedModelId", "tuned_model_id", "returnPartialSuccess":
+			"last_event_id", "include_input", "tunedModelId", "tuned_model_id", "returnPartialSuccess":
 		default:
 			query.Del(k)
 		}
+	}
+	if form != "" {
+		query.Set("alt", form)
 	}
 	return query.Encode()
 }
