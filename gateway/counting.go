@@ -58,13 +58,18 @@ func (x *exchange) uncharged() *translate.Failure {
 		return refusedByLimits(refusal)
 	}
 	if !x.account.Allows(x.call.Asked) {
-		key := x.account.Key()
-		return &translate.Failure{
-			Kind: translate.Forbidden, Param: "model",
-			Message: fmt.Sprintf("user key %s may not use model %q, only %s", key.ID, x.call.Asked, strings.Join(key.Models, ", ")),
-		}
+		return x.forbidden(x.call.Asked)
 	}
 	return nil
+}
+
+// forbidden is the answer to whoever asks a model that is not one of the user key's.
+func (x *exchange) forbidden(model string) *translate.Failure {
+	key := x.account.Key()
+	return &translate.Failure{
+		Kind: translate.Forbidden, Param: "model",
+		Message: fmt.Sprintf("user key %s may not use model %q, only %s", key.ID, model, strings.Join(key.Models, ", ")),
+	}
 }
 
 // count answers with a count, that of another request for the same if there is one.

@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -36,6 +37,9 @@ func (x *exchange) native() (translate.Exchange, *translate.Failure) {
 		call.Path += ":" + x.rt.verb
 	}
 	body, f := x.mentioned()
+	if f == nil {
+		f = body.permitted()
+	}
 	if f != nil {
 		return nil, f
 	}
@@ -44,7 +48,7 @@ func (x *exchange) native() (translate.Exchange, *translate.Failure) {
 	case opNative:
 		x.generates(call)
 	case opCollection:
-		call.Asked = body.model // permission only: what is made costs no quota of it
+		call.Asked = cmp.Or(body.model, body.agent) // permission only: what is made costs no quota of it
 	case opResource:
 		if x.r.URL.Query().Get("stream") == "true" { // of an interaction that goes on
 			call.Stream = translate.SSE
@@ -195,6 +199,7 @@ func streams(body []byte) bool {
 // interaction is the exchange of one of the Interactions API.
 // Source: specs/native-anthropic.md A.11.
 func (x *exchange) interaction(call *translate.Call, body *mentions) (translate.Exchange, *translate.Failure) {
+	call.Asked = body.agent // which model it asks is Google's choice
 	if body.model != "" {
 		call.Asked, call.Model = body.model, x.resolve(body.model)
 		if !gemini.ValidModelID(call.Model) && !strings.HasPrefix(call.Model, "tunedModels/") {

@@ -27,13 +27,15 @@ const (
 	addressed           // a URI, maybe of a file
 	named               // a resource's name
 	onlyNamed           // likewise, and nothing else
-	placed              // an environment, agent or voice: a name, an id, or a word of Google's
+	placed              // an environment or voice: a name, an id, or a word of Google's
+	acting              // an agent, likewise
 	interacted          // an interaction's id
 	continued           // a continuation token
 	modelled            // a model
 	structValue         // free JSON of the client's; nothing in it means anything to Google
 	callArgument        // likewise, in calls and results of functions only
 	functionPart        // a call or a result of a function
+	freeForm            // JSON of the client's in which nothing is a model, but files may be named
 )
 
 // members are the names that mean something, in the spellings that protobuf's JSON
@@ -43,15 +45,21 @@ var members = map[string]member{
 	"fileName": named, "file_name": named, "tunedModel": named, "tuned_model": named, "source": named,
 	"cachedContent": onlyNamed, "cached_content": onlyNamed,
 	"fileSearchStoreNames": onlyNamed, "file_search_store_names": onlyNamed,
-	"environment": placed, "baseEnvironment": placed, "base_environment": placed, "agent": placed,
+	"environment": placed, "baseEnvironment": placed, "base_environment": placed,
+	"agent": acting, "baseAgent": acting, "base_agent": acting,
 	"voice": placed, "voiceId": placed, "voice_id": placed, "voiceName": placed, "voice_name": placed,
 	"previousInteractionId": interacted, "previous_interaction_id": interacted,
 	"continuationIds": interacted, "continuation_ids": interacted,
 	"continuationToken": continued, "continuation_token": continued,
+	"baseModel": modelled, "base_model": modelled,
 	"model": modelled, "arguments": structValue,
 	"args": callArgument, "response": callArgument,
 	"functionCall": functionPart, "function_call": functionPart,
 	"functionResponse": functionPart, "function_response": functionPart,
+	"parameters": freeForm, "parametersJsonSchema": freeForm, "parameters_json_schema": freeForm,
+	"responseSchema": freeForm, "response_schema": freeForm, "schema": freeForm, "input_schema": freeForm,
+	"responseJsonSchema": freeForm, "response_json_schema": freeForm, "_responseJsonSchema": freeForm,
+	"response_format": freeForm, "result": freeForm, "headers": freeForm, "labels": freeForm, "metadata": freeForm,
 }
 
 func memberOf(key []byte) member {
@@ -66,9 +74,27 @@ type mentions struct {
 	x       *exchange
 	at      rawjson.Cursor
 	edits   []edit
-	model   string // what the body itself names, without "models/"
+	model   string   // what the body itself names, without "models/"
+	agent   string   // likewise
+	asked   []string // all models and agents, wherever they stand
 	depth   int
+	free    int // how much of it is free JSON
 	failure *translate.Failure
+}
+
+// permitted refuses a model or an agent that the user may not ask. What a body names
+// when another target is tried is the gateway's choice.
+func (m *mentions) permitted() *translate.Failure {
+	x := m.x
+	if x.account == nil || x.target > 0 {
+		return nil
+	}
+	for _, name := range m.asked {
+		if !x.account.Allows(name) {
+			return x.forbidden(name)
+		}
+	}
+	return nil
 }
 
 // edit is a stretch of a body that is written otherwise.
@@ -117,6 +143,12 @@ func (m *mentions) walk(is member) {
 				c.Value()
 				continue
 			}
+			if inner == freeForm || inner == callArgument {
+				m.free++
+				m.walk(inner)
+				m.free--
+				continue
+			}
 			m.walk(inner)
 		}
 		m.depth--
@@ -156,12 +188,24 @@ func (m *mentions) read(is member, text string, from, length int) {
 		}
 	case placed:
 		m.place(text)
+	case acting:
+		if m.free == 0 {
+			m.asked = append(m.asked, text)
+		}
+		if m.depth == 1 {
+			m.agent = text
+		}
+		m.place(text)
 	case interacted:
 		m.own("interactions/" + text)
 	case continued:
 		m.resume(text)
 	case modelled:
+		if m.free > 0 {
+			return
+		}
 		bare := strings.TrimPrefix(text, "models/")
+		m.asked = append(m.asked, bare)
 		if m.depth == 1 {
 			m.model = bare
 		}
