@@ -7,9 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"net/url"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -185,6 +185,8 @@ func (m *mentions) read(is member, text string, from, length int) {
 	case named, onlyNamed:
 		if name := rootOf(text); is == onlyNamed || bindable(name) {
 			m.own(name)
+		} else if m.google(plainly(text)) {
+			m.file(text)
 		}
 	case placed:
 		m.place(text)
@@ -197,7 +199,7 @@ func (m *mentions) read(is member, text string, from, length int) {
 		}
 		m.place(text)
 	case interacted:
-		m.own("interactions/" + text)
+		m.own("interactions/" + strings.TrimSpace(text))
 	case continued:
 		m.resume(text)
 	case modelled:
@@ -209,8 +211,8 @@ func (m *mentions) read(is member, text string, from, length int) {
 		if m.depth == 1 {
 			m.model = bare
 		}
-		if strings.HasPrefix(text, "tunedModels/") {
-			m.own(rootOf(text))
+		if name := rootOf(text); strings.HasPrefix(name, "tunedModels/") {
+			m.own(name)
 		} else if to := x.resolve(bare); to != bare {
 			replace(text[:len(text)-len(bare)] + to)
 		}
@@ -258,29 +260,52 @@ func (x *exchange) cache(name string) *translate.Failure {
 // googleFile finds a file's name in what is an address or the name itself.
 var googleFile = regexp.MustCompile(`(?:^|/)((?:files|generatedFiles)/[^/?#:]+)`)
 
+// wholeFile is a file's name, or an address of one as Google gives it out.
+var wholeFile = regexp.MustCompile(`^(?:(?i:https?)://[^/?#@\\\s]+(?:/download)?/v1(?:beta|alpha)?/)?((?:files|generatedFiles)/[A-Za-z0-9._-]+)(?::download)?(?:[?#].*)?$`)
+
+// escape is an octet of a URI in hexadecimal digits.
+var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+// plainly is what the laxest reader could make of a URI: unescaped, in lower case,
+// and without blanks and control characters.
+func plainly(uri string) string {
+	uri = escape.ReplaceAllStringFunc(uri, func(octet string) string {
+		b, _ := hex.DecodeString(octet[1:])
+		return string(b)
+	})
+	return strings.ToLower(strings.Map(func(c rune) rune {
+		if c <= ' ' || c == 0x7f || unicode.IsSpace(c) {
+			return -1
+		}
+		return c
+	}, uri))
+}
+
 // address looks at a URI: those of Google's files are a user's, others anybody's.
 func (m *mentions) address(uri string) {
-	scheme, _, absolute := strings.Cut(uri, "://")
-	if strings.EqualFold(scheme, "gs") && absolute {
+	switch plain := plainly(uri); {
+	case strings.HasPrefix(plain, "gs://"):
 		m.failure = translate.Invalid("fileUri", "Google Cloud Storage (gs://) is not reachable by this API. Upload the file.")
-		return
+	case m.google(plain), !strings.Contains(plain, "://") && googleFile.MatchString(plain):
+		m.file(uri)
 	}
-	path := uri
-	if absolute {
-		u, err := url.Parse(strings.TrimSpace(uri))
-		if err != nil {
-			return // Google cannot read it either
-		}
-		host := strings.ToLower(u.Hostname())
-		if host != "generativelanguage.googleapis.com" && !strings.HasSuffix(host, ".generativelanguage.googleapis.com") && u.Host != m.x.g.Upstream.Host() {
-			return
-		}
-		path = u.Path
-	}
-	if name := googleFile.FindStringSubmatch(path); name != nil {
+}
+
+// google reports whether Google may take something for a file that it keeps. Which
+// spellings it reads is not known: this holds for more than it can.
+func (m *mentions) google(plain string) bool {
+	host := strings.ToLower(m.x.g.Upstream.Host())
+	return strings.Contains(plain, "generativelanguage") || host != "" && strings.Contains(plain, host) ||
+		strings.HasPrefix(plain, "files/") || strings.HasPrefix(plain, "generatedfiles/")
+}
+
+// file binds the request to a file of Google's by its address or its name. What is
+// neither is nobody's.
+func (m *mentions) file(text string) {
+	if name := wholeFile.FindStringSubmatch(strings.TrimSpace(text)); name != nil {
 		m.own(name[1])
-	} else if absolute {
-		m.failure = noSuchResource(uri)
+	} else {
+		m.failure = noSuchResource(text)
 	}
 }
 
@@ -291,12 +316,13 @@ func (m *mentions) place(text string) {
 		m.own(name)
 		return
 	}
+	id := strings.TrimSpace(text)
 	for _, kind := range []string{"environments/", "agents/", "voices/"} {
 		if m.x.g.Resources == nil {
 			return
 		}
-		if _, err := m.x.g.Resources.get(everybody, kind+text); err == nil {
-			m.own(kind + text)
+		if _, err := m.x.g.Resources.get(everybody, kind+id); err == nil {
+			m.own(kind + id)
 			return
 		}
 	}
@@ -322,6 +348,7 @@ func continuation(token string) string {
 // rootOf is the resource that a name is of, or below which it is: what one project
 // has as a whole. Operations of models are on their own.
 func rootOf(name string) string {
+	name = strings.TrimSpace(name)
 	parts := strings.SplitN(name, "/", 5)
 	switch {
 	case len(parts) >= 4 && parts[0] == "models":

@@ -172,7 +172,7 @@ func (x *exchange) pageFiles(field string, generated bool) {
 
 var (
 	fileID  = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$`)
-	fileURI = regexp.MustCompile(`/v1(?:beta|alpha)?/(files/[a-z0-9-]+)(?::download.*)?$`)
+	fileURI = regexp.MustCompile(`^(?i:https?://(?:[a-z0-9-]+\.)*generativelanguage\.googleapis\.com\.?(?::[0-9]+)?)/v1(?:beta|alpha)?/(files/[a-z0-9-]+)(?::download.*)?$`)
 )
 
 // filesUsable checks the files that a request names.
