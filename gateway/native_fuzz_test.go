@@ -41,7 +41,11 @@ func namesCache(v any, in string) bool {
 	switch v := v.(type) {
 	case map[string]any:
 		for k, m := range v {
-			free := k == "arguments" || (k == "args" || k == "response") && strings.HasPrefix(strings.ReplaceAll(strings.ToLower(in), "_", ""), "function")
+			free := k == "arguments" || (k == "args" || k == "response") && (strings.HasPrefix(strings.ReplaceAll(strings.ToLower(in), "_", ""), "function") || strings.HasPrefix(in, "tool"))
+			switch strings.ToLower(strings.ReplaceAll(k, "_", "")) {
+			case "parameters", "parametersjsonschema", "responseschema", "responsejsonschema", "inputschema", "schema", "result":
+				free = true // or may be
+			}
 			if free {
 				continue
 			}

@@ -34,8 +34,15 @@ const (
 	modelled            // a model
 	structValue         // free JSON of the client's; nothing in it means anything to Google
 	callArgument        // likewise, in calls and results of functions only
-	functionPart        // a call or a result of a function
-	freeForm            // JSON of the client's in which nothing is a model, but files may be named
+	functionPart        // a call or a result of a function, or of a tool of Google's
+	schema              // free JSON, too
+	parameters          // likewise, of a function; of a method Google reads them
+	formatPart          // how to answer; its schema is free JSON
+	formatSchema
+	outcome      // a step's result
+	functionSays // that of a function: free JSON, but for contents in "items"
+	contents     // Google reads them
+	freeForm     // JSON of the client's in which nothing is a model, but files may be named
 )
 
 // members are the names that mean something, in the spellings that protobuf's JSON
@@ -56,10 +63,12 @@ var members = map[string]member{
 	"args": callArgument, "response": callArgument,
 	"functionCall": functionPart, "function_call": functionPart,
 	"functionResponse": functionPart, "function_response": functionPart,
-	"parameters": freeForm, "parametersJsonSchema": freeForm, "parameters_json_schema": freeForm,
-	"responseSchema": freeForm, "response_schema": freeForm, "schema": freeForm, "input_schema": freeForm,
-	"responseJsonSchema": freeForm, "response_json_schema": freeForm, "_responseJsonSchema": freeForm,
-	"response_format": freeForm, "result": freeForm, "headers": freeForm, "labels": freeForm, "metadata": freeForm,
+	"toolCall": functionPart, "tool_call": functionPart, "toolResponse": functionPart, "tool_response": functionPart,
+	"parameters": parameters, "parametersJsonSchema": schema, "parameters_json_schema": schema,
+	"responseSchema": schema, "response_schema": schema, "inputSchema": schema, "input_schema": schema,
+	"responseJsonSchema": schema, "response_json_schema": schema, "_responseJsonSchema": schema,
+	"responseFormat": formatPart, "response_format": formatPart, "schema": formatSchema, "result": outcome, "items": contents,
+	"headers": freeForm, "labels": freeForm, "metadata": freeForm,
 }
 
 func memberOf(key []byte) member {
@@ -128,22 +137,34 @@ func (x *exchange) mentioned() (*mentions, *translate.Failure) {
 	return m, nil
 }
 
+// deepestStep is how many objects deep a step of an interaction stands at most.
+const deepestStep = 6
+
 // walk goes through the value at the cursor, which is that of a member.
 func (m *mentions) walk(is member) {
 	switch c := &m.at; c.Kind() {
 	case rawjson.Object:
 		m.depth++
+		step, typed, ofFunction := *c, false, false
 		for open := c.Open('{'); open; {
 			key, ok := c.Key()
 			if !ok {
 				break
 			}
 			inner := memberOf(key)
-			if inner == structValue || inner == callArgument && is == functionPart {
+			if m.skips(is, inner) {
 				c.Value()
 				continue
 			}
-			if inner == freeForm || inner == callArgument {
+			if inner == outcome && c.Kind() == rawjson.Object && m.depth <= deepestStep {
+				if !typed { // once, however often the member comes
+					typed, ofFunction = true, step.Value().Get("type").Is("function_result")
+				}
+				if ofFunction {
+					inner = functionSays
+				}
+			}
+			if inner.free() {
 				m.free++
 				m.walk(inner)
 				m.free--
@@ -166,6 +187,33 @@ func (m *mentions) walk(is member) {
 		}
 	default:
 		c.Value()
+	}
+}
+
+// skips reports whether a member is free JSON of the client's, in which nothing means
+// anything to Google. is says what it is a member of.
+func (m *mentions) skips(is, inner member) bool {
+	switch inner {
+	case structValue, schema:
+		return true
+	case callArgument:
+		return is == functionPart
+	case parameters:
+		return m.depth > 1
+	case formatSchema:
+		return is == formatPart
+	default:
+		return is == functionSays && inner != contents
+	}
+}
+
+// free reports whether nothing in a member is a model, but files may be named.
+func (is member) free() bool {
+	switch is {
+	case freeForm, callArgument, parameters, formatPart, formatSchema, outcome, functionSays:
+		return true
+	default:
+		return false
 	}
 }
 
