@@ -34,9 +34,10 @@ var rooms = []room{
 	{room: "usage", may: []string{"store"}},
 	{room: "settings", may: []string{"store"}},
 	{room: "translate", may: []string{"translate/*"}},
-	{room: "translate/openai", may: []string{"translate", "translate/gemini", "translate/rawjson", "translate/schema", "translate/sse"}},
+	{room: "translate/openai", may: []string{"translate", "translate/capability", "translate/gemini", "translate/media", "translate/rawjson", "translate/schema", "translate/sse"}},
+	{room: "translate/anthropic", may: []string{"translate", "translate/capability", "translate/gemini", "translate/media", "translate/rawjson", "translate/schema", "translate/sse"}},
 	{room: "translate/native", may: []string{"translate", "translate/gemini", "translate/rawjson", "translate/sse"}},
-	{room: "translate/*", may: []string{"translate/gemini", "translate/rawjson", "translate/schema", "translate/sse"}},
+	{room: "translate/*", may: []string{"translate/capability", "translate/gemini", "translate/media", "translate/rawjson", "translate/schema", "translate/sse"}},
 	{room: "upstream", may: []string{"balancer", "translate", "translate/*"}},
 	{room: "probe", may: []string{"balancer", "upstream"}},
 	{room: "fetch"},
@@ -48,7 +49,7 @@ var rooms = []room{
 	{room: "cmd/caddy", may: []string{"", "internal/fakegemini"}, others: []string{"github.com/caddyserver/caddy/v2/*"}},
 	{
 		room:   "",
-		may:    []string{"admin", "balancer", "fetch", "gateway", "probe", "settings", "store", "store/*", "translate/openai", "upstream", "usage", "users"},
+		may:    []string{"admin", "balancer", "fetch", "gateway", "probe", "settings", "store", "store/*", "translate/capability", "upstream", "usage", "users"},
 		others: []string{"github.com/caddyserver/caddy/v2/*", "go.uber.org/zap/*", "github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/otel/*", "github.com/dustin/go-humanize"},
 	},
 }
