@@ -11,7 +11,7 @@ out="$PWD/build/fuzz"
 # answers and streams; but of those not the ones that only see a few bytes.
 is_long() {
   case "$1" in
-  */translate/openai | */translate/schema | */translate/sse | */translate/rawjson | */clients/types) ;;
+  */translate/openai | */translate/anthropic | */translate/schema | */translate/sse | */translate/rawjson | */clients/types) ;;
   *) return 1 ;;
   esac
   case "$2" in
