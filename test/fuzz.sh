@@ -15,7 +15,8 @@ is_long() {
   *) return 1 ;;
   esac
   case "$2" in
-  FuzzQuote | FuzzAppend | FuzzStandardBase64 | FuzzFileID | FuzzFileQuery) return 1 ;;
+  FuzzQuote | FuzzAppend | FuzzFileID | FuzzFileQuery) return 1 ;;
+  FuzzDecodeChat_URL | FuzzParseForm) return 1 ;; # FuzzDecodeChat and FuzzTranscriptionForm go through them, too
   esac
 }
 
