@@ -28,8 +28,8 @@ const (
 // spent at a refusal, by our own count, stands for the limit for a day. It is no
 // more than a hint, because others may spend on the same billing account: beyond it
 // the project rests, but for one request at a time that tries whether Google takes
-// more by now. As long as nobody tells prices, nothing is counted, and the project
-// rests as Google says and for no other reason.
+// more by now. What a model without a price costs is not counted: where there is
+// nothing else, the project rests as Google says and for no other reason.
 type spending struct {
 	project *project
 
