@@ -31,6 +31,10 @@ func (d *decoder) model() {
 	}
 	r := d.req
 	r.model = v.Text()
+	if strings.TrimSpace(r.model) == "" { // Anthropic's text for an unknown name, the bare name, would say nothing
+		d.reject("model", "String should have at least 1 character")
+		return
+	}
 	r.asked, r.target = d.resolve(r.model)
 	if !gemini.ValidModelID(r.target) {
 		d.reject("model", "%s", clip(r.model))

@@ -145,7 +145,7 @@ func TestDecode_Model(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"", "a b", "../x", strings.Repeat("a", 129)} {
+	for _, bad := range []string{"a b", "../x", strings.Repeat("a", 129)} {
 		_, f := decodeMessages(requestEnv(), &Options{}, []byte(requestBody(bad, "")))
 		if f == nil || f.Kind != translate.ModelNotFound || f.Param != "model" {
 			t.Errorf("%q: %+v", bad, f)
@@ -185,6 +185,8 @@ func TestDecode_Errors(t *testing.T) {
 		{"no object", `[]`, "", "The request body must be a JSON object, not an array."},
 		{"no model", `{"max_tokens":1,"messages":[]}`, "model", "Field required"},
 		{"model of another type", `{"model":1,"max_tokens":1,"messages":[]}`, "model", "Input should be a string, not a number"},
+		{"empty model", requestBody("", ""), "model", "String should have at least 1 character"},
+		{"model of white space", requestBody(` \t`, ""), "model", "String should have at least 1 character"},
 		{"no max_tokens", `{"model":"m","messages":[{"role":"user","content":"q"}]}`, "max_tokens", "Field required"},
 		{"max_tokens null", requestBody(m38, `"max_tokens":null`), "max_tokens", "Field required"},
 		{"max_tokens in words", requestBody(m38, `"max_tokens":"1"`), "max_tokens", "Input should be a number, not a string"},

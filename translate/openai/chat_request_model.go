@@ -23,6 +23,10 @@ func (d *decoder) model(v rawjson.Value) {
 	}
 	d.req.Model = v.Text()
 	name := strings.TrimSpace(d.req.Model)
+	if name == "" { // as OpenAI answers it: what is empty was not provided
+		d.reject("model", "You must provide a model parameter.")
+		return
+	}
 	id := d.resolve(name)
 	if id == name {
 		name = bareModel(name)

@@ -243,6 +243,8 @@ func TestDecodeChat_Rejects(t *testing.T) {
 		{"not an object", `[]`, "", "must be a JSON object"},
 		{"no model", `{` + hi + `}`, "model", "must provide a model"},
 		{"model of another type", `{"model":1,` + hi + `}`, "model", "expected a string, but got a number"},
+		{"empty model", `{"model":"",` + hi + `}`, "model", "must provide a model"},
+		{"model of white space", `{"model":" \t",` + hi + `}`, "model", "must provide a model"},
 		{"no messages", `{"model":"m"}`, "messages", "Missing"},
 		{"no message", `{"model":"m","messages":[]}`, "messages", "empty"},
 		{"messages of another type", `{"model":"m","messages":{}}`, "messages", "expected an array"},
