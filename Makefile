@@ -46,7 +46,7 @@ race: $(TESTSUM) ## the same under the race detector
 .PHONY: integration
 integration: STRICT = -strict
 integration: $(TESTSUM) ## a real Caddy: reloads, drain, secrets in logs
-	@$(TESTRUN) go test $(TAGS) -count=1 -timeout 10m ./test/...
+	@$(TESTRUN) go test $(TAGS) -count=1 -timeout 10m ./test/integration/...
 
 .PHONY: clients
 clients: STRICT = -strict
@@ -54,8 +54,13 @@ clients: $(TESTSUM) test/clients/node_modules ## the official SDKs, gemini-cli, 
 	@cd test/clients && $(CURDIR)/$(TESTSUM) -strict -- go test -count=1 -timeout 10m .
 	@cd test/clients && $(CURDIR)/$(TESTSUM) -- go test -count=1 ./types/... # reads recordings where they are
 
-test/clients/node_modules: test/clients/package-lock.json
-	@cd test/clients && npm ci --ignore-scripts --no-fund --no-audit && touch node_modules
+.PHONY: browser
+browser: STRICT = -strict
+browser: $(TESTSUM) test/browser/node_modules ## the admin pages in a real Chromium; screenshots in build/screenshots
+	@$(TESTRUN) go test $(TAGS) -count=1 -timeout 10m ./test/browser
+
+test/%/node_modules: test/%/package-lock.json
+	@cd $(@D) && npm ci --ignore-scripts --no-fund --no-audit && touch node_modules
 
 .PHONY: lint
 lint: $(LINT) ## golangci-lint, gofumpt, tidy, no registry host in lock files
@@ -94,7 +99,7 @@ bench-packages: ## benchmarks of the packages, six runs each, for benchstat
 
 .PHONY: kill-rounds
 kill-rounds: ## ROUNDS (200) times kill -9 under load: no acknowledged write lost
-	@KILL_ROUNDS=$(ROUNDS) go test $(TAGS) -count=1 -timeout 60m -run 'Kill' -v ./test/...
+	@KILL_ROUNDS=$(ROUNDS) go test $(TAGS) -count=1 -timeout 60m -run 'Kill' -v ./test/integration/...
 
 .PHONY: vulncheck
 vulncheck: ## govulncheck (needs its database online)
@@ -109,4 +114,4 @@ $(LINT): tools/lint/go.mod tools/lint/go.sum
 
 .PHONY: clean
 clean: ## remove what was built
-	@rm -rf $(BUILD) test/clients/node_modules
+	@rm -rf $(BUILD) test/clients/node_modules test/browser/node_modules
