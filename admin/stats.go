@@ -25,6 +25,13 @@ type counts struct {
 	Cached   int64 `json:"cached"`
 	Output   int64 `json:"output"`
 	Thoughts int64 `json:"thoughts"`
+	ToolUse  int64 `json:"tool_use"`
+	Cost     int64 `json:"cost_nano"`
+	Unpriced int64 `json:"unpriced"`
+
+	Retried      int64 `json:"retried"`
+	ClientErrors int64 `json:"client_errors"`
+	Broken       int64 `json:"broken"`
 }
 
 // statsView is [usage.Totals] for clients. Since is what the sums really begin

@@ -50,7 +50,7 @@ func TestTotals(t *testing.T) {
 		l.Add(ok("flash", "gk_1", "alice"))
 		l.Add(usage.Record{Model: "flash", UserID: "bob", Status: 429, Outcome: "rate_limited"})
 		got := l.Totals(time.Time{})
-		if want := (usage.Counts{Requests: 3, Failed: 1, Attempts: 2, Input: 20, Cached: 8, Output: 6, Thoughts: 4}); got.Counts != want {
+		if want := (usage.Counts{Requests: 3, Failed: 1, Attempts: 2, Input: 20, Cached: 8, Output: 6, Thoughts: 4, Unpriced: 2, Broken: 1}); got.Counts != want {
 			t.Errorf("all = %+v, want %+v", got.Counts, want)
 		}
 		for _, c := range []struct {
