@@ -1,0 +1,69 @@
+// Which alias takes a model name, and what is wrong with a list of aliases. Only a
+// preview while editing: the server's /admin/aliases/test has the last word.
+
+// glob: * any text, ? one character, all else as written.
+export function glob(pattern, name) {
+  const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.');
+  return new RegExp(`^${source}$`, 's').test(name);
+}
+
+export const isPattern = (name) => /[*?]/.test(name);
+
+// match gives the index of the rule that takes name: an exact one first, then
+// patterns in order; -1 for none.
+export function match(aliases, name) {
+  const exact = aliases.findIndex((a) => a.name === name);
+  return exact >= 0 ? exact : aliases.findIndex((a) => isPattern(a.name) && glob(a.name, name));
+}
+
+// problems gives one code per alias, or '': empty, no_target, duplicate (same name
+// above), shadowed (a pattern above takes all), itself, unknown (target not offered).
+export function problems(aliases, known) {
+  return aliases.map((alias, i) => {
+    const name = alias.name.trim();
+    if (!name) return 'empty';
+    if (!alias.targets.some(Boolean)) return 'no_target';
+    if (alias.targets.includes(name)) return 'itself';
+    const above = aliases.slice(0, i);
+    if (above.some((a) => a.name === name)) return 'duplicate';
+    if (isPattern(name) && above.some((a) => isPattern(a.name) && covers(a.name, name))) return 'shadowed';
+    if (known && alias.targets.some((t) => t && !isPattern(t) && !known.has(t))) return 'unknown';
+    return '';
+  });
+}
+
+// covers: whether the upper pattern takes whatever the lower does; sure for the
+// usual prefix* forms, false when in doubt.
+function covers(upper, lower) {
+  if (upper === '*') return true;
+  if (!/^[^*?]*\*$/.test(upper)) return false;
+  return lower.startsWith(upper.slice(0, -1));
+}
+
+// move gives a copy with the row at from now at to; out of range changes nothing.
+export function move(list, from, to) {
+  if (to < 0 || to >= list.length || from === to) return list;
+  const copy = [...list];
+  copy.splice(to, 0, ...copy.splice(from, 1));
+  return copy;
+}
+
+// Presets map the names that clients of other providers send by default.
+export const presets = {
+  openai: [
+    ['gpt-4o-mini', 'gemini-flash-lite-latest'], ['gpt-4o', 'gemini-flash-latest'],
+    ['gpt-*-mini', 'gemini-flash-lite-latest'], ['gpt-*', 'gemini-flash-latest'], ['o?', 'gemini-pro-latest'],
+    ['text-embedding-*', 'gemini-embedding-001'],
+  ],
+  anthropic: [
+    ['claude-*haiku*', 'gemini-flash-lite-latest'], ['claude-*sonnet*', 'gemini-flash-latest'],
+    ['claude-*opus*', 'gemini-pro-latest'], ['claude-*', 'gemini-flash-latest'],
+  ],
+};
+
+// withPreset appends the preset's rules whose names are not there yet.
+export function withPreset(aliases, preset) {
+  const have = new Set(aliases.map((a) => a.name));
+  const fresh = presets[preset].filter(([name]) => !have.has(name));
+  return [...aliases, ...fresh.map(([name, target]) => ({ name, targets: [target], listed: false, source: 'store', locked: false }))];
+}
