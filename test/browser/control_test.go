@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,6 +38,8 @@ import (
 type control struct {
 	t *testing.T
 	http.ServeMux
+
+	dir string // of all stores
 
 	mu       sync.Mutex
 	gateways []*gateway
@@ -101,7 +104,7 @@ func (l *lockedBuffer) String() string {
 }
 
 func newControl(t *testing.T) *control {
-	c := &control{t: t}
+	c := &control{t: t, dir: t.TempDir()} // which goes after the gateways have
 	c.HandleFunc("POST /gateways", c.create)
 	for name, act := range map[string]func(*gateway, *http.Request) (any, error){
 		"POST /gateways/{id}/stop":   func(g *gateway, _ *http.Request) (any, error) { return nil, g.end(os.Interrupt) },
@@ -169,7 +172,8 @@ func (c *control) create(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		c.mu.Lock()
-		g := &gateway{options: o, info: gatewayInfo{ID: len(c.gateways), Dir: filepath.ToSlash(c.t.TempDir())}}
+		g := &gateway{options: o, info: gatewayInfo{ID: len(c.gateways)}}
+		g.info.Dir = filepath.ToSlash(filepath.Join(c.dir, strconv.Itoa(g.info.ID)))
 		config := g.simulate()
 		g.google = fakegemini.New(config)
 		c.gateways = append(c.gateways, g)
@@ -274,7 +278,7 @@ func (g *gateway) start() error {
 	}
 	file := filepath.Join(g.info.Dir, "Caddyfile")
 	keys := filepath.Join(g.info.Dir, "keys")
-	if err := errors.Join(os.WriteFile(file, text.Bytes(), 0o600), os.WriteFile(keys, []byte(strings.Join(g.info.Keys, "\n")+"\n"), 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(g.info.Dir, 0o700), os.WriteFile(file, text.Bytes(), 0o600), os.WriteFile(keys, []byte(strings.Join(g.info.Keys, "\n")+"\n"), 0o600)); err != nil {
 		return err
 	}
 	cmd := exec.Command(caddyBinary, "run", "--config", file, "--adapter", "caddyfile")
@@ -308,7 +312,7 @@ func (g *gateway) end(signal os.Signal) error {
 	cmd := g.cmd
 	g.cmd = nil
 	_ = cmd.Process.Signal(signal)
-	kill := time.AfterFunc(15*time.Second, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) })
+	kill := time.AfterFunc(15*time.Second, func() { _ = cmd.Process.Signal(syscall.SIGABRT) }) // says where it hangs
 	defer kill.Stop()
 	if err := cmd.Wait(); err != nil && signal != os.Kill {
 		return fmt.Errorf("Caddy: %w", err)
