@@ -60,6 +60,8 @@ type Store struct {
 	calls  sync.WaitGroup // those that use db now; added to only under mu
 	stopGC chan struct{}
 	gcDone chan struct{}
+
+	closeWait time.Duration
 }
 
 var _ store.Store = (*Store)(nil)
@@ -86,7 +88,8 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	s := &Store{
-		dir: dir, now: o.Now, db: d, wal: newWALSync(d, dir),
+		closeWait: closeWait,
+		dir:       dir, now: o.Now, db: d, wal: newWALSync(d, dir),
 		stopGC: make(chan struct{}), gcDone: make(chan struct{}),
 	}
 	go s.collect()
@@ -153,8 +156,14 @@ func (s *Store) enter() error {
 	return nil
 }
 
+// closeWait bounds what Close waits for the disk. Badger writes its table of what is
+// new when it closes, and tries that for ever where it cannot: a full disk must not
+// keep Caddy from ending. Nothing is lost by leaving: the log has what was written.
+const closeWait = 30 * time.Second
+
 // Close implements [store.Store]. It waits for the calls that still run, so it
-// must not be called within one.
+// must not be called within one. Where the disk takes nothing any more, it gives up
+// after closeWait; the directory stays locked then until the process ends.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -166,10 +175,18 @@ func (s *Store) Close() error {
 	close(s.stopGC)
 	<-s.gcDone
 	s.calls.Wait()
-	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("closing store directory %s: %w", s.dir, err)
+	closed := make(chan error, 1)
+	go func() { closed <- s.db.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			return fmt.Errorf("closing store directory %s: %w", s.dir, err)
+		}
+		return nil
+	case <-time.After(s.closeWait):
+		return fmt.Errorf("closing store directory %s: its disk takes nothing any more: make room there; "+
+			"the next start reads from the log what was written", s.dir)
 	}
-	return nil
 }
 
 // collect rewrites value log files that are mostly stale, until Close.

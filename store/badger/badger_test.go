@@ -220,3 +220,30 @@ func records(log []byte) int {
 	}
 	return n
 }
+
+func TestClose_DiskTakesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	s := open(t, dir, nil)
+	if err := s.Write(store.Batch{Ops: []store.Op{{Key: "k", Value: []byte("v")}}, Sync: true}); err != nil {
+		t.Fatal(err)
+	}
+	gone := dir + "-gone"
+	if err := os.Rename(dir, gone); err != nil {
+		t.Fatal(err)
+	}
+	s.closeWait = 10 * time.Millisecond
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("closing without a disk: %v, want an error that names %s", err, dir)
+	}
+	if err := os.Rename(gone, dir); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.db.Close() // waits until Badger, which has its disk again, is done
+	again := open(t, dir, nil)
+	if v, err := again.Get("k"); err != nil || string(v) != "v" {
+		t.Errorf("after the disk came back k is %q, %v", v, err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
