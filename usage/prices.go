@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"math"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,19 +14,30 @@ import (
 
 // Prices is a table of what Google charges: rows by model and date. It does not
 // change, so any number of goroutines may ask it; nil knows no price.
-type Prices struct{ rows []Price }
+type Prices struct {
+	rows  []Price
+	exact map[string][]int // rows by model ids that are no globs, in order
+	globs []int            // rows with globs, in order
+}
 
 // Price is a row of [Prices].
 type Price struct {
 	Models []string // globs of model ids without "models/": * is any text, ? one character
 	Source string   // who says so
 	Date   string   // when the source was read, as 2026-10-07
+	Label  string   // what records call the row by: source, date and its first model
 
 	from, until int64 // Unix seconds, until exclusive
 	over        int64 // prompt tokens beyond which the long rates hold; 0 = never
 	tiers       [tierCount]*tierRates
-	query       int64 // nano-USD for a query of grounding; unknownPrice
-	grounded    int64 // nano-USD for a request with grounding, likewise
+
+	// In nano-USD for one, or unknownPrice.
+	query    int64            // search of grounding
+	grounded int64            // request that searched, whatever it searched for
+	maps     int64            // request that asked Google Maps
+	image    int64            // image of a model that is paid by the image
+	request  int64            // answer, besides its tokens; 0 where the row says nothing
+	seconds  map[string]int64 // second of video, by resolution
 }
 
 // Tier is the service tier that Google served a request in.
@@ -53,10 +65,17 @@ type Used struct {
 	CachedAudio, CachedImage, CachedVideo int64 // parts of Cached, where that is known
 	OutputAudio, OutputImage, OutputVideo int64 // parts of Output; the rest is text
 
-	// Queries and Grounded are those of grounding that are charged: Google gives some
-	// away each day or month, which who counts them has to know.
+	// Grounding is charged by the search or by the request that searched, as the row has
+	// it. Google gives some away each day or month to a billing account, which nobody
+	// here can see: every search counts, so what is worked out is never too low.
 	Queries  int64 // searches
 	Grounded int64 // requests that searched
+	Maps     int64 // requests that asked Google Maps
+
+	Images     int64  // drawn by a model that is paid by the image
+	Seconds    int64  // of video
+	Resolution string // of it, as 720p; only matters for Seconds
+	Requests   int64  // answers; of most models they cost nothing by themselves
 
 	Tier Tier
 }
@@ -77,18 +96,89 @@ func (p *Prices) Find(model string, at time.Time) *Price {
 		return nil
 	}
 	model, now := strings.TrimPrefix(model, "models/"), at.Unix()
-	for i := range p.rows {
-		row := &p.rows[i]
-		if now < row.from || now >= row.until {
-			continue
-		}
-		for _, glob := range row.Models {
-			if fits, _ := path.Match(glob, model); fits { // globs were checked by Load
-				return row
-			}
+	found := len(p.rows)
+	for _, i := range p.exact[model] {
+		if p.rows[i].holds(now) {
+			found = i
+			break
 		}
 	}
-	return nil
+	for _, i := range p.globs {
+		if i >= found {
+			break
+		}
+		if p.rows[i].holds(now) && p.rows[i].fits(model) {
+			found = i
+		}
+	}
+	if found == len(p.rows) {
+		return nil
+	}
+	return &p.rows[found]
+}
+
+// Rows are all rows, in order.
+func (p *Prices) Rows() []Price {
+	if p == nil {
+		return nil
+	}
+	return slices.Clone(p.rows)
+}
+
+// index makes ready for Find: most tables name models, of which there are many, by
+// their ids.
+func (p *Prices) index() {
+	p.exact = map[string][]int{}
+	for i := range p.rows {
+		glob := false
+		for _, name := range p.rows[i].Models {
+			if strings.ContainsAny(name, "*?") {
+				glob = true
+			} else {
+				p.exact[name] = append(p.exact[name], i)
+			}
+		}
+		if glob {
+			p.globs = append(p.globs, i)
+		}
+	}
+}
+
+// holds reports whether the row is for a time.
+func (p *Price) holds(now int64) bool { return now >= p.from && now < p.until }
+
+// fits reports whether one of the row's globs does.
+func (p *Price) fits(model string) bool {
+	for _, glob := range p.Models {
+		if fits, _ := path.Match(glob, model); fits { // globs were checked by Load
+			return true
+		}
+	}
+	return false
+}
+
+// Span is the time that the row holds for; zero for no bound. until is exclusive.
+func (p *Price) Span() (from, until time.Time) {
+	if p.from != math.MinInt64 {
+		from = time.Unix(p.from, 0).In(billing)
+	}
+	if p.until != math.MaxInt64 {
+		until = time.Unix(p.until, 0).In(billing)
+	}
+	return from, until
+}
+
+// PerMillion is what a million tokens of text cost in the standard tier, in nano-USD;
+// -1 where the row does not say. Beyond the row's bound for long prompts they cost more.
+func (p *Price) PerMillion() (input, output int64) {
+	million := func(price int64) int64 {
+		if price == unknownPrice {
+			return unknownPrice
+		}
+		return price * 1000 // pico-USD for one
+	}
+	r := &p.tiers[Standard].short
+	return million(r.input[text]), million(r.output[text])
 }
 
 // kind is what tokens are of.
@@ -119,7 +209,7 @@ type tierRates struct{ short, long rates }
 
 // Cost is what the row charges, in nano-USD; halves are rounded up. It allocates
 // nothing and cannot overflow: counts beyond those of an int32, which no answer has,
-// are cut, and Load bounds the prices.
+// are cut, those of other things than tokens beyond a million, and Load bounds the prices.
 func (p *Price) Cost(u Used) (nano int64, known bool) {
 	if u.Tier >= tierCount || p.tiers[u.Tier] == nil {
 		return 0, false
@@ -141,8 +231,21 @@ func (p *Price) Cost(u Used) (nano int64, known bool) {
 	b.add(tokens(u.Thoughts), r.thinking)
 	nano = (b.sum + 500) / 1000
 	b.sum = 0
-	b.add(tokens(u.Queries), p.query)
-	b.add(tokens(u.Grounded), p.grounded)
+	if p.query != unknownPrice {
+		b.add(units(u.Queries), p.query)
+	} else {
+		b.add(max(units(u.Grounded), min(units(u.Queries), 1)), p.grounded)
+	}
+	b.add(units(u.Maps), p.maps)
+	b.add(units(u.Images), p.image)
+	b.add(units(u.Requests), p.request)
+	if u.Seconds > 0 {
+		price, said := p.seconds[u.Resolution]
+		if !said {
+			price = unknownPrice
+		}
+		b.add(units(u.Seconds), price)
+	}
 	if !b.known {
 		return 0, false
 	}
@@ -171,6 +274,9 @@ func (b *bill) all(n, prices byKind) {
 
 // tokens bounds a count.
 func tokens(n int64) int64 { return min(max(n, 0), math.MaxInt32) }
+
+// units bounds a count of what costs up to a dollar each.
+func units(n int64) int64 { return min(max(n, 0), 1<<20) }
 
 // split takes the parts out of a count of tokens.
 func split(n, ofAudio, ofImage, ofVideo int64) (parts byKind) {

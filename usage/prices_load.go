@@ -23,8 +23,8 @@ const priceUnit = "nano-USD per token"
 // counts of an int32 at this price fit into an int64.
 const maxPrice = 1_000_000_000
 
-// maxGrounding bounds the price of a search or a request that searches, in nano-USD.
-const maxGrounding = 1_000_000_000
+// maxUnit bounds the price of a search, an image and the like: $1, in nano-USD.
+const maxUnit = 1_000_000_000
 
 // billing is the time zone that days of prices are in: Google bills by those of
 // California. What one hour of summer time would change is below what is known of
@@ -40,14 +40,18 @@ var billing = time.FixedZone("PST", -8*60*60)
 //		"input": 1250, "cached": 125, "output": 10000, "thinking": 10000,
 //		"over": 200000, "long": {"input": 2500, …},    beyond so many prompt tokens
 //		"batch": 0.5, "flex": 0.5, "priority": 1.8,    factors of the other tiers
-//		"grounding_query": 14000000, "grounding_request": 35000000
+//		"grounding_query": 14000000, "grounding_request": 35000000, "grounding_maps": 25000000,
+//		"image": 40000000, "request": 80000000,        nano-USD for an image, and for an answer as such
+//		"second": {"720p": 400000000, "4k": 600000000} nano-USD for a second of video
 //	}]}
 //
 // Prices are whole numbers of nano-USD for a token: dollars for a million tokens times
 // 1,000. Those of input, cached and output are one for all kinds of tokens, or
 // {"text": …, "audio": …, "image": …, "video": …}, where what is left out costs as
-// text does. Thinking costs as text output does where nothing else is said. What has no price
-// is unknown, never free; free is 0. Of several rows that fit a model and a day the
+// text does. Thinking costs as text output does where nothing else is said. Grounding
+// is charged by the query where grounding_query is there, else by the request. What has
+// no price is unknown, never free; free is 0. input may be left out of a row that has
+// image or second; answers that report tokens cost an unknown sum then. Of several rows that fit a model and a day the
 // first one counts. The error names row and field.
 func LoadPrices(data []byte) (*Prices, error) {
 	var unit string
@@ -75,6 +79,7 @@ func LoadPrices(data []byte) (*Prices, error) {
 			}
 		}
 	}
+	p.index()
 	return p, nil
 }
 
@@ -101,7 +106,10 @@ func (p *Price) hidden(earlier *Price) string {
 
 // load reads a row.
 func (p *Price) load(raw []byte) error {
-	*p = Price{from: math.MinInt64, until: math.MaxInt64, query: unknownPrice, grounded: unknownPrice}
+	*p = Price{
+		from: math.MinInt64, until: math.MaxInt64,
+		query: unknownPrice, grounded: unknownPrice, maps: unknownPrice, image: unknownPrice,
+	}
 	var read time.Time
 	factors := [tierCount]int64{Standard: 1000}
 	short, long := noRates(), noRates()
@@ -115,8 +123,11 @@ func (p *Price) load(raw []byte) error {
 	row["over"] = amount(&p.over, math.MaxInt32)
 	row["long"] = func(raw []byte) error { hasLong = true; return long.fields().read(raw) }
 	row["batch"], row["flex"], row["priority"] = factor(&factors[Batch]), factor(&factors[Flex]), factor(&factors[Priority])
-	row["grounding_query"] = amount(&p.query, maxGrounding)
-	row["grounding_request"] = amount(&p.grounded, maxGrounding)
+	row["grounding_query"] = amount(&p.query, maxUnit)
+	row["grounding_request"] = amount(&p.grounded, maxUnit)
+	row["grounding_maps"] = amount(&p.maps, maxUnit)
+	row["image"], row["request"] = amount(&p.image, maxUnit), amount(&p.request, maxUnit)
+	row["second"] = p.bySecond
 	if err := row.read(raw); err != nil {
 		return err
 	}
@@ -129,7 +140,7 @@ func (p *Price) load(raw []byte) error {
 		return errors.New("date is missing")
 	case p.from >= p.until:
 		return errors.New("until is before from")
-	case short.input[text] == unknownPrice:
+	case short.input[text] == unknownPrice && p.image == unknownPrice && len(p.seconds) == 0:
 		return errors.New("input is missing")
 	case hasLong != (p.over > 0):
 		return errors.New("over and long go together")
@@ -137,6 +148,7 @@ func (p *Price) load(raw []byte) error {
 		return errors.New("long: input is missing")
 	}
 	p.Date = read.Format(time.DateOnly)
+	p.Label = p.Source + " " + p.Date + " " + p.Models[0]
 	for tier, thousandths := range factors {
 		if thousandths > 0 {
 			r := &tierRates{short.times(thousandths), long.times(thousandths)}
@@ -147,6 +159,23 @@ func (p *Price) load(raw []byte) error {
 		}
 	}
 	return nil
+}
+
+// bySecond reads the prices of a second of video.
+func (p *Price) bySecond(raw []byte) error {
+	prices := map[string]int64{}
+	all := fields{}
+	for _, resolution := range [...]string{"720p", "1080p", "4k"} {
+		all[resolution] = func(raw []byte) error {
+			var price int64
+			err := amount(&price, maxUnit)(raw)
+			prices[resolution] = price
+			return err
+		}
+	}
+	err := all.read(raw)
+	p.seconds = prices
+	return err
 }
 
 func (p *Price) globs(raw []byte) error {

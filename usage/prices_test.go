@@ -55,8 +55,14 @@ func TestPrices_BuiltIn(t *testing.T) {
 		{"batch", "gemini-3.1-pro-preview", now, Used{Prompt: 3, Output: 1, Tier: Batch}, 1000*3 + 6000},
 		{"flex, half a nano-USD each", "gemini-3.1-flash-lite", now, Used{Prompt: 4, Cached: 4, Tier: Flex}, 50},
 		{"flex, the odd half is rounded up", "gemini-3.1-flash-lite", now, Used{Prompt: 3, Cached: 3, Tier: Flex}, 38},
-		{"searches", "gemini-3-flash-preview", now, Used{Prompt: 1, Queries: 3}, 500 + 3*14_000_000},
-		{"a request that searched", "gemini-2.5-flash", now, Used{Prompt: 1, Grounded: 1}, 300 + 35_000_000},
+		{"searches", "gemini-3-flash-preview", now, Used{Prompt: 1, Queries: 3, Grounded: 1}, 500 + 3*14_000_000},
+		{"a request that searched", "gemini-2.5-flash", now, Used{Prompt: 1, Queries: 3, Grounded: 1}, 300 + 35_000_000},
+		{"a request that searched, only its searches told", "gemini-2.5-pro", now, Used{Queries: 3}, 35_000_000},
+		{"two images", "imagen-4.0-generate-001", now, Used{Images: 2, Requests: 1}, 2 * 40_000_000},
+		{"eight seconds", "veo-3.1-generate-preview", now, Used{Seconds: 8, Resolution: "720p"}, 8 * 400_000_000},
+		{"eight seconds, large", "veo-3.1-generate-preview", now, Used{Seconds: 8, Resolution: "4k"}, 8 * 600_000_000},
+		{"a song, whatever its tokens", "lyria-3.5", now, Used{Prompt: 7, Output: 900, OutputAudio: 900, Requests: 1}, 80_000_000},
+		{"batch of embeddings", "gemini-embedding-001", now, Used{Prompt: 3, Tier: Batch}, 225},
 		{"below zero", "gemini-2.5-flash", now, Used{Prompt: -5, Output: -1, Thoughts: -9, Cached: -3, PromptAudio: -7}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -84,7 +90,12 @@ func TestPrices_Unknown(t *testing.T) {
 		"cached without a price":   {BuiltInPrices(), "gemini-2.5-flash-image", Used{Prompt: 2, Cached: 1}},
 		"tier without a price":     {BuiltInPrices(), "gemini-2.5-flash", Used{Prompt: 1, Tier: Priority}},
 		"unknown tier":             {BuiltInPrices(), "gemini-3.8-flash", Used{Prompt: 1, Tier: UnknownTier}},
-		"searches by request":      {BuiltInPrices(), "gemini-2.5-flash", Used{Prompt: 1, Queries: 1}},
+		"searches without a price": {BuiltInPrices(), "gemini-embedding-001", Used{Prompt: 1, Queries: 1, Grounded: 1}},
+		"maps":                     {BuiltInPrices(), "gemini-2.5-flash", Used{Prompt: 1, Maps: 1}},
+		"image without a price":    {BuiltInPrices(), "gemini-2.5-flash", Used{Images: 1}},
+		"tokens of one by image":   {BuiltInPrices(), "imagen-4.0-generate-001", Used{Prompt: 1, Images: 1}},
+		"resolution":               {BuiltInPrices(), "veo-3.1-fast-generate-preview", Used{Seconds: 8, Resolution: "1080p"}},
+		"video without a price":    {BuiltInPrices(), "gemini-2.5-flash", Used{Seconds: 8, Resolution: "720p"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, known := tc.prices.Cost(tc.model, now, tc.used); got != 0 || known {
@@ -125,12 +136,59 @@ func TestPrices_Model(t *testing.T) {
 	}
 }
 
+// Every row says where it is from and when that was read, and its price of a million
+// tokens is that of specs/gateways.md §1E, in nano-USD.
+func TestPrices_Rows(t *testing.T) {
+	const unknown = unknownPrice
+	want := map[string][2]int64{
+		"gemini-3.5-flash": {1_500_000_000, 9_000_000_000}, "gemini-3.5-flash-lite": {300_000_000, 2_500_000_000},
+		"gemini-3.1-pro-preview": {2_000_000_000, 12_000_000_000}, "gemini-3-flash-preview": {500_000_000, 3_000_000_000},
+		"gemini-3.1-flash-lite": {250_000_000, 1_500_000_000}, "gemini-2.5-pro": {1_250_000_000, 10_000_000_000},
+		"gemini-2.5-flash": {300_000_000, 2_500_000_000}, "gemini-2.5-flash-lite": {100_000_000, 400_000_000},
+		"gemini-2.5-flash-image": {300_000_000, 2_500_000_000}, "gemini-3-pro-image": {2_000_000_000, 12_000_000_000},
+		"gemini-3.1-flash-image": {500_000_000, 3_000_000_000}, "gemini-3.1-flash-lite-image": {250_000_000, 1_500_000_000},
+		"gemini-3.1-flash-live-preview": {750_000_000, 4_500_000_000}, "gemini-2.5-flash-tts": {500_000_000, 10_000_000_000},
+		"gemini-2.5-pro-tts": {1_000_000_000, 20_000_000_000}, "gemini-omni-flash-preview": {1_500_000_000, 9_000_000_000},
+		"gemini-embedding-001": {150_000_000, unknown}, "gemini-embedding-2": {200_000_000, unknown},
+		"veo-3.1-generate-preview": {unknown, unknown}, "veo-3.1-fast-generate-preview": {unknown, unknown},
+		"veo-3.1-lite-generate-preview": {unknown, unknown}, "imagen-4.0-fast-generate-001": {unknown, unknown},
+		"imagen-4.0-generate-001": {unknown, unknown}, "imagen-4.0-ultra-generate-001": {unknown, unknown}, "lyria-3.5": {0, 0},
+	}
+	turn := california("2027-01-01 00:00:00")
+	for _, row := range BuiltInPrices().Rows() {
+		from, until := row.Span()
+		in, out := row.PerMillion()
+		name := row.Models[0]
+		w, listed := want[name]
+		switch {
+		case name != "gemini-3.8-flash":
+			if !from.IsZero() || !until.IsZero() {
+				t.Errorf("%s holds from %v until %v", name, from, until)
+			}
+		case from.IsZero():
+			w, listed = [2]int64{750_000_000, 3_750_000_000}, until.Equal(turn)
+		default:
+			w, listed = [2]int64{1_500_000_000, 7_500_000_000}, from.Equal(turn) && until.IsZero()
+		}
+		if !listed || w != [2]int64{in, out} {
+			t.Errorf("%s: %d in and %d out, want %v, listed %v", name, in, out, w, listed)
+		}
+		if row.Label != row.Source+" "+row.Date+" "+name || row.Date != "2026-10-07" {
+			t.Errorf("%s is called %q", name, row.Label)
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("no rows for %v", want)
+	}
+}
+
 // No counts and prices that are let in go beyond an int64.
 func TestPrices_Bounds(t *testing.T) {
-	prices := load(t, `{"models": ["*"], "input": 1000000, "output": 1000000, "cached": 1000000, "grounding_query": 1000000000, "grounding_request": 1000000000}`)
+	prices := load(t, `{"models": ["*"], "input": 1000000, "output": 1000000, "cached": 1000000, "grounding_query": 1000000000, "grounding_maps": 1000000000, "image": 1000000000, "request": 1000000000, "second": {"4k": 1000000000}}`)
 	const most = math.MaxInt32
-	u := Used{Prompt: math.MaxInt64, ToolUse: math.MaxInt64, Cached: 1, Output: math.MaxInt64, Thoughts: math.MaxInt64, Queries: math.MaxInt64, Grounded: math.MaxInt64}
-	want := int64(4*most*1_000_000 + 2*most*1_000_000_000)
+	u := Used{Prompt: math.MaxInt64, ToolUse: math.MaxInt64, Cached: 1, Output: math.MaxInt64, Thoughts: math.MaxInt64, Queries: math.MaxInt64, Maps: math.MaxInt64, Images: math.MaxInt64, Requests: math.MaxInt64, Seconds: math.MaxInt64, Resolution: "4k"}
+	want := int64(4*most*1_000_000 + 5*(1<<20)*1_000_000_000)
 	if got, known := prices.Cost("m", time.Now(), u); got != want || !known {
 		t.Errorf("%d, known %v; want %d", got, known, want)
 	}
@@ -202,6 +260,8 @@ func TestLoadPrices_Errors(t *testing.T) {
 		"factor below zero":  {row(`"input": 1, "flex": -0.5`), "flex is -0.5, want a factor"},
 		"too dear":           {row(`"input": 900000, "priority": 1.8`), "row 2 (b): priority makes a token cost more than 1000000 nano-USD"},
 		"grounding":          {row(`"input": 1, "grounding_query": 0.014`), "grounding_query is 0.014, want a whole number"},
+		"unknown resolution": {row(`"second": {"8k": 1}`), "row 2 (b): second.8k is unknown"},
+		"no resolution":      {row(`"second": {}`), "row 2 (b): input is missing"},
 		"same days":          {`{"unit": "nano-USD per token", "prices": [{"models": ["a"], ` + priceHead + `"input": 1, "until": "2026-12-31"}, {"models": ["b", "a"], ` + priceHead + `"input": 1, "from": "2026-12-31"}]}`, `row 2 (b): models has "a", and so has row 1 for some of the same days`},
 	} {
 		t.Run(name, func(t *testing.T) {
