@@ -5,6 +5,7 @@ package gemini
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
@@ -92,12 +93,58 @@ func TestResponse_DecodeStream(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := Usage{Reported: true, Prompt: 5, Candidates: 7, Thoughts: 3}
+	want := Usage{Reported: true, Prompt: 5, Candidates: 7, Thoughts: 3, Version: "m"}
 	if r.Usage != want {
 		t.Errorf("Usage = %+v, want %+v", r.Usage, want)
 	}
 	if !r.ResponseID.Is("R") || len(r.Candidates) != 2 || r.Candidates[0].Index != 1 || len(r.Candidates[0].Parts) != 0 || len(r.Candidates[1].Parts) != 2 {
 		t.Errorf("decoded %+v", r)
+	}
+}
+
+// TestUsage_Charged: what is charged besides tokens. A query with nothing in it is
+// free, and one that is repeated is one; events repeat what was searched for.
+func TestUsage_Charged(t *testing.T) {
+	grounded := func(members string) string {
+		return `{"candidates":[{"content":{"parts":[{"text":"a"}]},"groundingMetadata":{` + members + `}}],"modelVersion":"m"}`
+	}
+	for name, tc := range map[string]struct {
+		docs []string
+		want Usage
+	}{
+		"no search":         {[]string{grounded(``)}, Usage{Version: "m"}},
+		"searches":          {[]string{grounded(`"webSearchQueries":["a","b"]`)}, Usage{Version: "m", Queries: 2}},
+		"an empty one":      {[]string{grounded(`"webSearchQueries":["","a"]`)}, Usage{Version: "m", Queries: 1}},
+		"one twice":         {[]string{grounded(`"webSearchQueries":["a","b","a"]`)}, Usage{Version: "m", Queries: 2}},
+		"in two events":     {[]string{grounded(`"webSearchQueries":["a"]`), grounded(`"webSearchQueries":["a","b"]`)}, Usage{Version: "m", Queries: 2}},
+		"not in the last":   {[]string{grounded(`"webSearchQueries":["a"]`), grounded(``)}, Usage{Version: "m", Queries: 1}},
+		"two candidates":    {[]string{`{"candidates":[{"groundingMetadata":{"webSearchQueries":["a"]}},{"groundingMetadata":{"webSearchQueries":["a"]}}]}`}, Usage{Queries: 2}},
+		"another type":      {[]string{grounded(`"webSearchQueries":7,"groundingChunks":"x"`)}, Usage{Version: "m"}},
+		"maps":              {[]string{grounded(`"groundingChunks":[{"web":{}},{"maps":{"uri":"u"}},{"maps":{}}]`)}, Usage{Version: "m", Maps: 1}},
+		"images":            {[]string{`{"predictions":[{"bytesBase64Encoded":"AA=="},{"raiFilteredReason":"no"},{"bytesBase64Encoded":"AA=="}]}`}, Usage{Images: 2}},
+		"vectors":           {[]string{`{"predictions":[{"embeddings":{}}]}`}, Usage{}},
+		"traffic":           {[]string{`{"usageMetadata":{"trafficType":"ON_DEMAND"}}`}, Usage{Reported: true}},
+		"traffic, priority": {[]string{`{"usageMetadata":{"trafficType":"ON_DEMAND_PRIORITY","serviceTier":"standard"}}`}, Usage{Reported: true, Tier: PriorityTier}},
+		"traffic, flex":     {[]string{`{"usageMetadata":{"trafficType":"ON_DEMAND_FLEX"}}`}, Usage{Reported: true, Tier: FlexTier}},
+		"paid beforehand":   {[]string{`{"usageMetadata":{"trafficType":"PROVISIONED_THROUGHPUT"}}`}, Usage{Reported: true, Tier: OtherTier}},
+		"endless version":   {[]string{`{"modelVersion":"` + strings.Repeat("m", 1000) + `"}`}, Usage{}},
+		"version, changed":  {[]string{`{"modelVersion":"a"}`, `{"modelVersion":"b"}`, `{}`}, Usage{Version: "b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r Response
+			for _, doc := range tc.docs {
+				if err := r.Decode([]byte(doc)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r.Usage != tc.want {
+				t.Errorf("got  %+v\nwant %+v", r.Usage, tc.want)
+			}
+		})
+	}
+	sum := Usage{Reported: true, Queries: 1, Version: "m"}.Plus(Usage{Reported: true, Queries: 2, Maps: 1, Images: 3, Version: "n"})
+	if want := (Usage{Reported: true, Queries: 3, Maps: 1, Images: 3, Version: "m"}); sum != want {
+		t.Errorf("sum %+v, want %+v", sum, want)
 	}
 }
 

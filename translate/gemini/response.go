@@ -33,159 +33,6 @@ type Candidate struct {
 	URLContext    rawjson.Value // urlContextMetadata
 }
 
-// Usage is usageMetadata. In a stream every event repeats the running totals,
-// so the last value of each counter holds. Prompt includes Cached; Candidates
-// excludes Thoughts. The zero value means nothing was reported.
-type Usage struct {
-	Reported                                                   bool
-	Prompt, Cached, Candidates, Thoughts, ToolUse, Total       int64 // tokens
-	PromptAudio, PromptImage, CandidatesAudio, CandidatesImage int64 // tokens, parts of the above
-	PromptVideo, CandidatesVideo                               int64 // likewise
-	CachedAudio, CachedImage, CachedVideo                      int64 // likewise; Google does not always say
-	Tier                                                       ServiceTier
-}
-
-// ServiceTier is how a request was served, which it is charged by.
-type ServiceTier uint8
-
-// The service tiers. What says nothing of its tier is StandardTier.
-const (
-	StandardTier ServiceTier = iota
-	FlexTier
-	PriorityTier
-	OtherTier // one that is not known here
-)
-
-// tier reads serviceTier. Source: recorded answers have "standard"; the others are
-// spelled as a request asks for them.
-func tier(v rawjson.Value) ServiceTier {
-	switch {
-	case v.IsNull(), v.Is("standard"), v.Is("STANDARD"), v.Is("unspecified"):
-		return StandardTier
-	case v.Is("flex"), v.Is("FLEX"):
-		return FlexTier
-	case v.Is("priority"), v.Is("PRIORITY"):
-		return PriorityTier
-	}
-	return OtherTier
-}
-
-// Input is what the request cost in tokens, built-in tools' results included.
-func (u Usage) Input() int64 { return u.Prompt + u.ToolUse }
-
-// Output is what the model wrote, thoughts included. Where Google already
-// counted thoughts as candidates (total = prompt + tools + candidates) they are
-// not added again. Source: specs/openai.md §11.
-func (u Usage) Output() int64 {
-	if u.Thoughts > 0 && u.Total > 0 && u.Input()+u.Candidates == u.Total {
-		return u.Candidates
-	}
-	return u.Candidates + u.Thoughts
-}
-
-// Plus is the usage of two calls together. Counts that one of them did not
-// report make the sum unreported.
-func (u Usage) Plus(v Usage) Usage {
-	return Usage{
-		Reported:        u.Reported && v.Reported,
-		Prompt:          u.Prompt + v.Prompt,
-		Cached:          u.Cached + v.Cached,
-		Candidates:      u.Output() - u.Thoughts + v.Output() - v.Thoughts,
-		Thoughts:        u.Thoughts + v.Thoughts,
-		ToolUse:         u.ToolUse + v.ToolUse,
-		Total:           u.Input() + u.Output() + v.Input() + v.Output(),
-		PromptAudio:     u.PromptAudio + v.PromptAudio,
-		PromptImage:     u.PromptImage + v.PromptImage,
-		CandidatesAudio: u.CandidatesAudio + v.CandidatesAudio,
-		CandidatesImage: u.CandidatesImage + v.CandidatesImage,
-		PromptVideo:     u.PromptVideo + v.PromptVideo,
-		CandidatesVideo: u.CandidatesVideo + v.CandidatesVideo,
-		CachedAudio:     u.CachedAudio + v.CachedAudio,
-		CachedImage:     u.CachedImage + v.CachedImage,
-		CachedVideo:     u.CachedVideo + v.CachedVideo,
-		Tier:            max(u.Tier, v.Tier),
-	}
-}
-
-// merge takes over what a later event reports.
-func (u *Usage) merge(c *rawjson.Cursor) {
-	if c.Kind() == rawjson.Null {
-		c.Value()
-		return
-	}
-	u.Reported = true
-	for open := c.Open('{'); open; {
-		key, ok := c.Key()
-		if !ok {
-			return
-		}
-		switch string(key) {
-		case "promptTokenCount":
-			u.Prompt = count(c.Value())
-		case "cachedContentTokenCount":
-			u.Cached = count(c.Value())
-		case "candidatesTokenCount":
-			u.Candidates = count(c.Value())
-		case "thoughtsTokenCount":
-			u.Thoughts = count(c.Value())
-		case "toolUsePromptTokenCount":
-			u.ToolUse = count(c.Value())
-		case "totalTokenCount":
-			u.Total = count(c.Value())
-		case "promptTokensDetails":
-			u.PromptAudio, u.PromptImage, u.PromptVideo = modalities(c)
-		case "cacheTokensDetails":
-			u.CachedAudio, u.CachedImage, u.CachedVideo = modalities(c)
-		case "candidatesTokensDetails":
-			u.CandidatesAudio, u.CandidatesImage, u.CandidatesVideo = modalities(c)
-		case "serviceTier":
-			u.Tier = tier(c.Value())
-		default:
-			c.Value()
-		}
-	}
-}
-
-// count reads a token count; hostile numbers are cut to the range of int32,
-// which no true count leaves. Source: specs/gateways.md D6.
-func count(v rawjson.Value) int64 {
-	n, ok := v.Int()
-	if !ok {
-		return 0
-	}
-	return min(max(n, 0), math.MaxInt32)
-}
-
-func modalities(c *rawjson.Cursor) (audio, image, video int64) {
-	if !c.Open('[') {
-		return 0, 0, 0
-	}
-	for c.Elem() {
-		var modality, tokens rawjson.Value
-		for open := c.Open('{'); open; {
-			key, ok := c.Key()
-			if !ok {
-				break
-			}
-			switch v := c.Value(); string(key) {
-			case "modality":
-				modality = v
-			case "tokenCount":
-				tokens = v
-			}
-		}
-		switch {
-		case modality.Is("AUDIO"):
-			audio += count(tokens)
-		case modality.Is("IMAGE"):
-			image += count(tokens)
-		case modality.Is("VIDEO"):
-			video += count(tokens)
-		}
-	}
-	return audio, image, video
-}
-
 // Reset forgets everything but the memory of the slices.
 func (r *Response) Reset() {
 	*r = Response{Candidates: r.Candidates[:0]}
@@ -210,6 +57,7 @@ func (r *Response) Decode(doc []byte) error {
 func (r *Response) DecodeValue(v rawjson.Value) {
 	r.Candidates = r.Candidates[:0]
 	r.Error, r.BlockReason, r.BlockMessage = nil, nil, nil
+	searches := int64(0)
 	if v.Kind() == rawjson.Array {
 		for _, e := range v.Elems() {
 			v = e
@@ -226,7 +74,11 @@ func (r *Response) DecodeValue(v rawjson.Value) {
 		case "candidates":
 			for open := c.Open('['); open && c.Elem(); {
 				r.candidate(&c)
+				searches += r.Usage.searched(r.Candidates[len(r.Candidates)-1].Grounding)
+				r.Usage.Queries = max(r.Usage.Queries, searches) // events repeat what there was
 			}
+		case "predictions":
+			r.Usage.Images = images(c.Value())
 		case "promptFeedback":
 			m := c.Value()
 			if b := m.Get("blockReason"); !b.IsNull() {
@@ -236,6 +88,7 @@ func (r *Response) DecodeValue(v rawjson.Value) {
 			r.Usage.merge(&c)
 		case "modelVersion":
 			r.ModelVersion = c.Value()
+			r.Usage.by(r.ModelVersion)
 		case "responseId":
 			r.ResponseID = c.Value()
 		case "error":

@@ -42,7 +42,7 @@ func (x *Interaction) Response(dst, body []byte) ([]byte, error) {
 	if e := doc.Get("error"); e.Kind() == rawjson.Object && doc.Get("id") == nil {
 		return dst, translate.ErrorInAnswer(e)
 	}
-	x.count(doc.Get("usage"))
+	x.count(doc)
 	return append(dst, body...), nil
 }
 
@@ -51,7 +51,7 @@ func (x *Interaction) Event(dst []byte, frame translate.Frame) ([]byte, error) {
 	if string(frame.Data) == "[DONE]" {
 		x.ended = true
 	} else if doc, err := rawjson.Parse(frame.Data); err == nil {
-		x.count(doc.Get("interaction").Get("usage"))
+		x.count(doc.Get("interaction"))
 		switch kind := doc.Get("event_type").Text(); {
 		case kind == "interaction.completed", kind == "error", kind == "" && doc.Get("error") != nil:
 			x.ended = true
@@ -69,7 +69,9 @@ func (x *Interaction) End(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-func (x *Interaction) count(v rawjson.Value) {
+// count takes the usage of an interaction.
+func (x *Interaction) count(interaction rawjson.Value) {
+	v := interaction.Get("usage")
 	if v.Kind() != rawjson.Object {
 		return
 	}
@@ -82,6 +84,9 @@ func (x *Interaction) count(v rawjson.Value) {
 		Prompt:   number("total_input_tokens"), Cached: number("total_cached_tokens"),
 		Candidates: number("total_output_tokens"), Thoughts: number("total_thought_tokens"),
 		ToolUse: number("total_tool_use_tokens"), Total: number("total_tokens"),
+	}
+	if model := strings.TrimPrefix(interaction.Get("model").Text(), "models/"); gemini.ValidModelID(model) {
+		x.usage.Version = model
 	}
 }
 
