@@ -1,0 +1,53 @@
+export default {
+  'requests.range': 'Time range', 'requests.range.1h': '1 h', 'requests.range.6h': '6 h', 'requests.range.24h': '24 h', 'requests.range.7d': '7 d',
+  'requests.yes': 'Yes', 'requests.no': 'No', 'requests.refresh': 'Refresh',
+  'requests.export': 'Export', 'requests.export.csv': 'CSV, at most 100,000 rows', 'requests.export.ndjson': 'JSON lines, at most 100,000 rows',
+  'requests.exporting': 'The file is being made.', 'requests.columns': 'Columns', 'requests.open': 'Open request {id}',
+  'requests.count': { one: '{n} request', other: '{n} requests' }, 'requests.countMore': '{n} loaded, scroll for more',
+  'requests.kept': 'Kept: {rows} requests of the last {span}, {size}', 'requests.keptFrom': 'oldest {at}',
+  'requests.partly': 'Searched back to {at} so far.', 'requests.searchOn': 'Search on',
+
+  'requests.class.ok': 'Succeeded', 'requests.class.retried': 'Retried, then answered', 'requests.class.client_error': 'Client error',
+  'requests.class.failed': 'Failed',
+  'requests.outcome.ok': 'OK', 'requests.outcome.canceled': 'Client left', 'requests.outcome.cancelled': 'Client left',
+  'requests.outcome.client_gone': 'Client left', 'requests.outcome.rate_limited': 'Limit reached',
+  'requests.dialect.openai': 'OpenAI', 'requests.dialect.anthropic': 'Anthropic', 'requests.dialect.gemini': 'Gemini', 'requests.dialect.': '–',
+
+  'requests.hist': 'Requests by outcome', 'requests.hist.help': 'Drag to narrow the time range; or arrow keys, Shift with arrow keys, Enter',
+  'requests.hist.reset': 'Whole range', 'requests.hist.table': 'Show as table', 'requests.hist.chart': 'Show as chart',
+
+  'requests.filters': 'Filters', 'requests.filter.add': 'Add filter', 'requests.filter.clear': 'Clear filters', 'requests.filter.apply': 'Apply',
+  'requests.filter.remove': 'Remove filter: {name}', 'requests.filter.wrong': 'This value does not fit. {min}–{max}',
+  'requests.filter.class': 'Outcome', 'requests.filter.status': 'Status', 'requests.filter.code': 'Code', 'requests.filter.reason': 'Reason',
+  'requests.filter.model': 'Model', 'requests.filter.user': 'User key ID', 'requests.filter.key': 'Gemini key ID', 'requests.filter.dialect': 'API',
+  'requests.filter.min_ms': 'Duration (ms)', 'requests.filter.min_attempts': 'Attempts', 'requests.filter.request_id': 'Request ID',
+
+  'requests.col.at': 'Time', 'requests.col.status': 'Status', 'requests.col.model': 'Model', 'requests.col.dialect': 'API', 'requests.col.user': 'User key',
+  'requests.col.key': 'Gemini key', 'requests.col.stream': 'Stream', 'requests.col.attempts': 'Attempts', 'requests.col.ttft': 'First token',
+  'requests.col.duration': 'Total', 'requests.col.tokens': 'Tokens in / out', 'requests.col.cost': 'Cost', 'requests.col.ip': 'IP',
+
+  'requests.live': 'Live', 'requests.live.stop': 'Stop live', 'requests.live.on': 'Live', 'requests.live.paused': 'Paused',
+  'requests.live.pause': 'Pause', 'requests.live.resume': 'Resume', 'requests.live.sampled': '1 of {n} shown',
+  'requests.live.count': { one: '{n} request seen', other: '{n} requests seen' }, 'requests.live.new': '{n} new',
+  'requests.live.hint': 'Stands still under the pointer and while scrolled',
+  'requests.live.wait': 'Waiting for requests', 'requests.live.waitText': 'New requests that match the filters show up here.',
+
+  'requests.none': 'No request yet', 'requests.noneText': 'Requests to the gateway are listed here. Send one from the Playground.',
+  'requests.tryOne': 'Open the Playground', 'requests.noMatch': 'No request matches', 'requests.noMatchText': 'Change the filters or the time range.',
+
+  'requests.one': 'Request', 'requests.time': 'Time', 'requests.model': 'Model', 'requests.version': 'Model version', 'requests.dialect': 'API',
+  'requests.user': 'User key', 'requests.cost': 'Cost', 'requests.ip': 'IP', 'requests.agent': 'Client', 'requests.id': 'ID',
+  'requests.streamed': 'streamed', 'requests.anonymous': 'no user key', 'requests.noPrice': 'unknown: no price for this model',
+  'requests.estimated': 'estimated', 'requests.partial': 'cut off', 'requests.error': 'Error',
+  'requests.curl': 'Copy as curl', 'requests.copyId': 'Copy ID', 'requests.openKey': 'Open Gemini key', 'requests.disableKey': 'Disable this key',
+  'requests.neighbours': 'Other requests of this key', 'requests.keyDisabled': 'Key {key} disabled',
+  'requests.attempts.title': { one: '{n} attempt', other: '{n} attempts' }, 'requests.noTries': 'No attempt was made upstream.',
+  'requests.noAnswer': 'no answer', 'requests.tryTime': 'after {at}, took {d}',
+  'requests.timing': 'Where the time went', 'requests.phase.queue': 'Waiting', 'requests.phase.failed': 'Failed attempts',
+  'requests.phase.first': 'To first token', 'requests.phase.stream': 'Answer',
+  'requests.tokens': 'Tokens', 'requests.tokens.input': 'Input', 'requests.tokens.cached': 'Cached', 'requests.tokens.thoughts': 'Thinking',
+  'requests.tokens.output': 'Output', 'requests.tokens.tool_use': 'Tool use', 'requests.noTokens': 'No tokens were counted.',
+  'requests.details': 'Details', 'requests.bodies.request': 'Request body', 'requests.bodies.response': 'Answer body',
+  'requests.bodies.on': 'Bodies are logged: they may hold personal data.',
+  'requests.bodies.cut': 'Bodies are logged: they may hold personal data. This one is cut at 64 KiB.',
+};

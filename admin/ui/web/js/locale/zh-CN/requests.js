@@ -1,0 +1,52 @@
+export default {
+  'requests.range': '时间范围', 'requests.range.1h': '1 小时', 'requests.range.6h': '6 小时', 'requests.range.24h': '24 小时', 'requests.range.7d': '7 天',
+  'requests.yes': '是', 'requests.no': '否', 'requests.refresh': '刷新',
+  'requests.export': '导出', 'requests.export.csv': 'CSV，最多 100,000 行', 'requests.export.ndjson': 'JSON 行，最多 100,000 行',
+  'requests.exporting': '正在生成文件。', 'requests.columns': '列', 'requests.open': '打开请求 {id}',
+  'requests.count': { other: '{n} 个请求' }, 'requests.countMore': '已加载 {n} 个，向下滚动加载更多',
+  'requests.kept': '已保留：最近 {span} 的 {rows} 个请求，{size}', 'requests.keptFrom': '最早 {at}',
+  'requests.partly': '目前已搜索到 {at}。', 'requests.searchOn': '继续搜索',
+
+  'requests.class.ok': '成功', 'requests.class.retried': '重试后成功', 'requests.class.client_error': '客户端错误', 'requests.class.failed': '失败',
+  'requests.outcome.ok': '成功', 'requests.outcome.canceled': '客户端断开', 'requests.outcome.cancelled': '客户端断开',
+  'requests.outcome.client_gone': '客户端断开', 'requests.outcome.rate_limited': '达到限额',
+  'requests.dialect.openai': 'OpenAI', 'requests.dialect.anthropic': 'Anthropic', 'requests.dialect.gemini': 'Gemini', 'requests.dialect.': '–',
+
+  'requests.hist': '按结果统计的请求', 'requests.hist.help': '拖动可缩小时间范围；也可用方向键、Shift 加方向键、回车',
+  'requests.hist.reset': '整个范围', 'requests.hist.table': '显示为表格', 'requests.hist.chart': '显示为图表',
+
+  'requests.filters': '筛选', 'requests.filter.add': '添加筛选', 'requests.filter.clear': '清除筛选', 'requests.filter.apply': '应用',
+  'requests.filter.remove': '移除筛选：{name}', 'requests.filter.wrong': '此值不合适。{min}–{max}',
+  'requests.filter.class': '结果', 'requests.filter.status': '状态码', 'requests.filter.code': '错误码', 'requests.filter.reason': '原因',
+  'requests.filter.model': '模型', 'requests.filter.user': '用户密钥 ID', 'requests.filter.key': 'Gemini 密钥 ID', 'requests.filter.dialect': 'API',
+  'requests.filter.min_ms': '耗时（毫秒）', 'requests.filter.min_attempts': '尝试次数', 'requests.filter.request_id': '请求 ID',
+
+  'requests.col.at': '时间', 'requests.col.status': '状态', 'requests.col.model': '模型', 'requests.col.dialect': 'API', 'requests.col.user': '用户密钥',
+  'requests.col.key': 'Gemini 密钥', 'requests.col.stream': '流式', 'requests.col.attempts': '尝试', 'requests.col.ttft': '首个 Token',
+  'requests.col.duration': '总耗时', 'requests.col.tokens': 'Token 输入 / 输出', 'requests.col.cost': '费用', 'requests.col.ip': 'IP',
+
+  'requests.live': '实时', 'requests.live.stop': '停止实时', 'requests.live.on': '实时', 'requests.live.paused': '已暂停',
+  'requests.live.pause': '暂停', 'requests.live.resume': '继续', 'requests.live.sampled': '每 {n} 个显示 1 个',
+  'requests.live.count': { other: '已收到 {n} 个请求' }, 'requests.live.new': '{n} 个新请求',
+  'requests.live.hint': '指针悬停或滚动时暂停',
+  'requests.live.wait': '正在等待请求', 'requests.live.waitText': '符合筛选的新请求会显示在这里。',
+
+  'requests.none': '还没有请求', 'requests.noneText': '发往网关的请求会列在这里。可从操练场发送一个。',
+  'requests.tryOne': '打开操练场', 'requests.noMatch': '没有符合的请求', 'requests.noMatchText': '请更改筛选或时间范围。',
+
+  'requests.one': '请求', 'requests.time': '时间', 'requests.model': '模型', 'requests.version': '模型版本', 'requests.dialect': 'API',
+  'requests.user': '用户密钥', 'requests.cost': '费用', 'requests.ip': 'IP', 'requests.agent': '客户端', 'requests.id': 'ID',
+  'requests.streamed': '流式', 'requests.anonymous': '无用户密钥', 'requests.noPrice': '未知：此模型没有价格',
+  'requests.estimated': '估算', 'requests.partial': '中断', 'requests.error': '错误',
+  'requests.curl': '复制为 curl', 'requests.copyId': '复制 ID', 'requests.openKey': '打开 Gemini 密钥', 'requests.disableKey': '停用此密钥',
+  'requests.neighbours': '此密钥的其他请求', 'requests.keyDisabled': '已停用密钥 {key}',
+  'requests.attempts.title': { other: '{n} 次尝试' }, 'requests.noTries': '没有向上游发起尝试。',
+  'requests.noAnswer': '无应答', 'requests.tryTime': '{at} 后开始，用时 {d}',
+  'requests.timing': '时间去向', 'requests.phase.queue': '等待', 'requests.phase.failed': '失败的尝试',
+  'requests.phase.first': '到首个 Token', 'requests.phase.stream': '应答',
+  'requests.tokens': 'Token', 'requests.tokens.input': '输入', 'requests.tokens.cached': '缓存', 'requests.tokens.thoughts': '思考',
+  'requests.tokens.output': '输出', 'requests.tokens.tool_use': '工具', 'requests.noTokens': '没有计入 Token。',
+  'requests.details': '详情', 'requests.bodies.request': '请求正文', 'requests.bodies.response': '应答正文',
+  'requests.bodies.on': '已开启正文日志：其中可能含有个人数据。',
+  'requests.bodies.cut': '已开启正文日志：其中可能含有个人数据。此正文在 64 KiB 处截断。',
+};
