@@ -17,6 +17,8 @@ export default {
   'users.limit.monthly_tokens': 'Tokens per month', 'users.limit.concurrency': 'At once', 'users.limit.budget': 'Budget',
   'users.limit.budget.day': 'Budget per day', 'users.limit.budget.month': 'Budget per month', 'users.limit.budget.total': 'Budget in all',
 
+  'users.short.tpd': 'Tokens/day', 'users.short.monthly_tokens': 'Tokens/mo', 'users.short.budget.day': '$/day', 'users.short.budget.month': '$/month', 'users.short.budget.total': '$ in all',
+
   'users.open': 'Open', 'users.viewRequests': 'View requests', 'users.edit': 'Edit', 'users.rotate': 'Rotate', 'users.disable': 'Disable',
   'users.enable': 'Enable', 'users.delete': 'Delete', 'users.export': 'Export', 'users.enabled': '{name} enabled', 'users.disabled': '{name} disabled',
   'users.deleted': '{name} deleted', 'users.saved': '{name} saved',

@@ -17,6 +17,8 @@ export default {
   'users.limit.monthly_tokens': '每月 Token', 'users.limit.concurrency': '并发', 'users.limit.budget': '预算',
   'users.limit.budget.day': '每日预算', 'users.limit.budget.month': '每月预算', 'users.limit.budget.total': '总预算',
 
+  'users.short.tpd': 'Token/日', 'users.short.monthly_tokens': 'Token/月', 'users.short.budget.day': '$/日', 'users.short.budget.month': '$/月', 'users.short.budget.total': '$ 总计',
+
   'users.open': '打开', 'users.viewRequests': '查看请求', 'users.edit': '编辑', 'users.rotate': '轮换', 'users.disable': '停用',
   'users.enable': '启用', 'users.delete': '删除', 'users.export': '导出', 'users.enabled': '已启用 {name}', 'users.disabled': '已停用 {name}',
   'users.deleted': '已删除 {name}', 'users.saved': '已保存 {name}',
