@@ -9,7 +9,7 @@ import (
 
 // Record is one finished request, refused ones included. Tokens come from
 // usageMetadata; 0 where it said nothing. Texts that a client chose are cut by
-// [Ledger.Add]'s reader, not by the caller.
+// the [Log], not by the caller.
 type Record struct {
 	At        time.Time // when it ended; zero means now
 	RequestID string
@@ -48,6 +48,10 @@ type Record struct {
 	Estimated   bool          // tokens are a guess: Google did not say
 
 	Tries []Try // the attempts in order; the Ledger keeps the slice, so leave it alone after Add
+
+	// Bodies are what the client sent and got, where [Log.Bodies] asks for them.
+	Bodies *Bodies
+	bodied bool // they are in the store
 }
 
 // Try is one attempt of a request: one request to Google.

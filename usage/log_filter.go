@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package usage
+
+import (
+	"strconv"
+	"time"
+)
+
+// Filter says which requests are wanted; the zero value wants all. Texts are
+// compared as a whole.
+type Filter struct {
+	From, To  time.Time // that ended in this time, To excluded; zero for open
+	Class     string    // ok, retried, client_error, failed
+	Status    int       // told to the client
+	Code      string    // Google's word or HTTP status for an error of any attempt; network for no answer
+	Reason    string    // outcome, or verdict of an attempt that failed
+	Model     string
+	User      string // id of a user key
+	Key       string // id of a Gemini key that any attempt used
+	Dialect   string
+	RequestID string
+
+	MinDuration time.Duration
+	MinAttempts int
+}
+
+// query is a Filter made ready.
+type query struct {
+	Filter
+	from, to int64 // Unix milliseconds
+	class    Class
+	classed  bool
+	min      int64    // milliseconds
+	hashes   []uint64 // what a block must have
+}
+
+func (f Filter) query() *query {
+	q := &query{Filter: f, from: -1 << 63, to: 1<<63 - 1, min: millis(f.MinDuration)}
+	if !f.From.IsZero() {
+		q.from = f.From.UnixMilli()
+	}
+	if !f.To.IsZero() {
+		q.to = f.To.UnixMilli()
+	}
+	q.class, q.classed = ParseClass(f.Class)
+	status := ""
+	if f.Status != 0 {
+		status = strconv.Itoa(f.Status)
+	}
+	for _, w := range [...]struct {
+		feature feature
+		word    string
+	}{{byID, f.RequestID}, {byModel, f.Model}, {byUser, f.User}, {byKey, f.Key}, {byDialect, f.Dialect}, {byStatus, status}, {byCode, f.Code}, {byReason, f.Reason}} {
+		if w.word == "" {
+			continue
+		}
+		hash := w.feature.hash(w.word)
+		if q.classed && q.class != OK && w.feature != byID {
+			hash = q.class.of(hash) // rarer, and says more
+		}
+		q.hashes = append(q.hashes, hash)
+	}
+	return q
+}
+
+// simple tells whether nothing but time and class is asked for, which summaries
+// answer.
+func (q *query) simple() bool { return len(q.hashes) == 0 && q.min <= 0 && q.MinAttempts <= 0 }
+
+// mayHave tells whether a block can have a row that is wanted.
+func (q *query) mayHave(s *summary) bool {
+	if s.until < q.from || s.from >= q.to || s.slowest < q.min || s.attempts < int64(q.MinAttempts) ||
+		q.classed && s.classes[q.class] == 0 {
+		return false
+	}
+	for _, hash := range q.hashes {
+		if !s.bloom.has(hash) {
+			return false
+		}
+	}
+	return true
+}
+
+// wants tells whether a record is wanted.
+func (q *query) wants(r *Record) bool {
+	at := r.At.UnixMilli()
+	return at >= q.from && at < q.to &&
+		(!q.classed || r.Class() == q.class) &&
+		(q.Status == 0 || r.Status == q.Status) &&
+		(q.Model == "" || r.Model == q.Model) &&
+		(q.User == "" || r.UserID == q.User) &&
+		(q.Dialect == "" || r.Dialect == q.Dialect) &&
+		(q.RequestID == "" || r.RequestID == q.RequestID) &&
+		millis(r.Duration) >= q.min && r.Attempts >= q.MinAttempts &&
+		(q.Key == "" || r.usedKey(q.Key)) &&
+		(q.Code == "" || r.hadCode(q.Code)) &&
+		(q.Reason == "" || r.hadReason(q.Reason))
+}
+
+func (r *Record) usedKey(id string) bool {
+	found := r.KeyID == id
+	for i := 0; i < len(r.Tries) && !found; i++ {
+		found = r.Tries[i].KeyID == id
+	}
+	return found
+}
+
+func (r *Record) hadCode(code string) bool {
+	found := r.Code == code
+	for i := 0; i < len(r.Tries) && !found; i++ {
+		found = r.Tries[i].failed() && r.Tries[i].errorCode() == code
+	}
+	return found
+}
+
+func (r *Record) hadReason(reason string) bool {
+	found := r.Outcome == reason
+	for i := 0; i < len(r.Tries) && !found; i++ {
+		found = r.Tries[i].failed() && r.Tries[i].Verdict == reason
+	}
+	return found
+}
+
+// find returns which rows of a block are wanted, in order. It looks at the columns
+// that are asked for, and makes a row a record only where that tells too little.
+func (q *query) find(b *rows) (found []int) {
+	one := -1
+	if q.RequestID != "" {
+		if one = b.findID(q.RequestID); one < 0 {
+			return nil
+		}
+	}
+	words := [...]struct {
+		column int
+		word   string
+	}{{textModel, q.Model}, {textUser, q.User}, {textDialect, q.Dialect}}
+	var want [len(words)]int
+	var texts [len(words)]*texts
+	for i, w := range words {
+		if w.word == "" {
+			continue
+		}
+		texts[i] = b.text(w.column)
+		if want[i] = texts[i].find(w.word); want[i] < 0 {
+			return nil
+		}
+	}
+	at, flags, status := b.int(intAt), b.int(intFlags), b.int(intStatus)
+	durations, attempts := b.int(intDuration), b.int(intAttempts)
+rows:
+	for i := range b.n {
+		if one >= 0 && i != one || at[i] < q.from || at[i] >= q.to ||
+			q.classed && Class(flags[i]>>classShift) != q.class ||
+			q.Status != 0 && status[i] != int64(q.Status) ||
+			durations[i] < q.min || attempts[i] < int64(q.MinAttempts) {
+			continue
+		}
+		for j, t := range texts {
+			if t != nil && t.place(i) != want[j] {
+				continue rows
+			}
+		}
+		if q.tried(b, i) {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
+// tried tells whether a row's attempts are those that are asked for.
+func (q *query) tried(b *rows, i int) bool {
+	if q.Key == "" && q.Code == "" && q.Reason == "" {
+		return true
+	}
+	r := Record{KeyID: b.text(textKey).at(i), Code: b.text(textCode).at(i), Outcome: b.text(textOutcome).at(i), Tries: b.attempts(i)}
+	return (q.Key == "" || r.usedKey(q.Key)) && (q.Code == "" || r.hadCode(q.Code)) && (q.Reason == "" || r.hadReason(q.Reason))
+}
