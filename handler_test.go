@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
@@ -152,20 +151,6 @@ func TestServed_Documented(t *testing.T) {
 	}
 	if v, ok := (&served{}).placeholder("http.auth.user.id"); ok {
 		t.Errorf("http.auth.user.id of an anonymous request is %v; basic_auth may know it", v)
-	}
-}
-
-func TestVerdictNames(t *testing.T) {
-	seen := map[string]bool{}
-	for v := balancer.OK; v <= balancer.Unclassified; v++ {
-		name := verdictNames[v]
-		if name == "" || seen[name] {
-			t.Errorf("verdict %d has the name %q", v, name)
-		}
-		seen[name] = true
-	}
-	if got := verdictName(balancer.Unclassified + 1); got != "unclassified" {
-		t.Errorf("a verdict from the future is called %q", got)
 	}
 }
 

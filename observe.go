@@ -30,7 +30,7 @@ const lastStatus = "gemini_balance.upstream_status"
 
 // Attempted implements gateway.Observer.
 func (o observer) Attempted(ctx context.Context, a gateway.Attempt) {
-	outcome := verdictName(a.Outcome.Verdict)
+	outcome := gateway.VerdictWord(a.Outcome.Verdict)
 	if a.Outcome.Verdict == balancer.OK {
 		o.app.shared.models.add(a.Model)
 	}
@@ -199,44 +199,6 @@ func (a *App) reportStore(what string, err error) {
 // inService reports whether keys in a state are leased.
 func inService(s balancer.State) bool {
 	return s == balancer.StateActive || s == balancer.StateUntested
-}
-
-// verdictNames are the words for the ends of attempts in metrics and logs.
-var verdictNames = [...]string{
-	balancer.OK:                "ok",
-	balancer.Canceled:          "canceled",
-	balancer.BadRequest:        "bad_request",
-	balancer.BadSignature:      "bad_signature",
-	balancer.Blocked:           "blocked",
-	balancer.InvalidKey:        "invalid_key",
-	balancer.LeakedKey:         "leaked_key",
-	balancer.SuspendedKey:      "suspended_key",
-	balancer.MisconfiguredKey:  "misconfigured_key",
-	balancer.UnfundedProject:   "unfunded_project",
-	balancer.Location:          "location",
-	balancer.ForeignResource:   "foreign_resource",
-	balancer.ModelForbidden:    "model_forbidden",
-	balancer.ModelMissing:      "model_missing",
-	balancer.RateLimited:       "rate_limited",
-	balancer.Exhausted:         "exhausted",
-	balancer.SpendLimited:      "spend_limited",
-	balancer.NoQuota:           "no_quota",
-	balancer.Throttled:         "throttled",
-	balancer.CapacityExhausted: "capacity_exhausted",
-	balancer.Overloaded:        "overloaded",
-	balancer.ServerError:       "server_error",
-	balancer.UpstreamTimeout:   "timeout",
-	balancer.Network:           "network",
-	balancer.RouteBlocked:      "route_blocked",
-	balancer.Unusable:          "unusable",
-	balancer.Unclassified:      "unclassified",
-}
-
-func verdictName(v balancer.Verdict) string {
-	if int(v) < len(verdictNames) && verdictNames[v] != "" {
-		return verdictNames[v]
-	}
-	return "unclassified"
 }
 
 // maxModels bounds the model labels of metrics.

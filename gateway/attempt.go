@@ -49,7 +49,7 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	dog := newWatchdog(x.g.Timeouts.FirstOutput, cancel)
 	defer dog.stop()
 
-	defer func() { x.observe(res.outcome, time.Since(started)) }()
+	defer func() { x.observe(lease, res.outcome, started) }()
 	request := x.request(lease)
 	answer, err := x.g.Upstream.Do(ctx, &request)
 	return x.receive(ctx, answer, err, dog, lease)
@@ -65,7 +65,9 @@ func (x *exchange) request(lease *balancer.Lease) upstream.Request {
 
 // receive takes the answer of an attempt, or the error that came instead.
 func (x *exchange) receive(ctx context.Context, answer *http.Response, err error, dog *watchdog, lease *balancer.Lease) result {
-	x.record.KeyID, x.bound = lease.KeyID(), lease.Binding()
+	x.carry()
+	x.leased(lease)
+	x.bound = lease.Binding()
 	x.conv.Begin()
 	if err != nil {
 		return x.broken(ctx, err, false)
@@ -86,11 +88,13 @@ func (x *exchange) receive(ctx context.Context, answer *http.Response, err error
 }
 
 // observe reports a finished attempt.
-func (x *exchange) observe(o balancer.Outcome, took time.Duration) {
-	x.attempted(x.record.Attempts, x.record.KeyID, o, took)
+func (x *exchange) observe(lease *balancer.Lease, o balancer.Outcome, started time.Time) {
+	x.ended(&o)
+	x.attempted(x.record.Attempts, lease, o, started)
 }
 
-func (x *exchange) attempted(number int, keyID string, o balancer.Outcome, took time.Duration) {
+func (x *exchange) attempted(number int, lease *balancer.Lease, o balancer.Outcome, started time.Time) {
+	x.tried(lease, &o, started)
 	if x.g.Observer == nil {
 		return
 	}
@@ -99,8 +103,8 @@ func (x *exchange) attempted(number int, keyID string, o balancer.Outcome, took 
 		defer x.siblings.Unlock()
 	}
 	x.g.Observer.Attempted(x.r.Context(), Attempt{
-		RequestID: x.record.RequestID, Number: number, KeyID: keyID,
-		Model: x.call.Model, Outcome: o, Duration: took,
+		RequestID: x.record.RequestID, Number: number, KeyID: lease.KeyID(),
+		Model: x.call.Model, Outcome: o, Duration: time.Since(started),
 	})
 }
 
@@ -237,6 +241,7 @@ func (x *exchange) refused(status int, header http.Header, body []byte, secret s
 		Status: status, Header: header, Body: body, Model: x.call.Model, Now: time.Now(), Secret: secret,
 	})
 	x.schemaRefused = upstream.RefusesSchema(o, body)
+	x.record.Code = googleWord(status, body)
 	f := upstream.Failure(o, body)
 	// What looks like a key is gone already; this one may look like anything.
 	f.Message = upstream.Redact(f.Message, secret)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
 // batchWidth is how many calls of one request run side by side.
@@ -41,8 +42,8 @@ func (x *exchange) batch(b translate.Batch) *translate.Failure {
 		if p.panicked != nil {
 			panic(p.panicked)
 		}
-		x.record.Attempts += p.attempts
-		x.record.KeyID = p.keyID
+		x.adopt(&p.record)
+		x.bill.join(&p.bill)
 		if p.failure == nil {
 			answers[i] = p.answer
 			good++
@@ -52,11 +53,13 @@ func (x *exchange) batch(b translate.Batch) *translate.Failure {
 	}
 	if failed != nil && (good == 0 || !b.Partial()) {
 		refused := slices.ContainsFunc(parts, func(p *batchPart) bool { return p.schemaRefused })
+		x.each(parts)
 		if refused && x.ctx.Err() == nil && x.relax() {
 			return x.batch(b)
 		}
 		return failed
 	}
+	x.each(parts)
 	body, err := b.Join(nil, answers)
 	if err != nil {
 		return failure(err)
@@ -76,8 +79,8 @@ type batchPart struct {
 	call               *translate.Call
 	answer             []byte
 	failure            *translate.Failure
-	attempts           int
-	keyID              string
+	record             usage.Record // what its attempts came to
+	bill               bill
 	schemaRefused      bool
 	panicked           any
 }
@@ -89,10 +92,10 @@ func (p *batchPart) run(x *exchange, reporting *sync.Mutex) {
 		conv: p, call: p.call, record: x.record, siblings: reporting, refs: x.refs,
 		out: newClientWriter(discard{}),
 	}
-	part.record.Attempts = 0
+	part.record.Attempts, part.record.Tries = 0, nil
 	p.failure = part.attempts()
 	p.schemaRefused = part.schemaRefused
-	p.attempts, p.keyID = part.record.Attempts, part.record.KeyID
+	p.record, p.bill = part.record, part.bill
 }
 
 // Call implements translate.Exchange.

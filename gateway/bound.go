@@ -234,10 +234,9 @@ func (x *exchange) aside(call *translate.Call, bound *balancer.Binding) (body []
 		conv: p, call: call, record: x.record, siblings: x.siblings, refs: references{bound: bound},
 		out: newClientWriter(discard{}),
 	}
-	part.record.Attempts = 0
+	part.record.Attempts, part.record.Tries = 0, nil
 	f = part.attempts()
-	x.record.Attempts += part.record.Attempts
-	x.record.KeyID = part.record.KeyID
+	x.adopt(&part.record)
 	return p.answer, f
 }
 

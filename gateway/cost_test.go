@@ -230,7 +230,7 @@ func TestSpend_LiveKinds(t *testing.T) {
 	u.report([]byte(`{"promptTokenCount":10,"promptTokensDetails":` + details + `,"cacheTokensDetails":` + details + `,"responseTokenCount":20,"responseTokensDetails":` + details + `}`))
 	want := usage.Used{
 		Prompt: 10, PromptAudio: 1, PromptImage: 2, PromptVideo: 3, CachedAudio: 1, CachedImage: 2, CachedVideo: 3,
-		Output: 20, OutputAudio: 1, OutputImage: 2, OutputVideo: 3,
+		Output: 20, OutputAudio: 1, OutputImage: 2, OutputVideo: 3, Requests: 1,
 	}
 	if got := used(u.total()); got != want {
 		t.Errorf("got %+v\nwant %+v", got, want)

@@ -44,6 +44,7 @@ type exchange struct {
 	session  *uploadSession   // that the request goes on with; nil for none
 	bound    balancer.Binding // what the present attempt makes is bound to
 	booking  booking          // of an interaction's usage
+	bill     bill             // what the request has cost
 
 	schemaRefused bool // by the last attempt
 
@@ -163,6 +164,7 @@ func (x *exchange) decode() (f *translate.Failure) {
 // convert makes the converter for the present target of the model's alias. What
 // a model takes differs, so each target gets a translation of its own.
 func (x *exchange) convert() *translate.Failure {
+	x.carry()
 	x.refs = references{}
 	conv, f := x.converter()
 	if f != nil {
@@ -325,8 +327,6 @@ func (x *exchange) settle() {
 		if u := x.conv.Usage(); u.Reported {
 			tokens = u.Input() + u.Output()
 			x.g.estimates.learn(x.record.UserID, x.call.Model, x.size.guess, u.Input())
-			x.record.Input, x.record.Cached, x.record.Thoughts = u.Input(), u.Cached, u.Thoughts
-			x.record.Output = max(0, u.Output()-u.Thoughts)
 		}
 	}
 	switch {
@@ -340,9 +340,8 @@ func (x *exchange) settle() {
 		}
 		x.taken.Settle(tokens)
 	}
-	x.record.Status = x.out.status
-	x.record.At = time.Now()
-	x.record.Duration = x.record.At.Sub(x.accepted)
+	x.total()
+	x.fill()
 	x.g.Usage.Add(x.record)
 	if x.g.Observer != nil {
 		x.g.Observer.Served(x.r.Context(), x.record)

@@ -70,11 +70,7 @@ func (x *exchange) began(name string, doc rawjson.Value) *translate.Failure {
 	res := x.newResource(name, time.Time{})
 	here := told(doc)
 	if x.rt.op == opInteract && !here {
-		taken := int64(0)
-		if x.taken != nil {
-			taken = x.taken.Charged()
-		}
-		res.Charged = &taken
+		res.Charged = x.reserved()
 	}
 	if f := x.put(res); f != nil {
 		return f
@@ -85,24 +81,39 @@ func (x *exchange) began(name string, doc rawjson.Value) *translate.Failure {
 	return nil
 }
 
+// reserved are the tokens that this request is charged for what will be used later.
+func (x *exchange) reserved() *int64 {
+	taken := int64(0)
+	if x.taken != nil {
+		taken = x.taken.Charged()
+	}
+	return &taken
+}
+
 // collect has this request charged, unless another was faster. Where the store
 // fails, a later one is.
 func (x *exchange) collect(name string, doc rawjson.Value) {
-	var before int64
-	first := false
-	err := x.g.Resources.update(x.record.UserID, name, func(res *resource) bool {
-		if first = res.Charged != nil; first {
-			before, res.Charged = *res.Charged, nil
-		}
-		return first
-	})
-	if err != nil || !first {
+	before, first := x.claim(name)
+	if !first {
 		return
 	}
 	x.booking = booking{name: name, here: true, before: before}
 	if model := strings.TrimPrefix(doc.Get("model").Text(), "models/"); gemini.ValidModelID(model) {
 		x.record.Model = cmp.Or(x.record.Model, model)
 	}
+}
+
+// claim has this request charged for what was told to be used by something that was
+// made before, and returns the tokens that are taken for it already; first is false
+// where another was faster.
+func (x *exchange) claim(name string) (before int64, first bool) {
+	err := x.g.Resources.update(x.record.UserID, name, func(res *resource) bool {
+		if first = res.Charged != nil; first {
+			before, res.Charged = *res.Charged, nil
+		}
+		return first
+	})
+	return before, first && err == nil
 }
 
 // told reports whether an interaction has ended, and its usage is known.

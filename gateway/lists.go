@@ -152,8 +152,7 @@ func (x *exchange) pages(list paged) *translate.Failure {
 		if !ok {
 			part := &batchPart{Exchange: list, batch: list, call: call}
 			part.run(x, new(sync.Mutex))
-			x.record.Attempts += part.attempts
-			x.record.KeyID = part.keyID
+			x.adopt(&part.record)
 			if body = part.answer; part.failure != nil {
 				if body, ok = x.stale(call, part.failure); !ok {
 					return part.failure

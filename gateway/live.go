@@ -260,7 +260,7 @@ func (l *liveSession) fallBack(f *translate.Failure) bool {
 // a close code, and Google's own words where those may be told.
 func (l *liveSession) refuse(f *translate.Failure) {
 	x := l.x
-	x.record.Outcome = outcomes[f.Kind]
+	x.noteFailure(f)
 	if x.out.status = native.Error(f).Status; f.Kind == translate.Canceled {
 		x.out.status, x.record.Partial = 499, true
 		return

@@ -62,8 +62,9 @@ func (h *handshake) RoundTrip(r *http.Request) (*http.Response, error) {
 func (l *liveSession) attempt(lease *balancer.Lease) (res result) {
 	x, started := l.x, time.Now()
 	x.record.Attempts++
-	x.record.KeyID, l.refused = lease.KeyID(), nil
-	defer func() { x.observe(res.outcome, time.Since(started)) }()
+	x.leased(lease)
+	l.refused = nil
+	defer func() { x.observe(lease, res.outcome, started) }()
 	google, res := l.dial(lease)
 	if google == nil {
 		return l.blameless(res)

@@ -79,6 +79,7 @@ func (l *liveSession) relay(google *liveSide, kind websocket.MessageType, first 
 	o.Cost = l.x.cost(u)
 	if l.x.record.Outcome = "ok"; v.outcome != "" {
 		l.x.record.Outcome, l.x.record.Partial = v.outcome, true
+		l.x.record.Error = clipText(v.reason, maxErrorText)
 	}
 	return o
 }

@@ -188,6 +188,7 @@ func (x *exchange) makeToken(call *translate.Call) (answer []byte, bound balance
 		g: x.g, r: x.r, rt: x.rt, accepted: x.accepted, ctx: x.ctx, account: x.account,
 		conv: p, call: call, record: x.record, refs: x.refs, out: newClientWriter(discard{}),
 	}
+	part.record.Tries = nil
 	attempt := func(lease *balancer.Lease) result {
 		bound = lease.Binding()
 		return part.attempt(lease)
@@ -199,7 +200,8 @@ func (x *exchange) makeToken(call *translate.Call) (answer []byte, bound balance
 	} else {
 		f = part.make(attempt, func(*translate.Failure) bool { return false })
 	}
-	x.record.Attempts, x.record.KeyID = part.record.Attempts, part.record.KeyID
+	part.record.Attempts -= x.record.Attempts
+	x.adopt(&part.record)
 	return p.answer, bound, f
 }
 

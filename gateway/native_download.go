@@ -34,7 +34,8 @@ func (x *exchange) nativeDownload() *translate.Failure {
 	if f != nil && x.out.started() {
 		// Bytes of any kind have gone out; a broken connection is the only thing that
 		// cannot be taken for more of them.
-		x.record.Outcome, x.record.Partial = outcomes[f.Kind], true
+		x.noteFailure(f)
+		x.record.Partial = true
 		panic(http.ErrAbortHandler)
 	}
 	return f
@@ -88,8 +89,8 @@ func (x *exchange) downloadRequest(lease *balancer.Lease) *upstream.Request {
 func (x *exchange) download(lease *balancer.Lease) (res result) {
 	started := time.Now()
 	x.record.Attempts++
-	x.record.KeyID = lease.KeyID()
-	defer func() { x.observe(res.outcome, time.Since(started)) }()
+	x.leased(lease)
+	defer func() { x.observe(lease, res.outcome, started) }()
 	ctx, cancel := context.WithCancelCause(x.ctx)
 	defer cancel(nil)
 	dog := newWatchdog(x.g.Timeouts.FirstOutput, cancel)

@@ -116,7 +116,11 @@ func (x *exchange) made(doc rawjson.Value) *translate.Failure {
 	if name = rootOf(name); name == "" || !strings.Contains(name, "/") {
 		return &translate.Failure{Kind: translate.MalformedAnswer, Message: "Gemini's answer does not name what was made."}
 	}
-	return x.remember(name, endOf(doc))
+	res := x.newResource(name, endOf(doc))
+	if x.makesBatch() {
+		res.Charged = x.reserved()
+	}
+	return x.put(res)
 }
 
 func endOf(doc rawjson.Value) time.Time {
@@ -181,6 +185,8 @@ func (x *exchange) touched(doc rawjson.Value) *translate.Failure {
 		return x.remember(x.rt.name, endOf(doc))
 	case kind == "interactions":
 		return x.interacted(doc)
+	case own && kind == "batches":
+		x.collectBatch(doc)
 	}
 	return x.results(doc)
 }

@@ -204,8 +204,8 @@ func (u *nativeUpload) free() bool {
 func (u *nativeUpload) start(lease *balancer.Lease) (res result) {
 	x, started := u.x, time.Now()
 	x.record.Attempts++
-	x.record.KeyID = lease.KeyID()
-	defer func() { x.observe(res.outcome, time.Since(started)) }()
+	x.leased(lease)
+	defer func() { x.observe(lease, res.outcome, started) }()
 	ctx, cancel := context.WithTimeoutCause(x.ctx, x.g.Timeouts.FirstOutput, errFirstOutput)
 	defer cancel()
 	request := upstream.Request{

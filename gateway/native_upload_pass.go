@@ -134,8 +134,8 @@ func (p *passing) read() *translate.Failure {
 func (p *passing) attempt(lease *balancer.Lease) (res result) {
 	x, started := p.x, time.Now()
 	x.record.Attempts++
-	x.record.KeyID = lease.KeyID()
-	defer func() { x.observe(res.outcome, time.Since(started)) }()
+	x.leased(lease)
+	defer func() { x.observe(lease, res.outcome, started) }()
 	// What Google has the last byte of, it makes: the record must not depend on a client
 	// that does not wait for the answer.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.ctx))

@@ -98,7 +98,7 @@ func restKind(v balancer.Verdict) translate.Kind {
 // refuse tells the client of a failure: as an error answer, or in-band where a
 // heartbeat or output has already sent the header.
 func (x *exchange) refuse(f *translate.Failure) {
-	x.record.Outcome = outcomes[f.Kind]
+	x.noteFailure(f)
 	if x.out.started() {
 		x.abort(f)
 		return
@@ -123,7 +123,8 @@ func (x *exchange) refuse(f *translate.Failure) {
 
 // abort ends a stream that has begun, without a success marker.
 func (x *exchange) abort(f *translate.Failure) {
-	x.record.Outcome, x.record.Partial = outcomes[f.Kind], true
+	x.noteFailure(f)
+	x.record.Partial = true
 	if f.Kind == translate.Canceled {
 		return
 	}

@@ -113,7 +113,7 @@ func (x *exchange) want() (balancer.Want, settings.Retry) {
 		Bound: x.refs.bound,
 	}
 	if !want.Unmetered && x.g.Pool.Spends() {
-		want.Cost = x.foretell()
+		want.Cost, _ = x.foretell()
 	}
 	if x.account != nil {
 		key := x.account.Key()
@@ -169,6 +169,7 @@ func attemptWith(lease *balancer.Lease, attempt func(*balancer.Lease) result) (r
 // another round: those that were to blame rest now and are worth waiting for, the
 // others may be asked again.
 func (x *exchange) lease(want balancer.Want, moves *retries) (*balancer.Lease, error) {
+	defer func(since time.Time) { x.record.Waited += time.Since(since) }(time.Now())
 	lease, err := x.g.Pool.Lease(x.ctx, want)
 	if u, ok := errors.AsType[*balancer.Unavailable](err); ok && u.Reason == balancer.AllTried && moves.rounds < moves.limit {
 		moves.rounds++

@@ -86,8 +86,8 @@ func (u *uploading) elsewhere(f *translate.Failure) bool {
 func (u *uploading) attempt(lease *balancer.Lease) (res result) {
 	x, started := u.x, time.Now()
 	x.record.Attempts++
-	x.record.KeyID = lease.KeyID()
-	defer func() { x.observe(res.outcome, time.Since(started)) }()
+	x.leased(lease)
+	defer func() { x.observe(lease, res.outcome, started) }()
 	u.lease = lease
 	if res = u.start(); res.failure != nil {
 		return res

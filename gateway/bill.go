@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"cmp"
+	"strings"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+)
+
+// bill is what Google charges for a request, all of its attempts together: one that
+// broke off or was of no use after Google had reported what it used is charged with
+// the request that it was made for, as is one that another was faster than. Errors are
+// free, as Google says. The zero value is a bill of nothing.
+type bill struct {
+	used      gemini.Usage // tokens; Reported where anything was charged
+	cost      int64        // nano-USD of what has a price
+	row       string       // label of the row that the cost is by, of several the last
+	unpriced  bool         // something has no known price
+	estimated bool         // some of it is a guess
+	parts     bool         // the calls of the request were charged one by one
+	losers    int          // attempts that another one was faster than
+	pending   bool         // what was used is told later, to another request
+}
+
+// add charges usage at the prices of a model; an answer's own word for the model
+// goes first, where that has a price. extra is what usage does not tell.
+func (b *bill) add(prices *usage.Prices, model string, u gemini.Usage, extra usage.Used) {
+	now := time.Now()
+	row := prices.Find(u.Version, now)
+	if row == nil {
+		row = prices.Find(model, now)
+	}
+	charged := used(u)
+	charged.Seconds, charged.Resolution = extra.Seconds, extra.Resolution
+	nano, known := int64(0), false
+	if row != nil {
+		nano, known = row.Cost(charged)
+	}
+	if b.cost += nano; known {
+		b.row = row.Label
+	} else {
+		b.unpriced = true
+	}
+	version := cmp.Or(u.Version, b.used.Version)
+	if u.Reported = true; b.used.Reported {
+		u = b.used.Plus(u)
+	}
+	b.used, b.used.Version = u, version
+}
+
+// join takes over what is on another bill.
+func (b *bill) join(o *bill) {
+	b.cost += o.cost
+	b.unpriced, b.estimated = b.unpriced || o.unpriced, b.estimated || o.estimated
+	b.row = cmp.Or(o.row, b.row)
+	b.losers += o.losers
+	if o.used.Reported && b.used.Reported {
+		b.used = b.used.Plus(o.used)
+	} else if o.used.Reported {
+		b.used = o.used
+	}
+}
+
+// carry charges the usage that the converter has, before it forgets it for another
+// attempt, and at the end of the request.
+func (x *exchange) carry() {
+	if x.conv == nil || x.bill.parts || !x.charges() && !x.booking.here {
+		return
+	}
+	u := x.conv.Usage()
+	switch {
+	case u.Reported, u.Images > 0:
+	case u.Prompt > 0: // what is told to the client, counted by ourselves
+		x.bill.estimated = true
+	default:
+		return
+	}
+	x.bill.add(x.g.Prices, x.priceModel(), u, usage.Used{})
+}
+
+// priceModel is the model whose prices hold where the answer does not name one.
+func (x *exchange) priceModel() string {
+	if x.call != nil && x.call.Model != "" {
+		return x.call.Model
+	}
+	return x.record.Model
+}
+
+// ended charges an attempt that Google may have worked for and told nothing of: its
+// client left, or it took too long. It is taken for what was foretold.
+func (x *exchange) ended(o *balancer.Outcome) {
+	ours := o.Verdict == balancer.Canceled || o.Verdict == balancer.UpstreamTimeout && o.Status == 0
+	if !ours || x.conv == nil || x.call == nil || !x.charges() {
+		return
+	}
+	if u := x.conv.Usage(); !u.Reported {
+		x.guess()
+	}
+}
+
+// guess charges what an answer is taken for of which nothing is known.
+func (x *exchange) guess() {
+	x.bill.estimated = true
+	u, known := x.foretold()
+	if !known {
+		x.bill.unpriced, x.bill.used.Reported = true, true
+		return
+	}
+	x.bill.add(x.g.Prices, x.call.Model, gemini.Usage{
+		Prompt: u.Prompt, Candidates: u.Output, CandidatesImage: u.OutputImage, Images: u.Images, Tier: tierOf(u.Tier),
+	}, u)
+}
+
+// lose charges the attempts that another one was faster than: the money for the prompt,
+// which Google has read by then. No usage of theirs is ever told, so they add no tokens.
+func (x *exchange) lose() {
+	if x.bill.losers == 0 || x.conv == nil || x.call == nil {
+		return
+	}
+	u := x.conv.Usage()
+	lost := gemini.Usage{
+		Prompt: u.Prompt, PromptAudio: u.PromptAudio, PromptImage: u.PromptImage, PromptVideo: u.PromptVideo, Tier: u.Tier, Version: u.Version,
+	}
+	if !u.Reported {
+		lost.Prompt = x.size.tokens
+	}
+	var one bill
+	one.add(x.g.Prices, x.call.Model, lost, usage.Used{})
+	x.bill.cost += one.cost * int64(x.bill.losers)
+	x.bill.unpriced = x.bill.unpriced || one.unpriced
+	x.bill.estimated = true
+}
+
+// each charges the calls of a request one by one, where their answers tell what they
+// used: prices depend on the length of each, not of all.
+func (x *exchange) each(parts []*batchPart) {
+	for _, p := range parts {
+		var answer gemini.Response
+		if p.answer == nil || answer.Decode(p.answer) != nil || !answer.Usage.Reported {
+			continue
+		}
+		x.bill.parts = true
+		x.bill.add(x.g.Prices, p.call.Model, answer.Usage, usage.Used{})
+	}
+}
+
+// total completes the bill when the request is over.
+func (x *exchange) total() {
+	x.carry()
+	x.lose()
+	switch {
+	case x.call == nil || x.record.Attempts == 0 || !x.charges():
+	case x.booking.elsewhere || x.makesBatch() && x.record.Outcome == "ok":
+		x.bill.pending = true
+	case x.bill.used.Reported:
+	case x.rt.op == opLive:
+		// Music never tells what it used; where nobody has spoken there was nothing.
+		l, session := x.conv.(*liveSession)
+		x.bill.unpriced = strings.HasSuffix(x.call.Path, liveMusic) || session && l.watch.usage.over
+	case x.record.Outcome == "ok":
+		x.guess()
+	}
+}
+
+// spent is what the request used, all of its attempts together, and what that costs;
+// -1 for what is not known. What costs nothing is known to be 0.
+func (x *exchange) spent() (tokens, nano int64) {
+	b := &x.bill
+	switch {
+	case b.pending:
+		return -1, -1
+	case b.unpriced || x.unknownCost():
+		nano = -1
+	default:
+		nano = b.cost
+	}
+	if tokens = b.used.Input() + b.used.Output(); tokens == 0 && b.unpriced {
+		tokens = -1
+	}
+	return tokens, nano
+}
+
+// charges reports whether Google charges for what the request asks, now or when it is
+// done. Counting, lists, files and polling are free.
+func (x *exchange) charges() bool {
+	switch x.rt.op {
+	case opChat, opCompletions, opResponses, opEmbeddings, opImages, opImageEdits, opSpeech, opTranscriptions, opTranslations,
+		opMessages, opInteract, opLive, opMake:
+		return true
+	case opNative:
+		return x.rt.verb != "countTokens"
+	default:
+		return false
+	}
+}
+
+// unknownCost reports whether the request made something whose price nobody tells:
+// a cache is paid by the hour, and indexing by the tokens that Google finds.
+// Source: specs/gateways.md §1E.
+func (x *exchange) unknownCost() bool {
+	if x.record.Outcome != "ok" || x.record.Attempts == 0 || x.r.Method == "GET" || x.r.Method == "DELETE" {
+		return false
+	}
+	switch kind, _, _ := strings.Cut(x.rt.name, "/"); x.rt.op {
+	case opCollection, opResource:
+		return kind == "cachedContents" || x.rt.verb == "importFile"
+	case opUpload:
+		return strings.HasSuffix(x.rt.name, "uploadToFileSearchStore") || x.rt.verb == "uploadToFileSearchStore"
+	default:
+		return false
+	}
+}
+
+// makesBatch reports whether the request begins a batch, whose results tell what they
+// used; see collectBatch.
+func (x *exchange) makesBatch() bool {
+	return x.rt.op == opMake && (x.rt.verb == "batchGenerateContent" || x.rt.verb == "asyncBatchEmbedContent")
+}
+
+// collectBatch charges the results of a batch to the request that sees them first,
+// unless another was faster. Those in a file are not seen here.
+// Source: specs/native-anthropic.md A.8.
+func (x *exchange) collectBatch(operation rawjson.Value) {
+	results := operation.Get("response").Get("inlinedResponses").Get("inlinedResponses")
+	if results.Len() == 0 {
+		return
+	}
+	before, first := x.claim(x.rt.name)
+	if !first {
+		return
+	}
+	x.booking.here, x.booking.before = true, before
+	model := strings.TrimPrefix(operation.Get("metadata").Get("model").Text(), "models/")
+	if gemini.ValidModelID(model) {
+		x.record.Model = cmp.Or(x.record.Model, model)
+	}
+	x.bill.parts = true
+	for _, one := range results.Elems() {
+		var answer gemini.Response
+		if answer.DecodeValue(one.Get("response")); !answer.Usage.Reported {
+			continue
+		}
+		answer.Usage.Tier = gemini.BatchTier
+		x.bill.add(x.g.Prices, model, answer.Usage, usage.Used{})
+	}
+}
