@@ -67,6 +67,7 @@ func (h *AdminHandler) start() error {
 		hash = a.adminKeyHash
 	}
 	h.admin = admin.New(admin.Config{
+		State: a.shared.admin,
 		Pool: a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		AdminKeyHash: hash,
 		ClientIP:     clientIP,

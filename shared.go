@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/gemini-balance/caddy-gemini-balance/admin"
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/gateway"
@@ -48,6 +49,7 @@ type resource struct {
 	pool     *balancer.Pool
 	users    *users.Registry
 	usage    *usage.Ledger
+	admin    *admin.State
 	settings *settings.Store // nil before the first declare
 	memo     *gateway.Memo
 	kept     *gateway.Conversations
@@ -121,6 +123,9 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if r.usage, err = usage.Open(db, usage.Options{StoreFailed: r.storeFailed("usage")}); err != nil {
 		return nil, err
 	}
+	if r.admin, err = admin.Open(db, sealer, admin.StateOptions{}); err != nil {
+		return nil, err
+	}
 	r.models.learn(r.usage.Totals(time.Time{}))
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
@@ -133,6 +138,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 // Destruct implements caddy.Destructor: it ends the loops, which flush, and
 // closes the store.
 func (r *resource) Destruct() error {
+	r.admin.Close() // its jobs change what the loops write
 	r.stop()
 	r.loops.Wait()
 	return errors.Join(append(r.flushed[:], r.store.Close())...)

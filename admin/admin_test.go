@@ -32,6 +32,7 @@ type fixture struct {
 	pool  *balancer.Pool
 	users *users.Registry
 	usage *usage.Ledger
+	state *State
 	now   time.Time
 
 	spec *document // when set, every answer must be as described there
@@ -53,12 +54,28 @@ func newFixture(t testing.TB, declared settings.Patch) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.state = openState(t, f.store, clock)
 	f.Handler = New(Config{
+		State: f.state,
 		Pool: f.pool, Users: f.users, Usage: f.usage, Settings: st,
 		AdminKeyHash: sha256.Sum256([]byte(adminKey)),
 		StoreKind:    "memory", Version: "v0.0.0-test", Started: f.now.Add(-time.Hour), Now: clock,
 	})
 	return f
+}
+
+func openState(t testing.TB, s store.Store, clock func() time.Time) *State {
+	t.Helper()
+	sealer, err := store.NewSealer(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := Open(s, sealer, StateOptions{Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(state.Close)
+	return state
 }
 
 func openPool(t testing.TB, s store.Store, clock func() time.Time) *balancer.Pool {
@@ -76,7 +93,13 @@ func openPool(t testing.TB, s store.Store, clock func() time.Time) *balancer.Poo
 
 // request makes a request as a script would.
 func request(method, target, body string) *http.Request {
-	r := httptest.NewRequestWithContext(context.Background(), method, target, strings.NewReader(body))
+	ctx := context.Background()
+	if strings.HasPrefix(target, "/admin/events") {
+		gone, cancel := context.WithCancel(ctx)
+		cancel() // else the stream does not end
+		ctx = gone
+	}
+	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -177,12 +200,59 @@ func (s scenario) run(t *testing.T, f *fixture) {
 	})
 }
 
-// operationBodies are what the walk over all routes sends; a route with a body
-// that is missing here fails it.
+// operationBodies are what the walks over all routes send; a route with a body
+// that is missing here fails them. Tests of a resource add theirs in an init
+// function.
 var operationBodies = map[string]string{
 	"POST /admin/config":      `{"retry":{"attempts":2}}`,
 	"POST /admin/keys/gemini": `{"key":"AIzaSyCanary-walk"}`,
 	"POST /admin/keys/user":   `{"name":"walk"}`,
+}
+
+// objects make what {id} stands for in the walks, by the beginning of the path; the
+// longest decides. Tests of a resource add theirs in an init function.
+var objects = map[string]func(f *fixture) (id string){
+	"/admin/keys/gemini/": func(f *fixture) string { return f.addGeminiKey(1) },
+	"/admin/keys/user/": func(f *fixture) string {
+		id, _ := f.createUserKey("walker")
+		return id
+	},
+	"/admin/jobs/": func(f *fixture) string { return f.endedJob() },
+}
+
+// object makes what the {id} of a path stands for, "" if it has none.
+func (f *fixture) object(path string) string {
+	f.t.Helper()
+	if !strings.Contains(path, "{id}") {
+		return ""
+	}
+	longest := ""
+	for prefix := range objects {
+		if strings.HasPrefix(path, prefix) && len(prefix) > len(longest) {
+			longest = prefix
+		}
+	}
+	if longest == "" {
+		f.t.Fatalf("%s: objects has nothing for {id}", path)
+	}
+	return objects[longest](f)
+}
+
+// endedJob is a job with two results.
+func (f *fixture) endedJob() (id string) {
+	f.t.Helper()
+	c := &call{header: http.Header{}}
+	_, body, err := f.state.jobs.start(c, jobSpec{kind: "bulk", name: "walk", total: 2}, func(_ context.Context, j *job) error {
+		j.result(map[string]string{"id": "gk_1", "what": "done"})
+		j.result(map[string]string{"id": "gk_2", "what": "=1+1"})
+		j.done(2)
+		return nil
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.state.jobs.workers.Wait()
+	return body.(jobView).ID
 }
 
 // TestRoutes_NeedTheAdminKey walks all routes as a guest, with a wrong key and
@@ -192,13 +262,8 @@ func TestRoutes_NeedTheAdminKey(t *testing.T) {
 		t.Run(rt.method+" "+rt.path, func(t *testing.T) {
 			f := newFixture(t, settings.Patch{})
 			f.pool.SetProbed(true)
-			geminiID := f.addGeminiKey(1)
-			userID, userSecret := f.createUserKey("walker")
-			id := geminiID
-			if strings.Contains(rt.path, "/user/") {
-				id = userID
-			}
-			target := strings.ReplaceAll(rt.path, "{id}", id)
+			_, userSecret := f.createUserKey("alice")
+			target := strings.ReplaceAll(rt.path, "{id}", f.object(rt.path))
 			body := operationBodies[rt.method+" "+rt.path]
 
 			for name, test := range map[string]struct{ authorization, code string }{

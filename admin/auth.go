@@ -52,6 +52,32 @@ func (f failures) at(now time.Time) failures {
 	return f
 }
 
+// authenticate finds out who makes a request. rt is nil where there is no such
+// route, which only those with a key are told.
+func (a *api) authenticate(r *http.Request, rt *route) (actor, error) {
+	who := actor{ip: a.ClientIP(r)}
+	if rt != nil && rt.needs == needsNone {
+		return who, nil
+	}
+	if p := a.guard.authenticate(r, who.ip); p != nil {
+		return who, p
+	}
+	who.role, who.via = roleAdmin, "header"
+	return who, nil
+}
+
+// authorize decides whether the actor may make the call.
+func (a *api) authorize(c *call) error {
+	if !reads(c.Method) && a.origin.Check(c.Request) != nil {
+		return problem(http.StatusForbidden, "cross_origin", "This request comes from a page of another site; changes are taken from this site and from scripts only.")
+	}
+	return nil
+}
+
+// signedOut returns a channel that is closed when the actor's session ends, and
+// what to call when nobody waits for that any more.
+func (a *api) signedOut(actor) (ended <-chan struct{}, stop func()) { return nil, func() {} }
+
 // authenticate checks the Authorization header of r, which came from ip.
 // Comparing and counting are one step: parallel guesses get no extra tries.
 func (g *guard) authenticate(r *http.Request, ip netip.Addr) *Problem {

@@ -17,19 +17,11 @@ import (
 // maxBody bounds a request body: 1,000 Gemini keys with room to spare.
 const maxBody = 8 << 20
 
-// call is one authenticated, checked request.
-type call struct {
-	*http.Request
-	id    string     // the {id} of the path
-	query url.Values // only parameters that the route takes, each once
-	body  []byte
-}
-
 // ServeHTTP implements [http.Handler].
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := "adm_" + rand.Text()
 	header(w.Header(), requestID)
-	status, body, err := a.serve(w, r)
+	status, body, err := a.serve(w, r, requestID)
 	if err != nil {
 		writeProblem(w, asProblem(err), requestID)
 		return
@@ -39,6 +31,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 	case page:
 		body.write(w)
+	case stream:
+		writeStream(w, body, requestID)
 	case json.RawMessage:
 		writeJSON(w, status, body)
 	default:
@@ -57,6 +51,41 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(append(body, '\n')) // an error means that the client is gone
 }
 
+// writeStream lets a [stream] write. Where it fails after it began, the connection
+// is cut: that is the only way left to say so.
+func writeStream(w http.ResponseWriter, body stream, requestID string) {
+	begun := &beginning{ResponseWriter: w}
+	err := body(begun)
+	switch {
+	case err == nil && !begun.yet:
+		w.WriteHeader(http.StatusOK)
+	case err != nil && begun.yet:
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		w.Header().Del("Content-Disposition")
+		writeProblem(w, asProblem(err), requestID)
+	}
+}
+
+// beginning notices whether an answer has begun.
+type beginning struct {
+	http.ResponseWriter
+	yet bool
+}
+
+func (b *beginning) WriteHeader(status int) {
+	b.yet = true
+	b.ResponseWriter.WriteHeader(status)
+}
+
+func (b *beginning) Write(p []byte) (int, error) {
+	b.yet = true
+	return b.ResponseWriter.Write(p)
+}
+
+// Unwrap is for [http.ResponseController].
+func (b *beginning) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+
 // header sets what every answer carries. CORS headers are absent on purpose.
 // Source: specs/ui.md §5, specs/gateways.md W4, W5.
 func header(h http.Header, requestID string) {
@@ -70,9 +99,10 @@ func header(h http.Header, requestID string) {
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 }
 
-// serve is the way of a request, read top-down. Nothing but the landing page is
-// answered before the admin key was checked, on the same path that is routed.
-func (a *api) serve(w http.ResponseWriter, r *http.Request) (status int, body any, err error) {
+// serve is the way of a request, read top-down. Nothing but the pages and what
+// needs no key is answered before the client was authenticated, on the same path
+// that is routed.
+func (a *api) serve(w http.ResponseWriter, r *http.Request, requestID string) (status int, body any, err error) {
 	path, err := segments(r.URL)
 	if err != nil {
 		return 0, nil, err
@@ -80,13 +110,15 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) (status int, body an
 	if page, ok, err := landing(w, r, path); ok || err != nil {
 		return http.StatusOK, page, err
 	}
-	if err := a.guard.authenticate(r, a.ClientIP(r)); err != nil {
-		if err.Status == http.StatusUnauthorized {
+	c := &call{Request: r, requestID: requestID, header: w.Header()}
+	rt, id, allow := match(r.Method, path)
+	c.route, c.id = rt, id
+	if c.actor, err = a.authenticate(r, rt); err != nil {
+		if p := asProblem(err); p.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="gemini-balance admin"`)
 		}
 		return 0, nil, err
 	}
-	rt, id, allow := match(r.Method, path)
 	switch {
 	case allow == "":
 		return 0, nil, problem(http.StatusNotFound, "route_not_found", "There is no such admin route; GET /admin/openapi.json describes those there are.")
@@ -97,17 +129,21 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) (status int, body an
 		w.Header().Set("Allow", allow)
 		return 0, nil, problem(http.StatusMethodNotAllowed, "method_not_allowed", "This route takes "+allow+".")
 	}
-	c := &call{Request: r, id: id}
-	if err := a.checkOrigin(r); err != nil {
+	if err := a.authorize(c); err != nil {
 		return 0, nil, err
 	}
 	if c.query, err = parameters(r.URL.RawQuery, rt.params); err != nil {
 		return 0, nil, err
 	}
-	if c.body, err = readBody(w, r); err != nil {
+	if c.body, err = readBody(w, r, rt); err != nil {
 		return 0, nil, err
 	}
-	return rt.operate(a, c)
+	return a.operate(c)
+}
+
+// operate runs the operation of a call that may be made.
+func (a *api) operate(c *call) (status int, body any, err error) {
+	return c.route.operate(a, c)
 }
 
 // segments cuts the path into its parts. There is one form of each path: slashes
@@ -122,63 +158,6 @@ func segments(u *url.URL) ([]string, error) {
 		return nil, problem(http.StatusBadRequest, "invalid_path", "Admin paths have no . or .. in them.")
 	}
 	return parts, nil
-}
-
-// match finds the route for a method and the {id} in the path. allow lists the
-// methods of the path, "" if there is no such path.
-func match(method string, path []string) (found *route, id, allow string) {
-	if method == http.MethodHead {
-		method = http.MethodGet // net/http drops the body
-	}
-	pattern := ""
-	var allowed []string
-	for i := range routes {
-		rt := &routes[i]
-		if pattern == "" {
-			if rtID, ok := rt.matches(path); ok {
-				pattern, id = rt.path, rtID
-			}
-		}
-		if rt.path != pattern {
-			continue
-		}
-		if rt.method == method {
-			found = rt
-		}
-		if allowed = append(allowed, rt.method); rt.method == http.MethodGet {
-			allowed = append(allowed, http.MethodHead)
-		}
-	}
-	if allowed != nil {
-		allowed = append(allowed, http.MethodOptions)
-	}
-	return found, id, strings.Join(allowed, ", ")
-}
-
-func (rt *route) matches(path []string) (id string, ok bool) {
-	pattern := strings.Split(rt.path[1:], "/")
-	if len(pattern) != len(path) {
-		return "", false
-	}
-	for i, part := range pattern {
-		switch {
-		case part == "{id}":
-			id = path[i]
-		case part != path[i]:
-			return "", false
-		}
-	}
-	return id, true
-}
-
-// checkOrigin refuses what another site makes a browser send. The header that
-// authenticates cannot be sent across sites without CORS, which is off; this is
-// the second lock. Scripts send neither Origin nor Sec-Fetch-Site and pass.
-func (a *api) checkOrigin(r *http.Request) error {
-	if a.origin.Check(r) != nil {
-		return problem(http.StatusForbidden, "cross_origin", "This request comes from a page of another site; changes are taken from this site and from scripts only.")
-	}
-	return nil
 }
 
 // parameters reads the query. Unknown, repeated and malformed ones are errors, so
@@ -207,27 +186,51 @@ func hint(known []string) string {
 	return "; it takes " + strings.Join(known, ", ")
 }
 
-// readBody reads a JSON body; no body is fine here, since some operations have
-// none. Browsers cannot send JSON across sites without asking first.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+// readBody reads a JSON body, or one of another type that the route accepts; no
+// body is fine here, since some operations have none. Browsers cannot send JSON
+// across sites without asking first. Of a route that streams only the type is
+// checked.
+func readBody(w http.ResponseWriter, r *http.Request, rt *route) ([]byte, error) {
+	if reads(r.Method) {
 		return nil, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, problem(http.StatusRequestEntityTooLarge, "body_too_large", "The body is larger than 8 MiB. Send the keys in several requests.")
+	most := rt.maxBody
+	if most == 0 {
+		most = maxBody
 	}
+	r.Body = http.MaxBytesReader(w, r.Body, most)
+	if rt.streams {
+		return nil, checkType(r, rt)
+	}
+	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, problem(http.StatusBadRequest, "body_incomplete", "The body ended before it was complete.")
+		return nil, bodyProblem(err)
 	}
 	if len(body) == 0 {
 		return nil, nil
 	}
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return nil, problem(http.StatusUnsupportedMediaType, "not_json", "Send JSON with the header Content-Type: application/json.")
+	return body, checkType(r, rt)
+}
+
+func checkType(r *http.Request, rt *route) error {
+	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || t != "application/json" && !slices.Contains(rt.accepts, t) {
+		also := ""
+		if rt.accepts != nil {
+			also = "; this route takes " + strings.Join(rt.accepts, ", ") + " as well"
+		}
+		return problem(http.StatusUnsupportedMediaType, "not_json", "Send JSON with the header Content-Type: application/json"+also+".")
 	}
 	if r.Header.Get("Content-Encoding") != "" {
-		return nil, problem(http.StatusUnsupportedMediaType, "encoded_body", "Send the body without Content-Encoding.")
+		return problem(http.StatusUnsupportedMediaType, "encoded_body", "Send the body without Content-Encoding.")
 	}
-	return body, nil
+	return nil
+}
+
+// bodyProblem words what went wrong while a body was read.
+func bodyProblem(err error) error {
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return problem(http.StatusRequestEntityTooLarge, "body_too_large", "The body is larger than "+megabytes(large.Limit)+". Send it in several requests.")
+	}
+	return problem(http.StatusBadRequest, "body_incomplete", "The body ended before it was complete.")
 }

@@ -53,3 +53,6 @@ func noBody(c *call) error {
 	}
 	return decode(c.body, &struct{}{})
 }
+
+// megabytes words a bound of a body.
+func megabytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
