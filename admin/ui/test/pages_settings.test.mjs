@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { changes, duration, kind, merge, parse, put, resolve } from '../web/js/pages/settings/diff.js';
+import { changes, duration, kind, merge, parse, put, resolve, shown, size, span } from '../web/js/pages/settings/diff.js';
 
 const fields = {
-  strategy: { value: 'adaptive', default: 'adaptive', source: 'default', options: ['adaptive', 'least_used', 'round_robin'] },
-  'retry.attempts': { value: 3, default: 3, source: 'store', min: 1, max: 10 },
-  'retry.budget': { value: 0.2, default: 0.2, source: 'default', min: 0, max: 1, unit: 'share' },
-  'retry.wait': { value: '10s', default: '10s', source: 'caddyfile', locked: true, max: '5m' },
-  reveal: { value: true, default: true, source: 'default' },
+  strategy: { type: 'word', value: 'adaptive', default: 'adaptive', options: ['adaptive', 'least_used', 'round_robin'] },
+  'retry.attempts': { type: 'count', value: 3, default: 3, min: 1, max: 10 },
+  'retry.budget': { type: 'share', value: 0.2, default: 0.2, min: 0, max: 1 },
+  'retry.wait': { type: 'duration', value: '2m0s', default: '10s', locked: true, min: '0s', max: '5m0s' },
+  'keys.reveal': { type: 'switch', value: true, default: true },
+  max_request_size: { type: 'bytes', value: 100_000_000, default: 100_000_000, min: 1024 },
+  'limits.budget.day': { type: 'usd', value: 0, default: 0, min: 0, max: 1e9 },
 };
 
 test('settings: a draft holds changes only, in the order of the fields', () => {
@@ -23,14 +25,25 @@ test('settings: durations', () => {
     ['10', null], ['', null], ['s', null], ['1x', null], ['-1s', null], ['1 s', null]]) assert.equal(duration(text), want, text);
 });
 
-test('settings: kinds and what they take', () => {
-  assert.deepEqual(Object.values(fields).map(kind), ['choice', 'number', 'share', 'duration', 'switch']);
+test('settings: as shown', () => {
+  assert.deepEqual(Object.values(fields).map((f) => shown(f)), ['adaptive', '3', '0.2', '2m', 'true', '100 MB', '0']);
+  for (const [ms, text] of [[0, '0s'], [604_800_000, '7d'], [90_000, '1m30s'], [500, '500ms'], [90_061_001, '1d1h1m1s1ms']]) {
+    assert.equal(span(ms), text);
+    assert.equal(duration(text), ms);
+  }
+  for (const [text, n] of [['100MB', 1e8], ['1 GiB', 2 ** 30], ['1024', 1024], ['5 x', null], ['', null]]) assert.equal(size(text), n, text);
+});
+
+test('settings: what each type takes', () => {
   for (const [name, text, want] of [
-    ['retry.attempts', '4', { value: 4 }], ['retry.attempts', '4.5', { error: 'integer' }], ['retry.attempts', '', { error: 'number' }],
-    ['retry.attempts', '11', { error: 'range', min: 1, max: 10 }], ['retry.budget', '0.35', { value: 0.35 }],
-    ['retry.budget', '2', { error: 'range', min: 0, max: 1 }], ['retry.wait', '1m', { value: '1m' }], ['retry.wait', 'soon', { error: 'duration' }],
-    ['retry.wait', '6m', { error: 'max', min: undefined, max: '5m' }], ['strategy', 'magic', { error: 'choice' }],
+    ['retry.attempts', '4', { value: 4 }], ['retry.attempts', '4.5', { error: 'integer' }], ['retry.attempts', '', { error: 'integer' }],
+    ['retry.attempts', '11', { error: 'range', min: '1', max: '10' }], ['retry.budget', '0.35', { value: 0.35 }], ['retry.budget', '35%', { value: 0.35 }],
+    ['retry.budget', '2', { error: 'range', min: '0', max: '1' }], ['retry.wait', '1m', { value: '1m' }], ['retry.wait', '120s', { value: '2m0s' }],
+    ['retry.wait', 'soon', { error: 'duration' }], ['retry.wait', '6m', { error: 'range', min: '0s', max: '5m' }], ['strategy', 'magic', { error: 'choice' }],
+    ['max_request_size', '1', { error: 'min', min: '1 KiB', max: undefined }], ['max_request_size', '2 MiB', { value: 2 ** 21 }],
+    ['limits.budget.day', '12.50', { value: 12.5 }], ['limits.budget.day', '-1', { error: 'money' }],
   ]) assert.deepEqual(parse(fields[name], text), want, `${name} ${text}`);
+  assert.equal(kind({ value: true }), 'switch');
 });
 
 test('settings: three-way merge after 412', () => {

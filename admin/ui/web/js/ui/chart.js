@@ -117,7 +117,7 @@ export function TimeChart({ title, unit, data, series, stack = false, height = 2
   const said = i === null ? '' : series.map((s) => `${s.label} ${fmt(data[s.key][i])}`).join(', ');
   const at = i === null ? '' : moment(new Date(data.t[i]));
   return html`
-    <section class=${cls('card', 'chart', stale && 'stale')} aria-label=${title}>
+    <section class=${cls('card', 'chart', stale && 'stale')}>
       <header><h2>${title} ${unit && html`<small>${unit}</small>`}</h2><span class="grow"></span>
         <${LinkButton} aria-pressed=${table ? 'true' : 'false'} onClick=${() => setTable(!table)}>${t(table ? 'chart.chart' : 'chart.table')}<//></header>
       <div class="legend">

@@ -117,7 +117,7 @@ export function Delta({ value, before, share, up = null, title }) {
 
 // Card: a titled box. actions stand at the end of its head.
 export const Card = ({ title, note, actions, class: extra, children, stale }) => html`
-  <section class=${cls('card', extra, stale && 'stale')} aria-label=${title} aria-busy=${stale ? 'true' : undefined}>
+  <section class=${cls('card', extra, stale && 'stale')} aria-busy=${stale ? 'true' : undefined}>
     ${title && html`<header><h2>${title} ${note && html`<small>${note}</small>`}</h2><span class="grow"></span>${actions}</header>`}
     ${children}
   </section>`;
