@@ -35,6 +35,7 @@ type Entry struct {
 	Bytes      int64     // of the answer's body
 	Note       string    // why it was not a plain success, for people
 	Charged    bool      // it counted against the quotas
+	Charge     Charge    // what it cost
 	Attempt    bool      // a call that costs quota where the key is good
 	Canceled   bool      // the client left before the end
 	CanceledAt time.Time

@@ -40,6 +40,9 @@ type Config struct {
 	// Project.Spend.
 	TokenPrice int64
 
+	// Rates are what models cost, by Model.Base or its ID; see Entry.Charge.
+	Rates map[string]Rate
+
 	// FileProcessing is how long an uploaded video is PROCESSING. Other files are
 	// ACTIVE at once. A video whose display name has "broken" in it is FAILED then.
 	FileProcessing time.Duration

@@ -92,7 +92,9 @@ func (x *exchange) embed(q *request) {
 		}
 		list = append(list, v)
 	}
-	x.json(pretty(object{"embeddings": list, "usageMetadata": object{"promptTokenCount": q.tokens}}))
+	usage := object{"promptTokenCount": q.tokens}
+	x.bill(usage)
+	x.json(pretty(object{"embeddings": list, "usageMetadata": usage}))
 }
 
 func (x *exchange) vector(r rawjson.Value, text string) (embedding, answer) {

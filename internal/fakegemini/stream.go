@@ -25,7 +25,11 @@ func (x *exchange) generate(q *request) {
 		x.streamReply(q, r)
 		return
 	}
-	body := pretty(x.whole(q, r))
+	doc := x.whole(q, r)
+	body := pretty(doc)
+	if x.steer.Break == "" {
+		x.bill(doc.UsageMetadata)
+	}
 	switch x.steer.Break {
 	case ResetEvent:
 		x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -107,6 +111,7 @@ func (x *exchange) streamReply(q *request, r reply) {
 	if r.block != "" {
 		doc := x.document()
 		doc.UsageMetadata, doc.PromptFeedback = r.usage(q, 0), object{"blockReason": r.block}
+		x.bill(doc.UsageMetadata)
 		x.event(doc, 0)
 		x.endArray()
 		return
@@ -133,6 +138,7 @@ func (x *exchange) streamReply(q *request, r reply) {
 			x.breakStream(doc, i)
 			return
 		}
+		x.bill(doc.UsageMetadata)
 		if !x.event(doc, i) {
 			return
 		}
