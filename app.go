@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 )
 
@@ -35,9 +36,8 @@ func (a *App) Start() error {
 	}
 	a.shared = shared
 	a.requests = newDrain(a.release)
-	connect, _, _, _ := a.timeouts()
 	a.upstream, err = upstream.New(upstream.Config{
-		BaseURL: a.Upstream, Connect: connect, UserAgent: "caddy-gemini-balance/" + version(),
+		BaseURL: a.Upstream, UserAgent: "caddy-gemini-balance/" + version(),
 	})
 	if err != nil {
 		return err
@@ -50,6 +50,7 @@ func (a *App) Start() error {
 	if err := enlist(a); err != nil {
 		return err
 	}
+	a.unwatch = shared.settings.Watch(func(v *settings.Values) { a.upstream.SetConnect(v.Timeouts.Connect) })
 	for _, start := range a.starters {
 		if err := start(); err != nil {
 			return err
@@ -128,6 +129,9 @@ func (a *App) await(end <-chan struct{}, what string) bool {
 // release is called once, when nothing uses this App any more.
 func (a *App) release() {
 	a.closedSessions()
+	if a.unwatch != nil {
+		a.unwatch()
+	}
 	if a.upstream != nil {
 		a.upstream.Close()
 	}

@@ -97,9 +97,12 @@ func TestProvision_Refuses(t *testing.T) {
 		{"budget", `{"retry": {"budget": 1.5}}`, "retry.budget must be"},
 		{"wait", `{"retry": {"wait": "1h"}}`, "retry.wait must be"},
 		{"hedge", `{"retry": {"hedge": 5}}`, "retry.hedge must be"},
-		{"timeout", `{"timeouts": {"idle": -1}}`, "timeouts.idle is negative"},
-		{"limit", `{"limits": {"rpm": -1}}`, "limits must not be negative"},
-		{"budget limit", `{"limits": {"budget": 1}}`, "unknown field"},
+		{"timeout", `{"timeouts": {"idle": -1}}`, "timeouts.idle must be from"},
+		{"limit", `{"limits": {"rpm": -1}}`, "limits.rpm must be from"},
+		{"budget limit", `{"limits": {"budget": {"day": "much"}}}`, "limits.budget.day: \"much\" is no amount"},
+		{"request log", `{"request_log": {"max_size": 5}}`, "request_log.max_size must be from"},
+		{"prices missing", `{"prices": "/nowhere/prices.json"}`, "prices: open /nowhere/prices.json"},
+		{"prices unset", `{"prices": "{env.UNSET_PRICES}"}`, "prices: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := provision(t, tc.config)

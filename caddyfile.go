@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/dustin/go-humanize"
+
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // parseGlobalOption reads the global option gemini_balance.
@@ -64,29 +66,40 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			rpd <count>
 //		}
 //		limits {
-//			rpm         <count>
-//			tpm         <count>
-//			rpd         <count>
-//			concurrency <count>
+//			rpm            <count>
+//			tpm            <count>
+//			rpd            <count>
+//			tpd            <count>
+//			monthly_tokens <count>
+//			concurrency    <count>
+//			budget         <usd> day | month | total
+//		}
+//		prices     <path>
+//		request_log {
+//			retention <duration>
+//			max_size  <size>
+//			bodies    on | off
 //		}
 //	}
 //
-// key and quota may be repeated. Secrets are {env.NAME} or {file./absolute/path}.
+// key, quota and budget may be repeated. Secrets are {env.NAME} or {file./absolute/path}.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return options{
-		"store":      once(a.unmarshalStore),
-		"master_key": once(secret(&a.MasterKey)),
-		"key":        a.unmarshalKey,
-		"keys_file":  once(path(&a.KeysFile)),
-		"quota":      a.unmarshalQuota,
-		"upstream":   once(text(&a.Upstream)),
-		"proxy":      once(list(&a.Proxies)),
-		"strategy":   once(a.unmarshalStrategy),
-		"affinity":   once(a.unmarshalAffinity),
-		"probe":      once(onOff(&a.Probe)),
-		"retry":      once(a.unmarshalRetry),
-		"timeouts":   once(a.unmarshalTimeouts),
-		"limits":     once(a.unmarshalLimits),
+		"store":       once(a.unmarshalStore),
+		"master_key":  once(secret(&a.MasterKey)),
+		"key":         a.unmarshalKey,
+		"keys_file":   once(path(&a.KeysFile)),
+		"quota":       a.unmarshalQuota,
+		"upstream":    once(text(&a.Upstream)),
+		"proxy":       once(list(&a.Proxies)),
+		"strategy":    once(a.unmarshalStrategy),
+		"affinity":    once(a.unmarshalAffinity),
+		"probe":       once(onOff(&a.Probe)),
+		"retry":       once(a.unmarshalRetry),
+		"timeouts":    once(a.unmarshalTimeouts),
+		"limits":      once(a.unmarshalLimits),
+		"prices":      once(path(&a.Prices)),
+		"request_log": once(a.unmarshalRequestLog),
 	}.directive(d)
 }
 
@@ -220,13 +233,48 @@ func (a *App) unmarshalLimits(d *caddyfile.Dispenser) error {
 	l := new(LimitsConfig)
 	a.Limits = l
 	return options{
-		"rpm":         once(count(&l.RPM)),
-		"tpm":         once(count(&l.TPM)),
-		"rpd":         once(count(&l.RPD)),
-		"concurrency": once(count(&l.Concurrency)),
-		"budget": func(d *caddyfile.Dispenser) error {
-			return d.Err("budgets are not available in this version: they need a price table")
-		},
+		"rpm":            once(count(&l.RPM)),
+		"tpm":            once(count(&l.TPM)),
+		"rpd":            once(count(&l.RPD)),
+		"tpd":            once(count(&l.TPD)),
+		"monthly_tokens": once(count(&l.MonthlyTokens)),
+		"concurrency":    once(count(&l.Concurrency)),
+		"budget":         l.unmarshalBudget,
+	}.block(d)
+}
+
+// unmarshalBudget reads an amount and what it is for: `budget 5 day`.
+func (l *LimitsConfig) unmarshalBudget(d *caddyfile.Dispenser) error {
+	var amount, span string
+	if !d.AllArgs(&amount, &span) {
+		return d.ArgErr()
+	}
+	if l.Budget == nil {
+		l.Budget = new(BudgetConfig)
+	}
+	into := map[string]*string{"day": &l.Budget.Day, "month": &l.Budget.Month, "total": &l.Budget.Total}[span]
+	switch nano, ok := settings.ParseUSD(amount); {
+	case !ok || nano == 0:
+		return d.Errf("budget '%s' is no amount in USD such as 12.50", amount)
+	case into == nil:
+		return d.Errf("budget per '%s' is unknown, want day, month or total", span)
+	case *into != "":
+		return d.Errf("budget %s already specified", span)
+	}
+	*into = amount
+	return nil
+}
+
+func (a *App) unmarshalRequestLog(d *caddyfile.Dispenser) error {
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	l := new(RequestLogConfig)
+	a.RequestLog = l
+	return options{
+		"retention": once(duration(&l.Retention, caddy.Duration(time.Hour))),
+		"max_size":  once(size(&l.MaxSize)),
+		"bodies":    once(onOff(&l.Bodies)),
 	}.block(d)
 }
 
@@ -243,7 +291,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		max_request_size        <size>
 //		cors                    <origins...>
 //		heartbeat               <duration> | off
-//		reasoning               reasoning_content | thought_tags | off
+//		reasoning               auto | reasoning_content | thought_tags | off
 //		safety                  off | block_none
 //		strict
 //		fetch_images            on | off

@@ -19,8 +19,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/gateway"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 )
@@ -73,8 +73,8 @@ type Handler struct {
 	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
 
 	// How thoughts are shown to clients of OpenAI's API: `reasoning_content`,
-	// `thought_tags` or `off`. Default: `reasoning_content`, to clients that ask
-	// for thoughts.
+	// `thought_tags`, `off`, or `auto`, which is as `reasoning_content` to clients
+	// that ask for thoughts. Default: `auto`.
 	Reasoning string `json:"reasoning,omitempty"`
 
 	// How strictly Google filters requests that bring no `safety_settings` of their
@@ -127,7 +127,7 @@ type Handler struct {
 
 // ModelConfig is a further name for a Gemini model.
 type ModelConfig struct {
-	// What clients ask for.
+	// What clients ask for; each * stands for any characters.
 	Name string `json:"name,omitempty"`
 
 	// The Gemini models it stands for. Usually the first serves; where that is
@@ -178,6 +178,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	app.starters = append(app.starters, h.start)
+	app.handlers = append(app.handlers, h)
 	if h.Anonymous && !loopbackOnly(ctx) {
 		h.logger.Warn("ANONYMOUS ACCESS: anybody who reaches this listener can spend the quota of your Gemini keys; "+
 			"remove anonymous, or bind the site to 127.0.0.1", zap.Strings("listen", listeners(ctx)))
@@ -196,11 +197,6 @@ func appOf(ctx caddy.Context) (*App, error) {
 // start makes the gateway. It is called by the app once its store is open.
 func (h *Handler) start() (err error) {
 	a := h.app
-	_, firstOutput, idle, total := a.timeouts()
-	var fetcher *fetch.Fetcher
-	if h.FetchImages == nil || *h.FetchImages {
-		fetcher = a.shared.fetch
-	}
 	delay := defaultCloseDelay
 	if h.StreamCloseDelay != nil {
 		delay = time.Duration(*h.StreamCloseDelay)
@@ -209,13 +205,13 @@ func (h *Handler) start() (err error) {
 	a.closings = append(a.closings, sessions)
 	config := gateway.Config{
 		Live:  h.live(sessions),
-		Fetch: fetcher,
+		Fetch: a.shared.fetch, FetchImages: h.FetchImages,
+		Named: a.shared.aliases, Hidden: a.shared.hidden, Hits: a.shared.hits, Prices: a.prices,
 		Pool:  a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept, Resources: a.shared.bound,
 		MaxRequestSize:  h.MaxRequestSize,
 		CORS:            h.CORS,
 		Heartbeat:       time.Duration(h.Heartbeat),
-		Affinity:        h.app.Affinity != "off",
 		Reasoning:       h.Reasoning,
 		Safety:          openai.SafetySettings(h.Safety),
 		Strict:          h.Strict,
@@ -223,7 +219,6 @@ func (h *Handler) start() (err error) {
 		CountEmbeddings: h.CountEmbeddings != nil && *h.CountEmbeddings,
 		AdminResources:  h.AdminResources != nil && *h.AdminResources,
 		Anonymous:       h.Anonymous,
-		Timeouts:        gateway.Timeouts{FirstOutput: firstOutput, Idle: idle, Total: total},
 		Observer:        observer{a, h.logger},
 		ClientIP:        clientIP,
 		PublicURL:       publicURL,
@@ -358,7 +353,7 @@ func readCapabilities(path string) (*capability.Table, error) {
 }
 
 var (
-	reasonings = []string{openai.ReasoningContent, openai.ReasoningTags, openai.ReasoningOff}
+	reasonings = []string{settings.ReasoningAuto, openai.ReasoningContent, openai.ReasoningTags, openai.ReasoningOff}
 	liveTokens = []string{gateway.LiveTokensOff, gateway.LiveTokensPassThrough}
 	safeties   = []string{openai.SafetyOff, openai.SafetyBlockNone}
 )

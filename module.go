@@ -17,11 +17,9 @@ package geminibalance
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -34,7 +32,7 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/store/memory"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
-	"github.com/gemini-balance/caddy-gemini-balance/users"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
 func init() {
@@ -144,6 +142,13 @@ type App struct {
 	// keep their limits.
 	Limits *LimitsConfig `json:"limits,omitempty"`
 
+	// A file with what Google charges, in place of the built-in table: see
+	// `usage/prices.json` for its form. It is read when the configuration is loaded.
+	Prices string `json:"prices,omitempty"`
+
+	// How long requests are remembered, and how much of them.
+	RequestLog *RequestLogConfig `json:"request_log,omitempty"`
+
 	ctx    caddy.Context
 	logger *zap.Logger
 	events *caddyevents.App
@@ -152,6 +157,8 @@ type App struct {
 	masterKey []byte // nil = from the file
 	keys      []balancer.NewKey
 	proxies   []string
+	prices    *usage.Prices
+	handlers  []*Handler // of all sites
 
 	// What Start brings up. The handlers register their part in Provision.
 	starters      []func() error
@@ -159,6 +166,7 @@ type App struct {
 	wantsAdminKey bool
 	adminKeyHash  [32]byte
 	upstream      *upstream.Client
+	unwatch       func() // ends what tells upstream of settings
 	shared        *resource // nil before Start
 	ready         chan struct{}
 	requests      *drain
@@ -227,21 +235,6 @@ type TimeoutsConfig struct {
 	Total caddy.Duration `json:"total,omitempty"`
 }
 
-// LimitsConfig is what a user key may use. 0 leaves the default in place.
-type LimitsConfig struct {
-	// Requests in any 60 seconds. Default: 600.
-	RPM int64 `json:"rpm,omitempty"`
-
-	// Input and output tokens per minute. Default: 4,000,000.
-	TPM int64 `json:"tpm,omitempty"`
-
-	// Requests per day. Default: 100,000.
-	RPD int64 `json:"rpd,omitempty"`
-
-	// Requests at the same time. Default: 50.
-	Concurrency int64 `json:"concurrency,omitempty"`
-}
-
 // CaddyModule returns the Caddy module information.
 func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gemini_balance", New: func() caddy.Module { return new(App) }}
@@ -270,6 +263,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return err
 		}
 		a.masterKey = []byte(secret)
+	}
+	if err := a.provisionPrices(); err != nil {
+		return err
 	}
 	if err := a.provisionProxies(); err != nil {
 		return err
@@ -368,24 +364,16 @@ func (a *App) Validate() error {
 	if err := a.validateQuotas(); err != nil {
 		return err
 	}
-	// The settings of an empty store are those of the configuration: checked.
-	if _, err := settings.Open(memory.New(), a.declaredSettings()); err != nil {
-		return err
-	}
-	if t := a.Timeouts; t != nil {
-		for name, d := range map[string]caddy.Duration{
-			"connect": t.Connect, "first_output": t.FirstOutput, "idle": t.Idle, "total": t.Total,
-		} {
-			if d < 0 {
-				return fmt.Errorf("timeouts.%s is negative", name)
-			}
-		}
-	}
 	if a.Affinity != "" && !slices.Contains(affinities, a.Affinity) {
 		return fmt.Errorf("affinity '%s' is unknown, want %s", a.Affinity, strings.Join(affinities, " or "))
 	}
-	if l := a.Limits; l != nil && (l.RPM < 0 || l.TPM < 0 || l.RPD < 0 || l.Concurrency < 0) {
-		return errors.New("limits must not be negative; leave one out for its default")
+	declared, err := a.declaredSettings()
+	if err != nil {
+		return err
+	}
+	// The settings of an empty store are those of the configuration: checked.
+	if _, err := settings.Open(memory.New(), declared); err != nil {
+		return err
 	}
 	return nil
 }
@@ -399,47 +387,6 @@ func checkStrategy(name string) error {
 		return fmt.Errorf("strategy '%s' is unknown, want %s", name, strings.Join(settings.Strategies(), ", "))
 	}
 	return nil
-}
-
-// declaredSettings is what the configuration says about the settings that could
-// be changed at run time.
-func (a *App) declaredSettings() (p settings.Patch) {
-	if a.Strategy != "" {
-		p.Strategy = &a.Strategy
-	}
-	r := a.Retry
-	if r == nil {
-		return p
-	}
-	if r.Attempts != 0 {
-		p.Retry.Attempts = &r.Attempts
-	}
-	p.Retry.Budget, p.Retry.Hedge = r.Budget, r.Hedge
-	if r.Wait != nil {
-		wait := settings.Duration(*r.Wait)
-		p.Retry.Wait = &wait
-	}
-	return p
-}
-
-// probes reports whether Google is asked about keys.
-func (a *App) probes() bool { return a.Probe == nil || *a.Probe }
-
-// defaultLimits are those of new user keys.
-func (a *App) defaultLimits() users.Limits {
-	if a.Limits == nil {
-		return users.Limits{}
-	}
-	return users.Limits{RPM: a.Limits.RPM, TPM: a.Limits.TPM, RPD: a.Limits.RPD, Concurrency: a.Limits.Concurrency}
-}
-
-// timeouts is the configuration without a nil to think of.
-func (a *App) timeouts() (connect, firstOutput, idle, total time.Duration) {
-	if a.Timeouts == nil {
-		return 0, 0, 0, 0
-	}
-	t := a.Timeouts
-	return time.Duration(t.Connect), time.Duration(t.FirstOutput), time.Duration(t.Idle), time.Duration(t.Total)
 }
 
 // Interface guards

@@ -51,6 +51,9 @@ type resource struct {
 	usage    *usage.Ledger
 	admin    *admin.State
 	settings *settings.Store // nil before the first declare
+	aliases  *settings.Aliases
+	hidden   *settings.Hidden
+	hits     *gateway.Hits
 	memo     *gateway.Memo
 	kept     *gateway.Conversations
 	bound    *gateway.Resources
@@ -112,7 +115,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if err != nil {
 		return nil, err
 	}
-	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{})}
+	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{}), hits: new(gateway.Hits)}
 	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
 		return nil, err
 	}
@@ -121,6 +124,12 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 		return nil, err
 	}
 	if r.usage, err = usage.Open(db, usage.Options{StoreFailed: r.storeFailed("usage")}); err != nil {
+		return nil, err
+	}
+	if r.aliases, err = settings.OpenAliases(db); err != nil {
+		return nil, err
+	}
+	if r.hidden, err = settings.OpenHidden(db); err != nil {
 		return nil, err
 	}
 	if r.admin, err = admin.Open(db, sealer, admin.StateOptions{}); err != nil {
@@ -155,24 +164,20 @@ func (r *resource) release() error {
 // declare makes an App's configuration the one in force. The caller holds
 // lifetimes.
 func (r *resource) declare(a *App) error {
-	patch := a.declaredSettings()
+	patch, err := a.declaredSettings()
+	if err != nil {
+		return err
+	}
 	if r.settings == nil {
-		opened, err := settings.Open(r.store, patch)
-		if err != nil {
+		if r.settings, err = settings.Open(r.store, patch); err != nil {
+			r.settings = nil
 			return err
 		}
-		r.settings = opened
+		r.settings.Watch(r.apply) // for as long as there is the resource
 	} else if err := r.settings.Declare(patch); err != nil {
 		return err
 	}
-	if err := r.pool.SetStrategy(r.settings.Current().Strategy); err != nil {
-		return fmt.Errorf("strategy: %w", err)
-	}
-	if err := r.users.SetDefaults(a.defaultLimits()); err != nil {
-		return err
-	}
 	r.unprobe()
-	r.pool.SetProbed(a.probes())
 	if err := r.pool.SetLimits(a.limitRules()); err != nil {
 		return fmt.Errorf("quotas: %w", err)
 	}
@@ -181,9 +186,7 @@ func (r *resource) declare(a *App) error {
 	}
 	r.pool.Declare(a.keys)
 	r.reporter.Store(a)
-	if a.probes() {
-		r.probe(a)
-	}
+	r.probe(a)
 	return nil
 }
 

@@ -48,8 +48,7 @@ func TestStats(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	budget := 0.5
-	f := newFixture(t, settings.Patch{Retry: settings.RetryPatch{Budget: &budget}})
+	f := newFixture(t, settings.Patch{"retry.budget": 0.5})
 	for _, s := range []scenario{
 		{name: "values and sources", method: "GET", status: 200, contains: []string{
 			`"strategy":{"value":"adaptive","source":"default","locked":false}`,

@@ -23,8 +23,8 @@ func (x *exchange) anthropic() (translate.Exchange, *translate.Failure) {
 	case opAnthropicModel:
 		return kept(anthropic.NewModel(o, x.rt.model, x.visible()))
 	default:
-		aliases := make([]anthropic.Alias, len(x.g.listed))
-		for i, a := range x.g.listed {
+		aliases := make([]anthropic.Alias, len(x.site().aliases.listed))
+		for i, a := range x.site().aliases.listed {
 			aliases[i] = anthropic.Alias(a)
 		}
 		list, f := anthropic.NewModels(o, x.r.URL.Query(), aliases, x.visible())
@@ -37,7 +37,7 @@ func (x *exchange) anthropic() (translate.Exchange, *translate.Failure) {
 
 func (x *exchange) anthropicOptions() anthropic.Options {
 	o := anthropic.Options{
-		Resolve: x.resolve, Capabilities: x.g.Capabilities, Fetch: x.g.Fetch != nil, Safety: x.g.Safety,
+		Resolve: x.resolve, Capabilities: x.g.Capabilities, Fetch: x.fetcher() != nil, Safety: x.g.Safety,
 		Session: x.r.Header.Get("X-Claude-Code-Session-Id"),
 	}
 	if x.g.Resources != nil {

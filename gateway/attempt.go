@@ -46,7 +46,7 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	x.record.Attempts++
 	ctx, cancel := context.WithCancelCause(x.ctx)
 	defer cancel(nil)
-	dog := newWatchdog(x.g.Timeouts.FirstOutput, cancel)
+	dog := newWatchdog(x.site().timeouts.FirstOutput, cancel)
 	defer dog.stop()
 
 	defer func() { x.observe(lease, res.outcome, started) }()
@@ -125,7 +125,7 @@ func (x *exchange) forwarded() http.Header {
 
 // whole handles an answer that comes in one piece.
 func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchdog, secret string) result {
-	body, err := readAll(answer, func() { dog.feed(x.g.Timeouts.Idle) })
+	body, err := readAll(answer, func() { dog.feed(x.site().timeouts.Idle) })
 	if err != nil {
 		return x.broken(ctx, err, true)
 	}
@@ -177,7 +177,7 @@ func (x *exchange) stream(ctx context.Context, answer *http.Response, dog *watch
 		if len(pending) == 0 {
 			continue
 		}
-		dog.feed(x.g.Timeouts.Idle)
+		dog.feed(x.site().timeouts.Idle)
 		if frames.Ready() && len(pending) < maxPending {
 			continue
 		}

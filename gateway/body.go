@@ -18,7 +18,7 @@ import (
 // neither what comes nor what it unpacks to can be more than MaxRequestSize.
 // The length of an encoded body is unknown from here on.
 func (x *exchange) openBody() *translate.Failure {
-	limit := x.g.MaxRequestSize
+	limit := x.site().maxRequestSize
 	if x.r.ContentLength > limit {
 		return tooLarge(limit)
 	}
@@ -94,7 +94,7 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 	}
 	// A declared length saves the growing. Whoever got here has a user key, so it
 	// is trusted up to 4 MiB before bytes came.
-	limit := x.g.MaxRequestSize
+	limit := x.site().maxRequestSize
 	buf := make([]byte, 0, max(512, min(x.r.ContentLength+1, 4<<20)))
 	for {
 		if len(buf) == cap(buf) {
@@ -120,7 +120,7 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 // unread words why the body could not be read.
 func (x *exchange) unread(err error) *translate.Failure {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return tooLarge(x.g.MaxRequestSize)
+		return tooLarge(x.site().maxRequestSize)
 	}
 	if errors.Is(err, errBrokenGzip) {
 		return brokenEncoding()

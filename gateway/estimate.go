@@ -97,7 +97,7 @@ func (x *exchange) measure() {
 	if conv, ok := x.conv.(translate.Estimated); ok {
 		conv.Estimate(x.size.tokens)
 	}
-	if x.g.Affinity {
+	if x.site().affinity {
 		x.size.conversation = conversation(x.call, x.size.tokens)
 	}
 }

@@ -26,6 +26,8 @@ type exchange struct {
 	r  *http.Request
 	rt route
 
+	settings *site // that it began with; see exchange.site
+
 	accepted time.Time
 	ctx      context.Context // ends with the client, or at Timeouts.Total
 	cancel   context.CancelFunc
@@ -52,9 +54,9 @@ type exchange struct {
 }
 
 func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) *exchange {
-	x := &exchange{g: g, r: r, rt: rt, accepted: time.Now()}
+	x := &exchange{g: g, r: r, rt: rt, accepted: time.Now(), settings: g.site()}
 	x.record = usage.Record{RequestID: "req_" + randomID(20), Dialect: string(rt.dialect), Outcome: "ok"}
-	x.ctx, x.cancel = context.WithTimeoutCause(r.Context(), g.Timeouts.Total, errTotal)
+	x.ctx, x.cancel = context.WithTimeoutCause(r.Context(), x.settings.timeouts.Total, errTotal)
 	x.out = newClientWriter(w)
 	x.out.onHeader, x.out.onServed = x.headers, x.explain
 	x.out.deadline, _ = x.ctx.Deadline()
@@ -158,7 +160,10 @@ func (x *exchange) decode() (f *translate.Failure) {
 		}
 	}
 	x.env = translate.Env{Now: x.accepted, NewID: randomID, Memo: x.g.Memo.of(x.record.UserID)}
-	return x.convert()
+	if f = x.convert(); f == nil {
+		x.hit()
+	}
+	return f
 }
 
 // convert makes the converter for the present target of the model's alias. What
@@ -172,7 +177,7 @@ func (x *exchange) convert() *translate.Failure {
 	}
 	x.conv, x.call = conv, conv.Call()
 	x.record.Model, x.record.Stream = x.call.Model, x.call.Stream != translate.Unary
-	return nil
+	return x.offered(x.call.Model)
 }
 
 // converter is the table from operations to the dialects' constructors.
@@ -219,8 +224,8 @@ func (x *exchange) formConverter() (translate.Exchange, *translate.Failure) {
 
 func (x *exchange) options() openai.Options {
 	o := openai.Options{
-		Reasoning: x.g.Reasoning, Safety: x.g.Safety, Strict: x.g.Strict, CountTokens: x.g.CountEmbeddings,
-		Resolve: x.resolve, Fetch: x.g.Fetch != nil, Capabilities: x.g.Capabilities,
+		Reasoning: x.site().reasoning, Safety: x.g.Safety, Strict: x.g.Strict, CountTokens: x.g.CountEmbeddings,
+		Resolve: x.resolve, Fetch: x.fetcher() != nil, Capabilities: x.g.Capabilities,
 	}
 	if x.g.Resources != nil {
 		o.File, o.Cache = x.file, x.cache
@@ -234,8 +239,8 @@ func (x *exchange) options() openai.Options {
 
 // resolve is the Gemini model that a client's word stands for now.
 func (x *exchange) resolve(model string) string {
-	if targets := x.g.aliases[model]; len(targets) > 0 {
-		return targets[min(x.target, len(targets)-1)]
+	if a := x.site().aliases.find(model); a != nil {
+		return a.Targets[min(x.target, len(a.Targets)-1)]
 	}
 	return model
 }
@@ -250,10 +255,13 @@ func kept[T translate.Exchange](conv T, f *translate.Failure) (translate.Exchang
 
 // visible says which models this user may know of.
 func (x *exchange) visible() func(model string) bool {
-	if x.account == nil {
+	s := x.site()
+	if x.account == nil && (s.hidden == nil || len(*s.hidden) == 0) {
 		return nil
 	}
-	return x.account.Allows
+	return func(model string) bool {
+		return (x.account == nil || x.account.Allows(model)) && (s.offers(model) || s.aliases.find(model) != nil)
+	}
 }
 
 // admit takes the request's share of the user key's limits.
@@ -286,11 +294,11 @@ func (x *exchange) admit() *translate.Failure {
 // target of the alias takes what was fetched for the first.
 func (x *exchange) link() *translate.Failure {
 	conv, ok := x.conv.(translate.Linked)
-	if !ok || x.g.Fetch == nil || len(conv.Remote()) == 0 {
+	if !ok || x.fetcher() == nil || len(conv.Remote()) == 0 {
 		return nil
 	}
 	if x.media == nil {
-		x.media = x.g.Fetch.All(x.ctx, conv.Remote())
+		x.media = x.fetcher().All(x.ctx, conv.Remote())
 	}
 	if x.r.Context().Err() != nil {
 		return x.gone().failure

@@ -213,8 +213,7 @@ func onceAs(directives string) fakegemini.Rule {
 // patchWait sets how long requests wait when all keys rest.
 func patchWait(t testing.TB, w *world, wait time.Duration) {
 	t.Helper()
-	d := settings.Duration(wait)
-	must(t, w.gw.Settings.Update(settings.Patch{Retry: settings.RetryPatch{Wait: &d}}))
+	must(t, w.gw.Settings.Update(settings.Patch{"retry.wait": wait}))
 }
 
 // TestKeyStates: whatever is wrong with one key, the other serves and the client

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -19,7 +20,6 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
-	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
@@ -35,16 +35,19 @@ type Config struct {
 	Upstream *upstream.Client
 
 	Aliases         []Alias
-	MaxRequestSize  int64         // bytes of a request body; 0 = 100 MB
-	CORS            []string      // allowed origins, "*" for any; none = no CORS headers
-	Heartbeat       time.Duration // silence after which a stream gets a comment; 0 = 15 s, < 0 = never
-	Reasoning       string        // see openai.Options
-	Safety          []byte        // see openai.Options
-	Strict          bool          // see openai.Options
-	CountEmbeddings bool          // see openai.Options.CountTokens
-	Affinity        bool          // long conversations stay with a project while it can serve them
-	Anonymous       bool          // serve requests without a user key
-	AdminResources  bool          // serve agents, credentials, webhooks and triggers, which are the operator's projects' own
+	Named           *settings.Aliases // further aliases, set at run time; nil = none
+	Hidden          *settings.Hidden  // models that are not offered; nil = none
+	Hits            *Hits             // counts what aliases were asked for; nil = one of its own
+	MaxRequestSize  int64             // bytes of a request body; 0 = what the settings say
+	CORS            []string          // allowed origins, "*" for any; none = no CORS headers
+	Heartbeat       time.Duration     // silence after which a stream gets a comment; 0 = what the settings say, < 0 = never
+	Reasoning       string            // see openai.Options; "" = what the settings say
+	FetchImages     *bool             // whether Fetch is used; nil = what the settings say
+	Safety          []byte            // see openai.Options
+	Strict          bool              // see openai.Options
+	CountEmbeddings bool              // see openai.Options.CountTokens
+	Anonymous       bool              // serve requests without a user key
+	AdminResources  bool              // serve agents, credentials, webhooks and triggers, which are the operator's projects' own
 	Timeouts        Timeouts
 	Live            Live
 
@@ -79,15 +82,15 @@ type Config struct {
 
 // Alias gives a Gemini model further names.
 type Alias struct {
-	Name    string   // what clients ask for
+	Name    string   // what clients ask for; each * stands for any characters
 	Targets []string // Gemini model ids, tried in order; see exchange.fallBack
 }
 
-// Timeouts bound the waiting for Google. Zero fields take the defaults.
+// Timeouts bound the waiting for Google. Zero fields are what the settings say.
 type Timeouts struct {
-	FirstOutput time.Duration // until the first useful output; 120 s
-	Idle        time.Duration // between two pieces of a stream; 300 s
-	Total       time.Duration // for the whole request; 30 min
+	FirstOutput time.Duration // until the first useful output
+	Idle        time.Duration // between two pieces of a stream
+	Total       time.Duration // for the whole request
 }
 
 // Observer hears of what happened. Its methods are called by the request's
@@ -112,8 +115,8 @@ type Attempt struct {
 // Gateway serves OpenAI's, Anthropic's and Google's dialect. It is safe for concurrent use.
 type Gateway struct {
 	Config
-	aliases   map[string][]string // name → targets
-	listed    []openai.Alias
+	sites     atomic.Pointer[site]
+	known     atomic.Pointer[known]
 	budget    retryBudget
 	pace      pace
 	estimates estimator
@@ -128,11 +131,6 @@ func New(c Config) (*Gateway, error) {
 	if c.Pool == nil || c.Users == nil || c.Usage == nil || c.Settings == nil || c.Upstream == nil {
 		return nil, errors.New("gateway: Pool, Users, Usage, Settings and Upstream must be given")
 	}
-	orDefault(&c.MaxRequestSize, 100_000_000)
-	orDefault(&c.Heartbeat, 15*time.Second)
-	orDefault(&c.Timeouts.FirstOutput, 120*time.Second)
-	orDefault(&c.Timeouts.Idle, 300*time.Second)
-	orDefault(&c.Timeouts.Total, 30*time.Minute)
 	c.Live = c.Live.limits()
 	if c.Memo == nil {
 		c.Memo = NewMemo(64<<20, 2*time.Hour)
@@ -149,17 +147,16 @@ func New(c Config) (*Gateway, error) {
 	if c.Started.IsZero() {
 		c.Started = time.Now()
 	}
-	g := &Gateway{Config: c, aliases: make(map[string][]string, len(c.Aliases))}
+	if c.Hits == nil {
+		c.Hits = new(Hits)
+	}
+	g := &Gateway{Config: c}
 	if c.Resources != nil {
 		g.envelopes = newEnvelopes(c.Resources.sealer)
 	}
 	for _, a := range c.Aliases {
 		if a.Name == "" || len(a.Targets) == 0 {
 			return nil, errors.New("gateway: a model alias needs a name and a target")
-		}
-		g.aliases[a.Name] = a.Targets
-		for _, target := range a.Targets {
-			g.listed = append(g.listed, openai.Alias{ID: a.Name, Target: target})
 		}
 	}
 	return g, nil
@@ -174,15 +171,6 @@ func orDefault[T int64 | time.Duration](v *T, value T) {
 func remoteAddr(r *http.Request) netip.Addr {
 	ap, _ := netip.ParseAddrPort(r.RemoteAddr)
 	return ap.Addr().Unmap()
-}
-
-// aliasNames are the models that exist here by configuration, in its order.
-func (g *Gateway) aliasNames() []string {
-	names := make([]string, len(g.Aliases))
-	for i, a := range g.Aliases {
-		names[i] = a.Name
-	}
-	return names
 }
 
 // ServeHTTP answers r if it is an API request, and reports false, with nothing

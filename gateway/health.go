@@ -20,15 +20,17 @@ func (g *Gateway) health(w http.ResponseWriter, r *http.Request) {
 // models it knows those that somebody has listed in the last day, and those that
 // probes found.
 func (g *Gateway) status(w http.ResponseWriter, r *http.Request) {
+	here := g.site()
 	models := g.lists.models()
 	for _, id := range g.Pool.Models() {
 		if !slices.Contains(models, id) {
 			models = append(models, id)
 		}
 	}
+	models = slices.DeleteFunc(models, func(id string) bool { return !here.offers(id) })
 	g.public(w, r, map[string]any{
 		"version":        g.Version,
-		"models":         append(g.aliasNames(), models...),
+		"models":         append(here.aliases.names(), models...),
 		"usable_keys":    g.Pool.Stats().Usable,
 		"uptime_seconds": int64(time.Since(g.Started).Seconds()),
 	})

@@ -28,7 +28,7 @@ const usual = 100 * time.Millisecond
 func hedging(t testing.TB, google fakegemini.Config, share float64, edit ...func(*Config)) *world {
 	t.Helper()
 	w := newBubble(t, google, edit...)
-	must(t, w.gw.Settings.Update(settings.Patch{Retry: settings.RetryPatch{Hedge: &share}}))
+	must(t, w.gw.Settings.Update(settings.Patch{"retry.hedge": share}))
 	w.settleIn()
 	return w
 }

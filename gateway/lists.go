@@ -76,8 +76,8 @@ func (l *lists) models() (ids []string) {
 
 // models makes the converter of a question about models.
 func (x *exchange) models() (*openai.Models, *translate.Failure) {
-	aliases := x.g.listed
-	if id := x.rt.model; x.g.aliases[id] != nil {
+	aliases := x.site().aliases.listed
+	if id := x.rt.model; x.site().aliases.find(id) != nil {
 		aliases = []openai.Alias{{ID: id, Target: x.resolve(id)}}
 	}
 	list, f := openai.NewModels(x.rt.model, aliases, x.visible())
@@ -92,8 +92,8 @@ func (x *exchange) nativeModels() (*native.Models, *translate.Failure) {
 	if id := x.rt.model; id != "" {
 		return native.NewModel(id, x.resolve(id), x.visible())
 	}
-	aliases := make([]native.Alias, len(x.g.listed))
-	for i, a := range x.g.listed {
+	aliases := make([]native.Alias, len(x.site().aliases.listed))
+	for i, a := range x.site().aliases.listed {
 		aliases[i] = native.Alias(a)
 	}
 	return native.NewModels(x.r.URL.Query(), aliases, x.visible(), x.g.Pool.Models())

@@ -216,7 +216,7 @@ func (l *liveSession) resolve() *translate.Failure {
 		return &translate.Failure{Kind: translate.InvalidRequest, Message: "setup.model is not the name of a model, such as models/gemini-live-2.5-flash-preview."}
 	}
 	x.record.Model = l.call.Model
-	return nil
+	return x.offered(l.call.Model)
 }
 
 // liveMusic is the method of music sessions.

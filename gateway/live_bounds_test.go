@@ -22,7 +22,7 @@ import (
 
 // withoutWait has requests refused at once when all keys rest.
 func withoutWait(t *testing.T) func(*Config) {
-	set, err := settings.Open(memory.New(), settings.Patch{Retry: settings.RetryPatch{Wait: new(settings.Duration)}})
+	set, err := settings.Open(memory.New(), settings.Patch{"retry.wait": time.Duration(0)})
 	must(t, err)
 	return func(c *Config) { c.Settings = set }
 }

@@ -131,6 +131,9 @@ func (x *exchange) tokenSetup(body []byte) ([]byte, *translate.Failure) {
 		return nil, &translate.Failure{Kind: translate.InvalidRequest, Message: "The model of the token is not the name of a model."}
 	}
 	x.call.Asked, x.record.Model = asked, model
+	if f := x.offered(model); f != nil {
+		return nil, f
+	}
 	if model == asked {
 		return body, nil
 	}

@@ -93,7 +93,7 @@ func (x *exchange) download(lease *balancer.Lease) (res result) {
 	defer func() { x.observe(lease, res.outcome, started) }()
 	ctx, cancel := context.WithCancelCause(x.ctx)
 	defer cancel(nil)
-	dog := newWatchdog(x.g.Timeouts.FirstOutput, cancel)
+	dog := newWatchdog(x.site().timeouts.FirstOutput, cancel)
 	defer dog.stop()
 	answer, err := x.g.Upstream.Download(ctx, x.downloadRequest(lease))
 	if errors.Is(err, upstream.ErrRedirect) {
@@ -135,11 +135,11 @@ func (x *exchange) passDownload(ctx context.Context, answer *http.Response, dog 
 	defer downloadBuffers.Put(buf)
 	for {
 		n, err := answer.Body.Read(buf[:])
-		dog.feed(x.g.Timeouts.Idle)
+		dog.feed(x.site().timeouts.Idle)
 		if n > 0 && x.out.raw(buf[:n]) != nil {
 			return x.gone()
 		}
-		dog.feed(x.g.Timeouts.Idle)
+		dog.feed(x.site().timeouts.Idle)
 		if err == io.EOF {
 			return ok
 		}

@@ -95,12 +95,15 @@ type mentions struct {
 // when another target is tried is the gateway's choice.
 func (m *mentions) permitted() *translate.Failure {
 	x := m.x
-	if x.account == nil || x.target > 0 {
+	if x.target > 0 {
 		return nil
 	}
 	for _, name := range m.asked {
-		if !x.account.Allows(name) {
+		if x.account != nil && !x.account.Allows(name) {
 			return x.forbidden(name)
+		}
+		if to := x.resolve(name); !x.site().offers(to) {
+			return x.offered(to)
 		}
 	}
 	return nil

@@ -206,7 +206,7 @@ func (u *nativeUpload) start(lease *balancer.Lease) (res result) {
 	x.record.Attempts++
 	x.leased(lease)
 	defer func() { x.observe(lease, res.outcome, started) }()
-	ctx, cancel := context.WithTimeoutCause(x.ctx, x.g.Timeouts.FirstOutput, errFirstOutput)
+	ctx, cancel := context.WithTimeoutCause(x.ctx, x.site().timeouts.FirstOutput, errFirstOutput)
 	defer cancel()
 	request := upstream.Request{
 		Method: x.r.Method, Path: u.path, Query: uploadQuery(x.r), Header: x.uploadHeaders(), Body: u.body, Type: x.r.Header.Get("Content-Type"),

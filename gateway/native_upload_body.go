@@ -39,7 +39,7 @@ type passingBody struct {
 // for too long.
 func (x *exchange) passBody(src io.Reader, cancel context.CancelCauseFunc) *passingBody {
 	b := &passingBody{x: x, src: src, cancel: cancel, ended: src == nil}
-	b.timer = time.AfterFunc(x.g.Timeouts.FirstOutput, b.late)
+	b.timer = time.AfterFunc(x.site().timeouts.FirstOutput, b.late)
 	return b
 }
 
@@ -78,7 +78,7 @@ func (b *passingBody) Read(p []byte) (n int, err error) {
 	b.timer.Stop()
 	done := make(chan struct{})
 	b.reading = done
-	b.x.readWithin(b.x.g.Timeouts.Idle)
+	b.x.readWithin(b.x.site().timeouts.Idle)
 	b.mu.Unlock()
 
 	n, err = b.src.Read(p)
@@ -90,12 +90,12 @@ func (b *passingBody) Read(p []byte) (n int, err error) {
 	if b.over {
 		return n, errUploadOver
 	}
-	next := b.x.g.Timeouts.Idle
+	next := b.x.site().timeouts.Idle
 	switch {
 	case err == io.EOF:
 		b.ended = true
 		b.x.readWithin(0) // net/http takes the deadline of a silent connection for its end
-		next = b.x.g.Timeouts.FirstOutput
+		next = b.x.site().timeouts.FirstOutput
 	case err != nil:
 		b.failure = err
 	}
@@ -149,7 +149,7 @@ func (b *passingBody) clientFailed() (res result, ok bool) {
 // unreadBody words that a body could not be read.
 func (x *exchange) unreadBody(err error) *translate.Failure {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return tooLarge(x.g.MaxRequestSize)
+		return tooLarge(x.site().maxRequestSize)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return translate.Invalid("", "The upload stalled for longer than this gateway waits (timeouts.idle).")

@@ -61,10 +61,10 @@ func (p *passing) limit() *translate.Failure {
 	if f := x.unencoded(); f != nil {
 		return f
 	}
-	if limit := x.g.MaxRequestSize; x.r.ContentLength > limit {
+	if limit := x.site().maxRequestSize; x.r.ContentLength > limit {
 		return tooLarge(limit)
 	}
-	x.r.Body = http.MaxBytesReader(x.out.w, x.r.Body, x.g.MaxRequestSize)
+	x.r.Body = http.MaxBytesReader(x.out.w, x.r.Body, x.site().maxRequestSize)
 	p.rest = x.r.Body
 	if p.length == 0 {
 		p.rest = nil
@@ -113,7 +113,7 @@ func (p *passing) read() *translate.Failure {
 			copy(grown, p.head)
 			p.head = grown
 		}
-		x.readWithin(x.g.Timeouts.Idle)
+		x.readWithin(x.site().timeouts.Idle)
 		n, err := p.rest.Read(p.head[len(p.head):cap(p.head)])
 		p.head = p.head[:len(p.head)+n]
 		if err == io.EOF {

@@ -27,7 +27,7 @@ const maxMoves = 32
 func (x *exchange) serve() *translate.Failure {
 	defer x.out.stop()
 	if x.call.Stream != translate.Unary {
-		x.out.heartbeat(x.g.Heartbeat, x.conv.Heartbeat(), x.conv.ContentType())
+		x.out.heartbeat(x.site().heartbeat, x.conv.Heartbeat(), x.conv.ContentType())
 	}
 	x.g.budget.request()
 	for {
@@ -87,7 +87,10 @@ func (x *exchange) fallBack(f *translate.Failure) bool {
 }
 
 // canFallBack reports whether the alias has another target.
-func (x *exchange) canFallBack() bool { return x.target+1 < len(x.g.aliases[x.call.Asked]) }
+func (x *exchange) canFallBack() bool {
+	a := x.site().aliases.find(x.call.Asked)
+	return a != nil && x.target+1 < len(a.Targets)
+}
 
 // attempts leases keys until one answers or nothing is left to try. The failure
 // it returns has not been told to the client yet.
@@ -102,7 +105,7 @@ func (x *exchange) attempts() *translate.Failure {
 
 // want is what the request needs of a key, and how often it may ask for one.
 func (x *exchange) want() (balancer.Want, settings.Retry) {
-	retry := x.g.Settings.Current().Retry
+	retry := x.site().set.Retry
 	if x.canFallBack() || x.rt.op == opCountTokens {
 		retry.Wait = 0 // another model, or a guess, now is better than this one later
 	}

@@ -164,7 +164,7 @@ const maxUploadAnswer = 1 << 20
 
 // post makes one request of an upload.
 func (u *uploading) post(r *upstream.Request) (a uploadAnswer, err error) {
-	ctx, cancel := context.WithTimeoutCause(u.x.ctx, u.x.g.Timeouts.FirstOutput, errFirstOutput)
+	ctx, cancel := context.WithTimeoutCause(u.x.ctx, u.x.site().timeouts.FirstOutput, errFirstOutput)
 	defer cancel()
 	r.Method = http.MethodPost
 	return u.x.uploadRequest(ctx, u.lease, r)

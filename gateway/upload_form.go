@@ -61,7 +61,7 @@ func (x *exchange) newUploadForm() (*uploadForm, *translate.Failure) {
 			Message: "This endpoint takes multipart/form-data with a boundary, not " + strconv.Quote(clipText(x.r.Header.Get("Content-Type"), 100)) + ".",
 		}
 	}
-	u := &uploadForm{parts: parts, limit: x.g.MaxRequestSize, within: x.readWithin, idle: x.g.Timeouts.Idle}
+	u := &uploadForm{parts: parts, limit: x.site().maxRequestSize, within: x.readWithin, idle: x.site().timeouts.Idle}
 	if contentEncoding(x.r) != "" { // whose checksum is at its end
 		u.tail = x.r.Body
 	}

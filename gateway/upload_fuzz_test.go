@@ -21,7 +21,7 @@ func FuzzUploadForm(f *testing.F) {
 		const limit = 64 << 10
 		r := httptest.NewRequest(http.MethodPost, "http://gw/v1/files", bytes.NewReader(body))
 		r.Header["Content-Type"] = []string{kind}
-		x := &exchange{ctx: t.Context(), g: &Gateway{Config: Config{MaxRequestSize: limit}}, r: r, out: newClientWriter(httptest.NewRecorder())}
+		x := &exchange{ctx: t.Context(), g: new(Gateway), settings: &site{maxRequestSize: limit}, r: r, out: newClientWriter(httptest.NewRecorder())}
 		u, failure := x.newUploadForm()
 		for failure == nil && !u.whole {
 			failure = u.next()

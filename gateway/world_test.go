@@ -64,7 +64,7 @@ func (w *world) assemble(google fakegemini.Config, edit ...func(*Config)) {
 	must(t, err)
 	w.usage, err = usage.Open(db, usage.Options{})
 	must(t, err)
-	set, err := settings.Open(db, settings.Patch{})
+	set, err := settings.Open(db, settings.Patch{"affinity": settings.AffinityOff})
 	must(t, err)
 	var keys []balancer.NewKey
 	for _, k := range google.Keys {

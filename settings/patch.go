@@ -3,117 +3,267 @@
 package settings
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
-// Patch names values for some fields; nil fields say nothing. Its JSON is what
-// POST /admin/config takes:
+// Patch names values for some fields, by dotted name; of the types that
+// [Field.Value] returns. A nil value means back to the default. The zero Patch
+// says nothing.
 //
-//	{"strategy": "adaptive", "retry": {"attempts": 3, "budget": 0.2, "wait": "10s", "hedge": 0}}
-type Patch struct {
-	Strategy *string    `json:"strategy,omitempty"`
-	Retry    RetryPatch `json:"retry,omitzero"`
+// Its JSON is nested or dotted, in any mixture:
+//
+//	{"strategy": "adaptive", "retry": {"attempts": 3, "wait": "10s"}, "timeouts.idle": "5m"}
+type Patch map[string]any
+
+// Fault says what is wrong with one field.
+type Fault struct {
+	Field   string // such as "retry.wait"
+	Code    string // invalid_value, wrong_type, unknown_field or repeated_field
+	Message string // what is allowed: "must be …"; never the value
 }
 
-// RetryPatch is the [Retry] of a Patch.
-type RetryPatch struct {
-	Attempts *int      `json:"attempts,omitempty"`
-	Budget   *float64  `json:"budget,omitempty"`
-	Wait     *Duration `json:"wait,omitempty"`
-	Hedge    *float64  `json:"hedge,omitempty"`
-}
+// InvalidError lists the fields of an update that cannot be taken; nothing of it
+// was.
+type InvalidError struct{ Faults []Fault } // at least one
 
-// Duration is a [time.Duration] whose text form is that of the Caddyfile: "10s".
-type Duration time.Duration
-
-// MarshalText implements [encoding.TextMarshaler].
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	if err != nil {
-		return errors.New("not a duration such as 10s or 1m30s")
+// Error names the fields and what they may be.
+func (e *InvalidError) Error() string {
+	texts := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		texts[i] = f.Field + " " + f.Message
 	}
-	*d = Duration(parsed)
-	return nil
-}
-
-// Strategies are the names that the field strategy may have.
-func Strategies() []string { return []string{"adaptive", "least_used", "round_robin"} }
-
-// Bounds of the settings.
-// Our choice: more attempts or a longer wait outlast clients' own timeouts.
-const (
-	MaxAttempts = 20
-	MaxWait     = 5 * time.Minute
-)
-
-func (v *Values) validate() error {
-	switch {
-	case !slices.Contains(Strategies(), v.Strategy):
-		return &InvalidError{Field: "strategy", Message: "must be one of: " + strings.Join(Strategies(), ", ")}
-	case v.Retry.Attempts < 1 || v.Retry.Attempts > MaxAttempts:
-		return &InvalidError{Field: "retry.attempts", Message: fmt.Sprintf("must be from 1 (no retry) to %d", MaxAttempts)}
-	case !(v.Retry.Budget >= 0 && v.Retry.Budget <= 1): // NaN too
-		return &InvalidError{Field: "retry.budget", Message: "must be a share of all requests, from 0 to 1"}
-	case v.Retry.Wait < 0 || v.Retry.Wait > MaxWait:
-		return &InvalidError{Field: "retry.wait", Message: fmt.Sprintf("must be from 0s (never wait) to %s", MaxWait)}
-	case !(v.Retry.Hedge >= 0 && v.Retry.Hedge <= 1): // NaN too
-		return &InvalidError{Field: "retry.hedge", Message: "must be a share of all requests, from 0 (never) to 1"}
-	}
-	return nil
-}
-
-// with returns p with the fields that q names.
-func (p Patch) with(q Patch) Patch {
-	p.Strategy = first(q.Strategy, p.Strategy)
-	p.Retry.Attempts = first(q.Retry.Attempts, p.Retry.Attempts)
-	p.Retry.Budget = first(q.Retry.Budget, p.Retry.Budget)
-	p.Retry.Wait = first(q.Retry.Wait, p.Retry.Wait)
-	p.Retry.Hedge = first(q.Retry.Hedge, p.Retry.Hedge)
-	return p
-}
-
-func first[T any](a, b *T) *T {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
-// overlap names the fields that both say something about.
-func (p Patch) overlap(q Patch) (fields []string) {
-	both := func(name string, overlap bool) {
-		if overlap {
-			fields = append(fields, name)
-		}
-	}
-	both("strategy", p.Strategy != nil && q.Strategy != nil)
-	both("retry.attempts", p.Retry.Attempts != nil && q.Retry.Attempts != nil)
-	both("retry.budget", p.Retry.Budget != nil && q.Retry.Budget != nil)
-	both("retry.wait", p.Retry.Wait != nil && q.Retry.Wait != nil)
-	both("retry.hedge", p.Retry.Hedge != nil && q.Retry.Hedge != nil)
-	return fields
+	return strings.Join(texts, "; ")
 }
 
 // LockedError is the answer to an update of what the Caddyfile sets.
-type LockedError struct{ Fields []string } // in the order of [Patch], such as "retry.wait"
+type LockedError struct{ Fields []string } // in the order of [Fields], such as "retry.wait"
 
 // Error names the fields and says where to change them.
 func (e *LockedError) Error() string {
 	return strings.Join(e.Fields, ", ") + ": set in the Caddyfile, which wins; change it there and reload, or remove it there to set it here"
 }
 
-// InvalidError is a value out of range.
-type InvalidError struct {
-	Field   string // such as "retry.wait"
-	Message string // what is allowed: "must be …"
+// ErrChanged is the answer to an update for a state that is not in force any more.
+var ErrChanged = errors.New("the settings were changed by somebody else in the meantime")
+
+// ParsePatch reads a patch from a JSON object, strictly: every name must be a
+// field, or a group of fields with an object of them, and be given once. null asks
+// for the default. It returns an [*InvalidError] with all faults, or any other
+// error where body is no JSON object.
+func ParsePatch(body []byte) (Patch, error) {
+	r := &patchReader{dec: json.NewDecoder(bytes.NewReader(body)), patch: Patch{}}
+	r.dec.UseNumber()
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	if err := r.group("", 0); err != nil {
+		return nil, err
+	}
+	if r.dec.More() {
+		return nil, errors.New("settings: more than one JSON value")
+	}
+	if len(r.faults) > 0 {
+		return nil, &InvalidError{r.faults}
+	}
+	return r.patch, nil
 }
 
-// Error names the field and what it may be.
-func (e *InvalidError) Error() string { return e.Field + " " + e.Message }
+type patchReader struct {
+	dec    *json.Decoder
+	patch  Patch
+	seen   map[string]bool
+	faults []Fault
+}
+
+func (r *patchReader) open() error {
+	token, err := r.dec.Token()
+	if err != nil {
+		return err
+	}
+	if token != json.Delim('{') {
+		return errors.New("settings: not a JSON object")
+	}
+	return nil
+}
+
+func (r *patchReader) fault(name, code, message string) {
+	r.faults = append(r.faults, Fault{name, code, message})
+}
+
+// maxNesting bounds objects in objects; names have three parts at most.
+const maxNesting = 8
+
+// group reads the members of an object that was opened.
+func (r *patchReader) group(prefix string, depth int) error {
+	for r.dec.More() {
+		token, err := r.dec.Token()
+		if err != nil {
+			return err
+		}
+		name := prefix + token.(string) // a member's name is a string
+		var raw json.RawMessage
+		switch f, known := byName[name]; {
+		case known:
+			if err := r.dec.Decode(&raw); err != nil {
+				return err
+			}
+			r.field(f, raw)
+		case depth < maxNesting && isGroup(name):
+			if err := r.nested(name, depth); err != nil {
+				return err
+			}
+		default:
+			if err := r.dec.Decode(&raw); err != nil {
+				return err
+			}
+			r.fault(name, "unknown_field", "is not a setting; GET /admin/config lists them")
+		}
+	}
+	_, err := r.dec.Token() // }
+	return err
+}
+
+// nested reads the value of a group's name.
+func (r *patchReader) nested(name string, depth int) error {
+	token, err := r.dec.Token()
+	if err != nil {
+		return err
+	}
+	switch token {
+	case json.Delim('{'):
+		return r.group(name+".", depth+1)
+	case json.Delim('['):
+		r.fault(name, "wrong_type", "must be an object")
+		return r.skipRest()
+	}
+	r.fault(name, "wrong_type", "must be an object")
+	return nil
+}
+
+// skipRest consumes what is left of a list that was opened.
+func (r *patchReader) skipRest() error {
+	for r.dec.More() {
+		var raw json.RawMessage
+		if err := r.dec.Decode(&raw); err != nil {
+			return err
+		}
+	}
+	_, err := r.dec.Token() // ]
+	return err
+}
+
+func (r *patchReader) field(f *Field, raw json.RawMessage) {
+	if r.seen == nil {
+		r.seen = map[string]bool{}
+	}
+	if r.seen[f.Name] {
+		r.fault(f.Name, "repeated_field", "is given more than once")
+		return
+	}
+	r.seen[f.Name] = true
+	if string(raw) == "null" {
+		r.patch[f.Name] = nil
+		return
+	}
+	value, wrong := f.parse(raw)
+	if wrong == nil {
+		wrong = f.check(value)
+	}
+	if wrong != nil {
+		r.faults = append(r.faults, *wrong)
+		return
+	}
+	r.patch[f.Name] = value
+}
+
+func isGroup(name string) bool {
+	return slices.ContainsFunc(fields, func(f *Field) bool { return strings.HasPrefix(f.Name, name+".") })
+}
+
+// UnmarshalJSON implements [json.Unmarshaler] by [ParsePatch].
+func (p *Patch) UnmarshalJSON(body []byte) (err error) {
+	*p, err = ParsePatch(body)
+	return err
+}
+
+// MarshalJSON gives the nested form, fields in the order of [Fields]; null for
+// those that go back to the default.
+func (p Patch) MarshalJSON() ([]byte, error) { return json.Marshal(p.tree()) }
+
+// tree nests the fields by the parts of their names.
+func (p Patch) tree() map[string]any {
+	root := map[string]any{}
+	for _, f := range fields {
+		value, named := p[f.Name]
+		if !named {
+			continue
+		}
+		if value != nil {
+			value = f.JSON(value)
+		}
+		plant(root, f.Name, value)
+	}
+	return root
+}
+
+// plant puts a leaf into a tree of objects.
+func plant(tree map[string]any, name string, leaf any) {
+	for {
+		group, rest, nested := strings.Cut(name, ".")
+		if !nested {
+			tree[name] = leaf
+			return
+		}
+		below, ok := tree[group].(map[string]any)
+		if !ok {
+			below = map[string]any{}
+			tree[group] = below
+		}
+		tree, name = below, rest
+	}
+}
+
+// check looks at names, types and bounds of a patch that a program made.
+func (p Patch) check() error {
+	var faults []Fault
+	for _, f := range fields {
+		value, named := p[f.Name]
+		if !named || value == nil {
+			continue
+		}
+		if fault := f.check(value); fault != nil {
+			faults = append(faults, *fault)
+		}
+	}
+	for name := range p {
+		if byName[name] == nil {
+			faults = append(faults, Fault{name, "unknown_field", "is not a setting"})
+		}
+	}
+	if len(faults) > 0 {
+		return &InvalidError{faults}
+	}
+	return nil
+}
+
+// locked names the fields of p that declared sets.
+func (p Patch) locked(declared Patch) (names []string) {
+	for _, f := range fields {
+		if _, named := p[f.Name]; named && declared[f.Name] != nil {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// FieldOf finds a field by its dotted name; any other is an [*InvalidError].
+func FieldOf(name string) (*Field, error) {
+	if f := byName[name]; f != nil {
+		return f, nil
+	}
+	return nil, &InvalidError{[]Fault{{name, "unknown_field", "is not a setting; GET /admin/config lists them"}}}
+}

@@ -7,43 +7,24 @@
 //	store      set at run time, kept in the store
 //	default    what [Defaults] says
 //
-// Readers take an immutable snapshot with one atomic load; the package never
-// logs and starts no goroutine.
+// [Fields] is the one table of them. Readers take an immutable snapshot with one
+// atomic load; the package never logs and starts no goroutine.
 package settings
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
 
 // storeKey holds the [Patch] set at run time, as JSON.
 const storeKey = "settings/values"
-
-// Values are the settings in force. A *Values from [Store.Current] is shared and
-// must not be changed.
-type Values struct {
-	Strategy string // how the pool picks among keys that can serve
-	Retry    Retry
-}
-
-// Retry says how hard a request is tried before its client sees an error.
-type Retry struct {
-	Attempts int           // upstream requests for one client request, the first included; 1 = no retry
-	Budget   float64       // retries as a share of all requests, 0–1
-	Wait     time.Duration // how long a request waits for a key when all rest; 0 = not at all
-	Hedge    float64       // requests that may be asked of a second project when the first is slow, as a share of all, 0–1; 0 = none
-}
-
-// Defaults are the values where nobody said anything. Source: DESIGN §2.1.
-func Defaults() Values {
-	return Values{Strategy: "adaptive", Retry: Retry{Attempts: 3, Budget: 0.2, Wait: 10 * time.Second}}
-}
 
 // Source is where a value comes from.
 type Source string
@@ -55,26 +36,17 @@ const (
 	SourceCaddyfile Source = "caddyfile"
 )
 
-// Sources tells the source of each field of [Values].
-type Sources struct {
-	Strategy Source
-	Retry    struct{ Attempts, Budget, Wait, Hedge Source }
-}
-
-// snapshot is one state of everything; it never changes.
-type snapshot struct {
-	values  Values
-	sources Sources
-}
-
 // Store keeps the settings. It is safe for concurrent use. Use [Open] to make one.
 type Store struct {
 	store   store.Store
-	current atomic.Pointer[snapshot]
+	current atomic.Pointer[Snapshot]
 
-	mu       sync.Mutex // held by writers
+	mu       sync.Mutex // held by writers, and while watchers are told
 	declared Patch
+	watchers []*watcher
 }
+
+type watcher struct{ tell func(*Values) }
 
 // Open reads what was set at run time. declared is what the running
 // configuration sets and so locks; the zero Patch locks nothing.
@@ -95,107 +67,217 @@ func Open(s store.Store, declared Patch) (*Store, error) {
 func (s *Store) Declare(declared Patch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stored, _, err := s.read()
+	stored, err := s.read()
 	if err != nil {
 		return err
 	}
-	next, err := merge(stored, declared)
+	next, err := merge(stored.patch, declared)
 	if err != nil {
 		return err
 	}
-	s.declared = declared
-	s.current.Store(next)
+	s.declared = maps.Clone(declared)
+	s.publish(next)
 	return nil
 }
 
-// Current returns the settings in force: one atomic load, nothing allocated.
-func (s *Store) Current() *Values { return &s.current.Load().values }
+// Current returns the settings in force: one atomic load, nothing allocated. The
+// same pointer means that nothing changed.
+func (s *Store) Current() *Values { return &s.current.Load().Values }
 
-// Snapshot returns the settings in force with the source of each, both of the
-// same moment.
-func (s *Store) Snapshot() (*Values, *Sources) {
-	now := s.current.Load()
-	return &now.values, &now.sources
-}
+// Snapshot returns the settings in force with all that is known of them, of one
+// moment. It must not be changed.
+func (s *Store) Snapshot() *Snapshot { return s.current.Load() }
 
-// Update changes the fields that p names, on disk before it returns; fields that
-// are nil keep their value. It is all or nothing.
-//
-// It returns a [*LockedError] if the running configuration sets one of them and
-// an [*InvalidError] for a value out of range.
-func (s *Store) Update(p Patch) error {
+// Watch has tell called with the settings in force, now and after every change,
+// one call at a time, before the change is acknowledged. tell must not call a
+// method of the Store that writes. The returned function ends it.
+func (s *Store) Watch(tell func(*Values)) (end func()) {
+	w := &watcher{tell}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if locked := p.overlap(s.declared); len(locked) > 0 {
-		return &LockedError{Fields: locked}
+	s.watchers = append(s.watchers, w)
+	tell(s.Current())
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.watchers = slices.DeleteFunc(s.watchers, func(other *watcher) bool { return other == w })
+	}
+}
+
+// publish puts a snapshot in force. The caller holds mu.
+func (s *Store) publish(next *Snapshot) {
+	s.current.Store(next)
+	for _, w := range s.watchers {
+		w.tell(&next.Values)
+	}
+}
+
+// Update changes the fields that p names, on disk before it returns; nil values
+// go back to the default. It is all or nothing. See [Store.UpdateIf] for errors.
+func (s *Store) Update(p Patch) error { return s.UpdateIf(p, "") }
+
+// UpdateIf is Update for who has seen a certain state.
+//
+// ifMatch is the ETag of the state that p was made for; "" takes any. Of several
+// updates for one state exactly one is taken, if it changes anything.
+//
+// It returns [ErrChanged] if that state is over, a [*LockedError] if the running
+// configuration sets one of the fields and an [*InvalidError] for values out of
+// range.
+func (s *Store) UpdateIf(p Patch, ifMatch string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := p.check(); err != nil {
+		return err
 	}
 	for {
-		stored, raw, err := s.read()
+		if ifMatch != "" && ifMatch != s.Snapshot().ETag {
+			return ErrChanged
+		}
+		if locked := p.locked(s.declared); len(locked) > 0 {
+			return &LockedError{Fields: locked}
+		}
+		stored, err := s.read()
 		if err != nil {
 			return err
 		}
-		stored = stored.with(p)
-		next, err := merge(stored, s.declared)
+		now, err := merge(stored.patch, s.declared)
 		if err != nil {
 			return err
 		}
-		value, err := json.Marshal(stored)
-		if err != nil {
-			return fmt.Errorf("encoding settings: %w", err)
+		if now.ETag != s.Snapshot().ETag { // another node wrote
+			s.publish(now)
+			continue
 		}
-		err = s.store.Write(store.Batch{
-			Expect: []store.Expect{{Key: storeKey, Value: raw}},
-			Ops:    []store.Op{{Key: storeKey, Value: value}},
-			Sync:   true,
-		})
-		if errors.Is(err, store.ErrConflict) {
+		next, err := merge(stored.with(p), s.declared)
+		if err != nil {
+			return err
+		}
+		if err := s.write(stored); errors.Is(err, store.ErrConflict) {
 			continue // another node wrote between the two calls; its change is kept
+		} else if err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("writing settings: %w", err)
-		}
-		s.current.Store(next)
+		s.publish(next)
 		return nil
 	}
 }
 
-// read returns what was set at run time and its stored form, nil for nothing.
-func (s *Store) read() (p Patch, raw []byte, err error) {
-	raw, err = s.store.Get(storeKey)
+// Refresh reads what was stored by others, such as a restore.
+func (s *Store) Refresh() error {
+	s.mu.Lock()
+	declared := s.declared
+	s.mu.Unlock()
+	return s.Declare(declared)
+}
+
+// kept is what was set at run time.
+type kept struct {
+	patch   Patch
+	unknown map[string]json.RawMessage // members that this version does not know, of a newer one
+	raw     []byte                     // as it stands in the store; nil for nothing
+}
+
+// with changes the fields that p names.
+func (k *kept) with(p Patch) Patch {
+	for name, value := range p {
+		if value == nil {
+			delete(k.patch, name)
+		} else {
+			k.patch[name] = value
+		}
+	}
+	return k.patch
+}
+
+// read returns what was set at run time.
+func (s *Store) read() (*kept, error) {
+	k := &kept{patch: Patch{}, unknown: map[string]json.RawMessage{}}
+	raw, err := s.store.Get(storeKey)
 	if errors.Is(err, store.ErrNotFound) {
-		return Patch{}, nil, nil
+		return k, nil
 	}
 	if err != nil {
-		return Patch{}, nil, fmt.Errorf("reading settings: %w", err)
+		return nil, fmt.Errorf("reading settings: %w", err)
 	}
-	// Fields that this version does not know are those of a newer one: ignored.
-	if err := json.Unmarshal(raw, &p); err != nil {
-		return Patch{}, nil, fmt.Errorf("reading settings: the value under %q in the store is damaged: %w", storeKey, err)
+	k.raw = raw
+	if err := k.parse("", raw); err != nil {
+		return nil, fmt.Errorf("reading settings: the value under %q in the store is damaged: %w", storeKey, err)
 	}
-	return p, raw, nil
+	return k, nil
+}
+
+// parse reads an object of fields below a prefix. Values out of range are kept
+// here and found by merge, where the Caddyfile may overrule them.
+func (k *kept) parse(prefix string, raw json.RawMessage) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return err
+	}
+	for name, value := range members {
+		name = prefix + name
+		f := byName[name]
+		switch {
+		case f != nil:
+			parsed, fault := f.parse(value)
+			if fault != nil {
+				return &InvalidError{[]Fault{*fault}}
+			}
+			k.patch[name] = parsed
+		case isGroup(name) && len(value) > 0 && value[0] == '{':
+			if err := k.parse(name+".", value); err != nil {
+				return err
+			}
+		default:
+			k.unknown[name] = value
+		}
+	}
+	return nil
+}
+
+func (s *Store) write(k *kept) error {
+	tree := k.patch.tree()
+	for name, value := range k.unknown {
+		plant(tree, name, value)
+	}
+	value, err := json.Marshal(tree)
+	if err != nil {
+		return fmt.Errorf("encoding settings: %w", err)
+	}
+	err = s.store.Write(store.Batch{
+		Expect: []store.Expect{{Key: storeKey, Value: k.raw}},
+		Ops:    []store.Op{{Key: storeKey, Value: value}},
+		Sync:   true,
+	})
+	if err != nil {
+		return fmt.Errorf("writing settings: %w", err)
+	}
+	return nil
 }
 
 // merge computes the settings in force and checks them.
-func merge(stored, declared Patch) (*snapshot, error) {
-	next := &snapshot{values: Defaults()}
-	next.sources.Strategy = SourceDefault
-	r := &next.sources.Retry
-	r.Attempts, r.Budget, r.Wait, r.Hedge = SourceDefault, SourceDefault, SourceDefault, SourceDefault
-	next.apply(stored, SourceStore)
-	next.apply(declared, SourceCaddyfile)
-	return next, next.values.validate()
-}
-
-func (s *snapshot) apply(p Patch, from Source) {
-	set(&s.values.Strategy, p.Strategy, &s.sources.Strategy, from)
-	set(&s.values.Retry.Attempts, p.Retry.Attempts, &s.sources.Retry.Attempts, from)
-	set(&s.values.Retry.Budget, p.Retry.Budget, &s.sources.Retry.Budget, from)
-	set(&s.values.Retry.Wait, (*time.Duration)(p.Retry.Wait), &s.sources.Retry.Wait, from)
-	set(&s.values.Retry.Hedge, p.Retry.Hedge, &s.sources.Retry.Hedge, from)
-}
-
-func set[T any](value, patch *T, source *Source, from Source) {
-	if patch != nil {
-		*value, *source = *patch, from
+func merge(stored, declared Patch) (*Snapshot, error) {
+	next := &Snapshot{Values: Defaults(), sources: make(map[string]Source, len(stored)+len(declared))}
+	effective := Patch{}
+	for _, layer := range []struct {
+		patch Patch
+		from  Source
+	}{{stored, SourceStore}, {declared, SourceCaddyfile}} {
+		for name, value := range layer.patch {
+			if value != nil {
+				effective[name], next.sources[name] = value, layer.from
+			}
+		}
 	}
+	if err := effective.check(); err != nil {
+		return nil, err
+	}
+	for name, value := range effective {
+		byName[name].set(&next.Values, value)
+	}
+	if s := next.Values.Session; s.Idle > s.Absolute {
+		return nil, &InvalidError{[]Fault{{"session.idle", "invalid_value", "must not be longer than session.absolute, " + s.Absolute.String()}}}
+	}
+	next.ETag = next.tag()
+	return next, nil
 }

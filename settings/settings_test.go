@@ -25,9 +25,17 @@ func open(t *testing.T, s store.Store, declared settings.Patch) *settings.Store 
 	return st
 }
 
+func field(t *testing.T, name string) *settings.Field {
+	t.Helper()
+	f, err := settings.FieldOf(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 func wait(d time.Duration) settings.Patch {
-	w := settings.Duration(d)
-	return settings.Patch{Retry: settings.RetryPatch{Wait: &w}}
+	return settings.Patch{"retry.wait": d}
 }
 
 func TestStore_ValuesAndSources(t *testing.T) {
@@ -39,29 +47,26 @@ func TestStore_ValuesAndSources(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	attempts := 5
-	st := open(t, s, settings.Patch{Retry: settings.RetryPatch{Attempts: &attempts}})
-	values, sources := st.Snapshot()
-	want := settings.Values{Strategy: "adaptive", Retry: settings.Retry{Attempts: 5, Budget: 0.2, Wait: 3 * time.Second}}
-	if *values != want {
-		t.Errorf("values = %+v, want %+v", *values, want)
+	st := open(t, s, settings.Patch{"retry.attempts": int64(5)})
+	now := st.Snapshot()
+	want := settings.Defaults()
+	want.Retry = settings.Retry{Attempts: 5, Budget: 0.2, Wait: 3 * time.Second}
+	if now.Values != want {
+		t.Errorf("values = %+v, want %+v", now.Values, want)
 	}
-	if r := sources.Retry; r.Attempts != settings.SourceCaddyfile || r.Budget != settings.SourceDefault || r.Wait != settings.SourceStore {
-		t.Errorf("sources = %+v", *sources)
+	for name, want := range map[string]settings.Source{
+		"retry.attempts": settings.SourceCaddyfile, "retry.budget": settings.SourceDefault, "retry.wait": settings.SourceStore,
+	} {
+		if got := now.Source(field(t, name)); got != want {
+			t.Errorf("source of %s = %s, want %s", name, got, want)
+		}
 	}
 }
 
 func TestStore_UpdateRefusesLockedFields(t *testing.T) {
 	s := memory.New()
-	declared, never := wait(time.Second), 0.0
-	declared.Retry.Hedge = &never
-	st := open(t, s, declared)
-	attempts := 7
-	p := wait(2 * time.Second)
-	p.Retry.Attempts = &attempts
-	share := 0.5
-	p.Retry.Hedge = &share
-	err := st.Update(p)
+	st := open(t, s, settings.Patch{"retry.wait": time.Second, "retry.hedge": 0.0})
+	err := st.Update(settings.Patch{"retry.wait": 2 * time.Second, "retry.attempts": int64(7), "retry.hedge": 0.5})
 	locked, ok := errors.AsType[*settings.LockedError](err)
 	if !ok || !reflect.DeepEqual(locked.Fields, []string{"retry.wait", "retry.hedge"}) {
 		t.Fatalf("Update = %v, want retry.wait and retry.hedge locked", err)
@@ -99,10 +104,10 @@ func TestStore_DeclareUncoversWhatWasStored(t *testing.T) {
 }
 
 func TestStore_UpdateChecksRanges(t *testing.T) {
-	attempts := func(n int) settings.Patch { return settings.Patch{Retry: settings.RetryPatch{Attempts: &n}} }
-	budget := func(n float64) settings.Patch { return settings.Patch{Retry: settings.RetryPatch{Budget: &n}} }
-	hedge := func(n float64) settings.Patch { return settings.Patch{Retry: settings.RetryPatch{Hedge: &n}} }
-	strategy := func(s string) settings.Patch { return settings.Patch{Strategy: &s} }
+	attempts := func(n int64) settings.Patch { return settings.Patch{"retry.attempts": n} }
+	budget := func(n float64) settings.Patch { return settings.Patch{"retry.budget": n} }
+	hedge := func(n float64) settings.Patch { return settings.Patch{"retry.hedge": n} }
+	strategy := func(s string) settings.Patch { return settings.Patch{"strategy": s} }
 	for name, test := range map[string]struct {
 		patch settings.Patch
 		field string // "" = valid
@@ -137,7 +142,7 @@ func TestStore_UpdateChecksRanges(t *testing.T) {
 			switch {
 			case test.field == "" && err != nil:
 				t.Errorf("Update = %v", err)
-			case test.field != "" && (invalid == nil || invalid.Field != test.field):
+			case test.field != "" && (invalid == nil || invalid.Faults[0].Field != test.field):
 				t.Errorf("Update = %v, want %s refused", err, test.field)
 			case test.field != "" && *st.Current() != before:
 				t.Error("a refused update changed the values")
@@ -153,7 +158,7 @@ func TestOpen_StoredValueOfAnotherVersion(t *testing.T) {
 		t.Error("an unknown stored strategy was taken")
 	}
 	name := "round_robin"
-	if st := open(t, s, settings.Patch{Strategy: &name}); st.Current().Strategy != name {
+	if st := open(t, s, settings.Patch{"strategy": name}); st.Current().Strategy != name {
 		t.Error("the Caddyfile does not overrule a stored strategy")
 	}
 	write(t, s, `{`)
@@ -181,8 +186,7 @@ func TestStore_ParallelUpdatesLoseNothing(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			attempts := 9
-			if err := b.Update(settings.Patch{Retry: settings.RetryPatch{Attempts: &attempts}}); err != nil {
+			if err := b.Update(settings.Patch{"retry.attempts": int64(9)}); err != nil {
 				t.Error(err)
 			}
 			_ = b.Current().Retry
@@ -195,7 +199,7 @@ func TestStore_ParallelUpdatesLoseNothing(t *testing.T) {
 }
 
 func TestPatch_JSON(t *testing.T) {
-	const text = `{"strategy":"round_robin","retry":{"attempts":3,"budget":0.2,"wait":"10s","hedge":0.05}}`
+	const text = `{"limits":{"budget":{"day":1.000000001}},"retry":{"attempts":3,"budget":0.2,"hedge":0.05,"wait":"10s"},"strategy":"round_robin"}`
 	var p settings.Patch
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		t.Fatal(err)

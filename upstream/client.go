@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
@@ -44,9 +45,9 @@ type Config struct {
 // Client makes attempts. It is safe for concurrent use.
 type Client struct {
 	base   *url.URL
-	direct *http.Transport
-	routes sync.Map // proxy URL → *http.Transport, made on first use
 	agent  string
+	config Config
+	ways   atomic.Pointer[ways]
 }
 
 // New checks the base URL and returns a Client that has not connected yet.
@@ -64,12 +65,24 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	client := &Client{base: base, agent: c.UserAgent, config: c}
+	client.ways.Store(newWays(c))
+	return client, nil
+}
+
+// ways are the connections of all egress routes, made with the same timeouts.
+type ways struct {
+	direct  *http.Transport
+	proxied sync.Map // proxy URL → *http.Transport, made on first use
+	connect time.Duration
+}
+
+func newWays(c Config) *ways {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: c.Connect, KeepAlive: 30 * time.Second}).DialContext
 	}
-	return &Client{
-		base:  base,
-		agent: c.UserAgent,
+	return &ways{
+		connect: c.Connect,
 		direct: &http.Transport{
 			Proxy:                 nil, // egress is configured, never taken from the environment
 			DialContext:           c.Dial,
@@ -86,7 +99,24 @@ func New(c Config) (*Client, error) {
 			WriteBufferSize:    16 << 10,
 			ReadBufferSize:     16 << 10,
 		},
-	}, nil
+	}
+}
+
+// SetConnect changes how long dial and TLS handshake may take, each, of connections
+// that are made from now on; 0 = 5 s. Attempts under way end as they began.
+func (c *Client) SetConnect(d time.Duration) {
+	if d <= 0 {
+		d = 5 * time.Second
+	}
+	before := c.ways.Load()
+	if before.connect == d {
+		return
+	}
+	config := c.config
+	config.Connect = d
+	if c.ways.CompareAndSwap(before, newWays(config)) {
+		before.close()
+	}
 }
 
 // ParseBaseURL accepts an https URL without path, query and credentials, and an
@@ -212,19 +242,20 @@ func (p payload) reader() io.ReadCloser {
 // route returns the connections of an egress route. Each has its own, so that
 // trouble on one stays there.
 func (c *Client) route(proxy string) (*http.Transport, error) {
+	w := c.ways.Load()
 	if proxy == "" {
-		return c.direct, nil
+		return w.direct, nil
 	}
-	if t, ok := c.routes.Load(proxy); ok {
+	if t, ok := w.proxied.Load(proxy); ok {
 		return t.(*http.Transport), nil
 	}
 	u, err := url.Parse(proxy)
 	if err != nil || u.Host == "" {
 		return nil, errors.New("the key's proxy is no URL") // which may hold a password
 	}
-	t := c.direct.Clone()
+	t := w.direct.Clone()
 	t.Proxy = http.ProxyURL(u)
-	kept, _ := c.routes.LoadOrStore(proxy, t)
+	kept, _ := w.proxied.LoadOrStore(proxy, t)
 	return kept.(*http.Transport), nil
 }
 
@@ -234,9 +265,11 @@ var jsonType = []string{"application/json"}
 func (c *Client) Host() string { return c.base.Host }
 
 // Close drops idle connections.
-func (c *Client) Close() {
-	c.direct.CloseIdleConnections()
-	c.routes.Range(func(_, t any) bool {
+func (c *Client) Close() { c.ways.Load().close() }
+
+func (w *ways) close() {
+	w.direct.CloseIdleConnections()
+	w.proxied.Range(func(_, t any) bool {
 		t.(*http.Transport).CloseIdleConnections()
 		return true
 	})

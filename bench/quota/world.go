@@ -60,8 +60,7 @@ func build(c fakegemini.Config, wait time.Duration, strategy string, real bool) 
 	if w.sealer, err = store.NewSealer(bytes.Repeat([]byte{7}, 32)); err != nil {
 		return nil, err
 	}
-	hold := settings.Duration(wait)
-	w.settings.Retry.Wait = &hold
+	w.settings = settings.Patch{"retry.wait": wait}
 	if err := w.open(); err != nil {
 		return nil, err
 	}
@@ -102,7 +101,7 @@ func (w *world) open() error {
 	if err != nil {
 		return err
 	}
-	gw, err := gateway.New(gateway.Config{Pool: pool, Users: registry, Usage: ledger, Settings: set, Upstream: w.up, Affinity: true, Version: "bench"})
+	gw, err := gateway.New(gateway.Config{Pool: pool, Users: registry, Usage: ledger, Settings: set, Upstream: w.up, Version: "bench"})
 	if err != nil {
 		return err
 	}
