@@ -54,7 +54,7 @@ func (p *Pool) addSome(keys []NewKey, results []AddResult, start int, now time.T
 	var added []int
 	first := map[string]int{}
 	size, i := 0, start
-	for ; i < len(keys) && len(ops) < batchOps && size < batchBytes; i++ {
+	for ; i < len(keys) && len(ops) < batchOps-2 && size < batchBytes; i++ {
 		k, r := clean(keys[i]), &results[i]
 		if r.Err = k.validate(); r.Err != nil {
 			continue
@@ -65,7 +65,7 @@ func (p *Pool) addSome(keys []NewKey, results []AddResult, start int, now time.T
 			continue
 		}
 		p.mu.Lock()
-		have := p.byID[id]
+		have, deleted := p.byID[id], p.trash[id] != nil
 		p.mu.Unlock()
 		if have != nil {
 			if *have.secret != k.Secret {
@@ -75,10 +75,16 @@ func (p *Pool) addSome(keys []NewKey, results []AddResult, start int, now time.T
 			r.Key, r.Duplicate = have.key(), true
 			continue
 		}
-		op := p.keyOp(id, k, now)
-		size += len(op.Key) + len(op.Value)
+		op := p.keyOp(id, k.Secret, newSpec(k, SourceStore, now))
+		size += op.Size()
 		first[id] = i
 		ops, added = append(ops, op), append(added, i)
+		if deleted {
+			ops = append(ops, store.Op{Key: trashPrefix + id})
+		}
+		if k.Disabled {
+			ops = append(ops, store.Op{Key: statePrefix + id, Value: encode(outOfService(now))})
+		}
 	}
 	if len(ops) == 0 {
 		return i, nil
@@ -89,23 +95,44 @@ func (p *Pool) addSome(keys []NewKey, results []AddResult, start int, now time.T
 		}
 		return i, err
 	}
+	for part := range slices.Chunk(added, atATime) {
+		p.lock()
+		for _, at := range part {
+			results[at].Key = p.admit(clean(keys[at]), now).key()
+		}
+		p.serve(now)
+		p.unlock()
+	}
 	p.lock()
 	defer p.unlock()
-	for _, at := range added {
-		k := clean(keys[at])
-		id := KeyID(k.Secret)
-		e := p.enlist(id, k.Secret, now)
-		e.stored = newSpec(k, SourceStore, now)
-		p.publish(e, now)
-		results[at].Key = e.key()
-	}
 	for j := start; j < i; j++ {
 		if r := &results[j]; r.Duplicate && r.Key.ID == "" {
 			r.Key = p.byID[KeyID(clean(keys[j]).Secret)].key()
 		}
 	}
-	p.serve(now)
 	return i, nil
+}
+
+// atATime is how many keys are changed before others get the lock, which picks may
+// need.
+const atATime = 64
+
+// admit takes a key that is in the store into the pool. Under p.mu.
+func (p *Pool) admit(k NewKey, now time.Time) *entry {
+	id := KeyID(k.Secret)
+	delete(p.trash, id)
+	if k.Disabled {
+		p.orphans[id] = outOfService(now)
+	}
+	e := p.enlist(id, k.Secret, now)
+	e.stored = newSpec(k, SourceStore, now)
+	p.publish(e, now)
+	return e
+}
+
+// outOfService is the state of a key that is added disabled.
+func outOfService(now time.Time) *record {
+	return &record{State: StateDisabled, Reason: "added out of service", Since: now}
 }
 
 // clean removes what pasting brings along.
@@ -115,46 +142,18 @@ func clean(k NewKey) NewKey {
 }
 
 func newSpec(k NewKey, source string, created time.Time) *spec {
-	tags := slices.Clone(k.Tags)
-	slices.Sort(tags)
 	return &spec{
-		name: k.Name, project: k.Project, proxy: k.Proxy, tags: slices.Compact(tags), paid: k.Paid, weight: max(k.Weight, 1),
-		source: source, created: created,
+		name: k.Name, project: k.Project, proxy: k.Proxy, note: k.Note, batch: k.Batch, tags: tidy(k.Tags), models: tidy(k.Models),
+		paid: k.Paid, weight: max(k.Weight, 1), weighs: k.Weight > 0, declared: source == SourceConfig, created: nanos(created),
 	}
 }
 
-// Delete removes a key for good, with what was learnt of its state. It is on
-// disk when Delete returns; leases that are under way end as they would. It
-// returns [ErrNotFound], [ErrReadOnly] for a declared key, or an error of the
-// store.
-func (p *Pool) Delete(ctx context.Context, id string) error {
-	if err := ctx.Err(); err != nil {
-		return err
+// tidy returns the words once each, sorted; nil for none.
+func tidy(words []string) []string {
+	if len(words) == 0 {
+		return nil
 	}
-	p.writeMu.Lock()
-	defer p.writeMu.Unlock()
-	p.mu.Lock()
-	e := p.byID[id]
-	declared := e != nil && e.declared != nil
-	p.mu.Unlock()
-	if e == nil {
-		return fmt.Errorf("%s: %w", id, ErrNotFound)
-	}
-	if declared {
-		return fmt.Errorf("%s: %w", id, ErrReadOnly)
-	}
-	rested := (&rest{scope: ScopeKey, entry: e}).record().key()
-	err := p.store.Write(store.Batch{Sync: true, Ops: []store.Op{{Key: keyPrefix + id}, {Key: statePrefix + id}, {Key: rested}}})
-	if err != nil {
-		return fmt.Errorf("%s: deleting the key: %w", id, err)
-	}
-	p.lock()
-	defer p.unlock()
-	if e.stored = nil; e.declared == nil {
-		p.dismiss(e)
-	}
-	p.serve(p.now())
-	return nil
+	return slices.Clip(slices.Compact(slices.Sorted(slices.Values(words))))
 }
 
 // Declare makes keys the set that the running configuration declares, in place
@@ -183,7 +182,7 @@ func (p *Pool) Declare(keys []NewKey) {
 		}
 		created := now
 		if s := e.spec.Load(); s != nil {
-			created = s.created
+			created = fromNanos(s.created)
 		}
 		declared[id] = true
 		e.declared = newSpec(k, SourceConfig, created)
@@ -228,6 +227,9 @@ func (p *Pool) enlist(id, secret string, since time.Time) *entry {
 		p.lists(e, p.listings[o.Listing], o.Listed)
 		e.probedAt.Store(o.Listed.UnixNano())
 	}
+	if o != nil {
+		e.recall(o)
+	}
 	e.probing.known = l.state != StateUntested
 	p.reprobe(e, l.state, since)
 	return e
@@ -260,8 +262,11 @@ func (p *Pool) publish(e *entry, now time.Time) {
 	s := e.declared
 	if s == nil {
 		s = e.stored
+	} else if over := p.overlays[e.id]; over != nil {
+		s = s.under(over)
 	}
-	if old := e.spec.Load(); old != nil {
+	old := e.spec.Load()
+	if old != nil {
 		for _, t := range old.tags {
 			p.tag(t).set(e.slot, false)
 		}
@@ -276,7 +281,9 @@ func (p *Pool) publish(e *entry, now time.Time) {
 	p.gains.Add(1)
 	(*p.slots.Load())[e.slot].Store(e)
 	p.version++
+	p.news.add(e.id)
 	p.regroup(e, now)
+	p.restrict(e, old)
 	p.refresh(e)
 	if r := p.orphanRests[e.id]; r != nil {
 		delete(p.orphanRests, e.id)
@@ -309,6 +316,24 @@ func (p *Pool) dismiss(e *entry) {
 	(*p.slots.Load())[e.slot].Store(nil)
 	p.free = append(p.free, e.slot)
 	delete(p.byID, e.id)
+	delete(p.restricted, e)
 	p.counts[l.state]--
 	p.version++
+	p.news.add(e.id)
+}
+
+// restrict applies which models e may serve, where that changed. Under p.mu.
+func (p *Pool) restrict(e *entry, old *spec) {
+	models := e.spec.Load().models
+	if len(models) > 0 {
+		p.restricted[e] = struct{}{}
+	} else {
+		delete(p.restricted, e)
+	}
+	if old == nil || slices.Equal(old.models, models) {
+		return // a new key was blocked where it had to be when it got its project
+	}
+	for _, m := range *p.models.Load() {
+		p.block(m, e)
+	}
 }

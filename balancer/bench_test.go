@@ -178,3 +178,68 @@ func BenchmarkList(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkPage measures pages of pools in which nine of ten keys rest, while 2
+// callers lease keys. "pick-p99-ns" is what those see.
+func BenchmarkPage(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		p := mixed(b, n)
+		resting(b, p, .9)
+		for _, c := range []struct {
+			name string
+			q    Query
+		}{
+			{"first", Query{}},
+			{"middle", Query{Offset: n / 2}},
+			{"status", Query{Status: StatusCooling, Sort: "last_used", Order: "desc"}},
+			{"search", Query{Search: "key 77"}},
+			{"search for nothing", Query{Search: "zzzz"}},
+			{"by name", Query{Sort: "name"}},
+			{"by weight, middle", Query{Sort: "weight", Order: "desc", Offset: n / 2}},
+			{"by status", Query{Sort: "status"}},
+		} {
+			b.Run(fmt.Sprintf("keys=%d/%s", n, c.name), func(b *testing.B) { pages(b, p, c.q) })
+		}
+	}
+}
+
+func pages(b *testing.B, p *Pool, q Query) {
+	done := make(chan struct{})
+	var traffic sync.WaitGroup
+	var mu sync.Mutex
+	var all []time.Duration
+	for range 2 {
+		traffic.Go(func() {
+			var mine []time.Duration
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					mu.Lock()
+					all = append(all, mine...)
+					mu.Unlock()
+					return
+				default:
+				}
+				start := time.Now()
+				l, err := p.Lease(context.Background(), Want{Model: flash})
+				mine = append(mine, time.Since(start))
+				if err != nil {
+					continue
+				}
+				if l.Done(ok); i%1000 == 0 {
+					_ = p.SetState(context.Background(), l.KeyID(), StateActive, "") // so that the table is of no use any more
+				}
+				if i%10 == 0 {
+					time.Sleep(100 * time.Microsecond) // the machine has more to do than this
+				}
+			}
+		})
+	}
+	for b.Loop() {
+		p.Page(q)
+	}
+	close(done)
+	traffic.Wait()
+	slices.Sort(all)
+	b.ReportMetric(float64(all[len(all)*99/100]), "pick-p99-ns")
+}

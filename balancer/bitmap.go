@@ -2,7 +2,10 @@
 
 package balancer
 
-import "sync/atomic"
+import (
+	"math/bits"
+	"sync/atomic"
+)
 
 // bitmap is a growing set of slots. Writers hold Pool.mu; readers hold nothing
 // and may see a change a moment later than the writer's other changes.
@@ -93,4 +96,14 @@ func word(words []atomic.Uint64, i int) uint64 {
 		return words[i].Load()
 	}
 	return 0
+}
+
+// count returns how many slots are in it.
+func (b *bitmap) count() int {
+	n := 0
+	words := b.view()
+	for i := range words {
+		n += bits.OnesCount64(words[i].Load())
+	}
+	return n
 }

@@ -4,7 +4,6 @@ package balancer
 
 import (
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -20,7 +19,8 @@ type entry struct {
 	live     atomic.Pointer[live]
 	route    atomic.Pointer[route]
 	inFlight atomic.Int32
-	probedAt atomic.Int64 // when Google last answered a probe, in Unix ns; 0 for never
+	lastUsed atomic.Uint32 // when it was last leased, in Unix s; beside inFlight, which every lease writes
+	probedAt atomic.Int64  // when Google last answered a probe, in Unix ns; 0 for never
 
 	probing  probing
 	listing  *listing  // models that the key may use; nil for unknown
@@ -32,18 +32,48 @@ type entry struct {
 	alone    time.Time // until when no kin is sought for it
 	gone     bool      // no longer in the pool; leases may still point here
 	dirty    bool      // in Pool.dirtyKeys
+	usedAt   uint32    // lastUsed as the store has it
+	history  *history  // nil while nothing happened
 	way      *route    // among whose keys it is; nil while it is not leasable
 	wayAt    int       // where
 }
 
 // spec is what an operator says of a key. It never changes once published.
 type spec struct {
-	name, project, proxy string
-	tags                 []string
-	paid                 bool
-	weight               int // 1 or more
-	source               string
-	created              time.Time
+	name, project, proxy, note, batch string
+	tags, models                      []string // models: globs, nil for any
+	weight                            int      // 1 or more
+	weighs                            bool     // somebody said how much
+	paid, declared                    bool
+	created                           int64 // Unix ns, 0 for unknown
+}
+
+// source is where the spec comes from.
+func (s *spec) source() string {
+	if s.declared {
+		return SourceConfig
+	}
+	return SourceStore
+}
+
+// serves reports whether the operator lets the key serve a model.
+func (s *spec) serves(model string) bool {
+	return len(s.models) == 0 || model == "" || slices.ContainsFunc(s.models, func(glob string) bool { return matches(glob, model) })
+}
+
+// nanos and fromNanos are a time as specs have it.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNanos(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
 }
 
 // live is what the pool has learnt of a key. It never changes once published.
@@ -99,33 +129,18 @@ func projectID(id string, s *spec, l *live) string {
 func (e *entry) key() Key {
 	s, l := e.spec.Load(), e.live.Load()
 	k := Key{
-		ID: e.id, Name: s.name, Tags: slices.Clone(s.tags), Paid: s.paid, Proxy: s.proxy, Source: s.source, Created: s.created,
+		ID: e.id, Name: s.name, Tags: slices.Clone(s.tags), Paid: s.paid, Proxy: s.proxy, Source: s.source(), Created: fromNanos(s.created),
 		State: l.state, StateReason: l.reason, StateSince: l.since, InFlight: int(e.inFlight.Load()),
-		Weight: s.weight, Hint: hint(*e.secret, l.state, l.reason),
+		Weight: s.weight, Note: s.note, Models: slices.Clone(s.models), Batch: s.batch,
+		Mask: Mask(*e.secret), Advice: hint(*e.secret, l.state, l.reason), Probed: fromNanos(e.probedAt.Load()),
 	}
-	if at := e.probedAt.Load(); at != 0 {
-		k.Probed = time.Unix(0, at).UTC()
+	if at := e.lastUsed.Load(); at != 0 {
+		k.Used = time.Unix(int64(at), 0).UTC()
 	}
 	if k.Project = s.project; k.Project == "" && (l.consumer != "" || l.kin != "") {
 		k.Project = projectID(e.id, s, l)
 	}
 	return k
-}
-
-// matches reports whether text, in lower case, is part of what identifies the key.
-func (e *entry) matches(text string) bool {
-	s := e.spec.Load()
-	if strings.Contains(e.id, text) || contains(s.name, text) || contains(s.project, text) {
-		return true
-	}
-	if c := e.live.Load().consumer; c != "" && strings.Contains("projects/"+c, text) {
-		return true
-	}
-	return slices.ContainsFunc(s.tags, func(t string) bool { return contains(t, text) })
-}
-
-func contains(s, lower string) bool {
-	return len(s) >= len(lower) && strings.Contains(strings.ToLower(s), lower)
 }
 
 // unproven reports whether the key is being tried for the first time.

@@ -357,6 +357,8 @@ func (x *inquiry) candidate(e *entry) Candidate {
 	}
 	c.Why = whys[c.Standing]
 	switch {
+	case c.Standing == StandsLacksModel && !s.serves(x.lane.model.name):
+		c.Why = notAllowed
 	case v.rest != nil:
 		rest := v.rest.public()
 		c.Rest, c.Until, c.Why, c.Reason = &rest, v.rest.until, v.rest.why, v.rest.reason
@@ -381,6 +383,9 @@ func (x *inquiry) candidate(e *entry) Candidate {
 	c.Spend = v.project.spends(x.now, x.pool.limits.since)
 	return c
 }
+
+// notAllowed words why a key does not serve a model that Google may offer it.
+const notAllowed = "an operator lets it serve other models only"
 
 // whys words the standings that no state, rest or count explains.
 var whys = map[Standing]string{

@@ -61,3 +61,11 @@ var restHints = map[string]string{
 	why[RouteBlocked]:    "Google takes this server's address for a robot's: give the keys a proxy, or wait.",
 	why[Network]:         "The way to Google is in trouble: see the proxy and the network.",
 }
+
+// Mask returns what may be shown of a secret: its first four and last four
+// characters, and of one that is short no more than a third. Source: specs/ui.md §5.
+func Mask(secret string) string {
+	const shown = 4
+	n := min(shown, len(secret)/6)
+	return secret[:n] + "…" + secret[len(secret)-n:]
+}

@@ -36,10 +36,17 @@ type Key struct {
 	State       State     `json:"state"`
 	StateReason string    `json:"state_reason,omitempty"`
 	StateSince  time.Time `json:"state_since"`
-	Hint        string    `json:"hint,omitempty"`  // what the operator can do about the key; "" for nothing
-	Weight      int       `json:"weight"`          // how much the key is to be used, measured by others; 1 or more
-	InFlight    int       `json:"in_flight"`       // leases that were not Done yet
-	Probed      time.Time `json:"probed,omitzero"` // when Google last answered a probe of the key
+	Mask        string    `json:"hint"`                // what may be shown of the secret: "AIza…x7Qp"
+	Advice      string    `json:"advice"`              // what the operator can do about the key; "" for nothing
+	Weight      int       `json:"weight"`              // how much the key is to be used, measured by others; 1 or more
+	Note        string    `json:"note"`                // the operator's
+	Models      []string  `json:"models"`              // globs of the models that it may serve; none for all
+	Batch       string    `json:"batch,omitempty"`     // of the import that brought it
+	InFlight    int       `json:"in_flight"`           // leases that were not Done yet
+	Probed      time.Time `json:"probed,omitzero"`     // when Google last answered a probe of the key
+	Used        time.Time `json:"last_used,omitzero"`  // when it was last leased, by the second; zero for never
+	Locked      []string  `json:"locked,omitempty"`    // fields that the configuration sets, see [Patch]
+	Deleted     time.Time `json:"deleted_at,omitzero"` // when it was deleted; zero for a key in the pool
 }
 
 // KeyID returns the public handle of a secret: "gk_" and the first 12 hex
@@ -59,6 +66,12 @@ type NewKey struct {
 	Tags    []string `json:"tags,omitempty"`
 	Paid    bool     `json:"paid,omitempty"`
 	Weight  int      `json:"weight,omitempty"` // 1 to MaxWeight: see [Key]; 0 means 1
+	Note    string   `json:"note,omitempty"`
+	Models  []string `json:"models,omitempty"` // globs of the models that it may serve; none for all
+	Batch   string   `json:"batch,omitempty"`  // of the import that brings it
+	// Disabled has the key added out of service, until an operator enables it. A
+	// declared key ignores it.
+	Disabled bool `json:"disabled,omitempty"`
 }
 
 // MaxWeight is the most that a key may weigh. Source: specs/ui.md §3.4.
@@ -86,6 +99,9 @@ func (k NewKey) validate() error {
 	if k.Weight < 0 || k.Weight > MaxWeight {
 		return fmt.Errorf("weight is %d; want 1 to %d", k.Weight, MaxWeight)
 	}
+	if err := checkModels(k.Models); err != nil {
+		return err
+	}
 	if k.Proxy == "" {
 		return nil
 	}
@@ -111,16 +127,6 @@ type AddResult struct {
 	Key       Key   // the added key, or the one that was there before; zero with Err
 	Duplicate bool  // the pool had this key, or the same call had it before; nothing was changed
 	Err       error // why it was not added; names no secret
-}
-
-// Query selects a page of keys. The zero value is the first 100 of all keys.
-type Query struct {
-	Limit  int    // 0 means 100
-	Offset int    // keys to skip
-	Search string // part of id, name, project or a tag, in any case; "" for all
-	State  State  // "" for all
-	Sort   string // "" as added, or id, name, project, state, created, state_since, in_flight
-	Order  string // "" or "asc", "desc"
 }
 
 // PoolStats is a summary of a pool.

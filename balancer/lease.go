@@ -90,7 +90,7 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 	return p.await(ctx, w, l, now)
 }
 
-// Secret returns the Gemini key. It is the only way to it.
+// Secret returns the Gemini key.
 func (l *Lease) Secret() string { return *l.entry.secret }
 
 // KeyID returns the key's public handle.

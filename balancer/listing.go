@@ -104,10 +104,14 @@ func (p *Pool) listed(name string) bool {
 	return false
 }
 
-// lacks reports whether e may not use a model that others may. Where no key's
-// list has the model, lists say nothing: it may be one that Google does not list.
+// lacks reports whether e may not use a model that others may: the operator lets it
+// serve other models only, or Google's list for it says so. Where no key's list has
+// the model, lists say nothing: it may be one that Google does not list.
 // Under p.mu.
 func (p *Pool) lacks(e *entry, m *model) bool {
+	if s := e.spec.Load(); s != nil && !s.serves(m.name) {
+		return true
+	}
 	return e.listing != nil && !m.listed.IsZero() && !e.listing.has(m.name) && e.listedAt.After(m.listed.Add(-listingSlack))
 }
 

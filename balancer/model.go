@@ -233,8 +233,13 @@ func (p *Pool) modelOf(name string, must bool) *model {
 	m.plain.model = m
 	next[name] = m
 	p.models.Store(&next)
-	if p.relist(m) {
+	listed := p.relist(m)
+	if listed {
 		for _, e := range p.byID {
+			p.block(m, e)
+		}
+	} else {
+		for e := range p.restricted {
 			p.block(m, e)
 		}
 	}

@@ -3,6 +3,7 @@
 package balancer
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,9 @@ type keyRecord struct {
 	Tags    []string  `json:"tags,omitempty"`
 	Paid    bool      `json:"paid,omitempty"`
 	Weight  int       `json:"weight,omitempty"` // 0 for 1
+	Note    string    `json:"note,omitempty"`
+	Models  []string  `json:"allowed,omitempty"` // globs; none for all
+	Batch   string    `json:"batch,omitempty"`
 	Created time.Time `json:"created"`
 }
 
@@ -44,26 +48,60 @@ type record struct {
 	KinAt    time.Time `json:"kin_at,omitzero"`
 	Listing  string    `json:"models,omitempty"` // id of a listingRecord
 	Listed   time.Time `json:"models_at,omitzero"`
+	Probed   time.Time `json:"probed_at,omitzero"`
+	Used     int64     `json:"used,omitempty"` // Unix s, of the last lease
+	History  []change  `json:"history,omitempty"`
 }
 
-func (p *Pool) keyOp(id string, k NewKey, created time.Time) store.Op {
+func (p *Pool) keyOp(id, secret string, s *spec) store.Op {
+	return store.Op{Key: keyPrefix + id, Value: encode(p.keyRecord(id, secret, s))}
+}
+
+// keyRecord is what the store keeps of a key.
+func (p *Pool) keyRecord(id, secret string, s *spec) keyRecord {
 	r := keyRecord{
-		Secret: p.sealer.Seal(id, []byte(k.Secret)), Name: k.Name, Project: k.Project, Tags: k.Tags, Paid: k.Paid,
-		Weight: k.Weight, Created: created,
+		Secret: p.sealer.Seal(id, []byte(secret)), Name: s.name, Project: s.project, Tags: s.tags, Paid: s.paid,
+		Weight: s.weight, Note: s.note, Models: s.models, Batch: s.batch, Created: fromNanos(s.created),
 	}
-	if k.Proxy != "" {
-		r.Proxy = p.sealer.Seal(id, []byte(k.Proxy))
+	if s.proxy != "" {
+		r.Proxy = p.sealer.Seal(id, []byte(s.proxy))
 	}
-	return store.Op{Key: keyPrefix + id, Value: encode(r)}
+	return r
+}
+
+// open is the way back from keyRecord.
+func (r *keyRecord) open(p *Pool, id string) (secret string, s *spec, err error) {
+	plain, err := p.sealer.Open(id, r.Secret)
+	var proxy []byte
+	if err == nil && len(r.Proxy) > 0 {
+		proxy, err = p.sealer.Open(id, r.Proxy)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return string(plain), &spec{
+		name: r.Name, project: r.Project, proxy: string(proxy), note: r.Note, batch: r.Batch, tags: tidy(r.Tags), models: tidy(r.Models),
+		paid: r.Paid, weight: max(r.Weight, 1), weighs: r.Weight > 0, created: nanos(r.Created),
+	}, nil
 }
 
 func (e *entry) stateOp(l *live) store.Op {
 	return store.Op{Key: statePrefix + e.id, Value: encode(e.record(l))}
 }
 
+// stateOpWith is stateOp of a moment later. Under Pool.mu.
+func (e *entry) stateOpWith(l *live, next event) store.Op {
+	r := e.record(l)
+	r.History = append(r.History, next.change())
+	return store.Op{Key: statePrefix + e.id, Value: encode(r)}
+}
+
 // record is what the store keeps of e in the state l. Under Pool.mu.
 func (e *entry) record(l *live) *record {
-	r := &record{State: l.state, Reason: l.reason, Since: l.since, Consumer: l.consumer, Kin: l.kin, KinAt: l.kinAt}
+	r := &record{
+		State: l.state, Reason: l.reason, Since: l.since, Consumer: l.consumer, Kin: l.kin, KinAt: l.kinAt,
+		Probed: fromNanos(e.probedAt.Load()), Used: int64(e.lastUsed.Load()), History: e.history.changes(),
+	}
 	if e.listing != nil {
 		r.Listing, r.Listed = e.listing.id, e.listedAt
 	}
@@ -216,6 +254,9 @@ func (p *Pool) load() error {
 	if err = errors.Join(err, failed); err != nil {
 		return err
 	}
+	if err := errors.Join(p.loadOverlays(), p.loadTrash(now)); err != nil {
+		return err
+	}
 	if err := p.loadKeys(now); err != nil {
 		return err
 	}
@@ -251,29 +292,24 @@ func (p *Pool) loadKeys(now time.Time) error {
 		id := strings.TrimPrefix(key, keyPrefix)
 		var r keyRecord
 		err := json.Unmarshal(value, &r)
-		var secret, proxy []byte
+		var secret string
+		var s *spec
 		if err == nil {
-			secret, err = p.sealer.Open(id, r.Secret)
-		}
-		if err == nil && len(r.Proxy) > 0 {
-			proxy, err = p.sealer.Open(id, r.Proxy)
+			secret, s, err = r.open(p, id)
 		}
 		if err != nil {
 			failed = fmt.Errorf("%s: %w; restore the master key that the store was made with, or the store from a backup", id, err)
 			return false
 		}
-		all = append(all, loaded{id, string(secret), &spec{
-			name: r.Name, project: r.Project, proxy: string(proxy), tags: slices.Compact(slices.Sorted(slices.Values(r.Tags))),
-			paid: r.Paid, weight: max(r.Weight, 1), source: SourceStore, created: r.Created,
-		}})
+		all = append(all, loaded{id, secret, s})
 		return true
 	})
 	if err = errors.Join(err, failed); err != nil {
 		return err
 	}
-	slices.SortStableFunc(all, func(a, b loaded) int { return a.spec.created.Compare(b.spec.created) })
+	slices.SortStableFunc(all, func(a, b loaded) int { return cmp.Compare(a.spec.created, b.spec.created) })
 	for _, k := range all {
-		e := p.enlist(k.id, k.secret, k.spec.created)
+		e := p.enlist(k.id, k.secret, fromNanos(k.spec.created))
 		e.stored = k.spec
 		p.publish(e, now)
 	}

@@ -77,6 +77,9 @@ type Pool struct {
 	grace     atomic.Int64               // until when requests wait for the first probes, in Unix ns
 	troubled  atomic.Int32               // routes on which something failed since their last success
 
+	statuses   atomic.Pointer[statusTable] // the last
+	statusesMu sync.Mutex                  // held by who makes the next
+
 	forecastMu   sync.Mutex
 	forecasts    []Forecast
 	forecastGood time.Time // until when they need not be made anew
@@ -105,7 +108,11 @@ type Pool struct {
 	orphanRoutes map[string]*restRecord // rests of routes that no key takes yet, by routeID
 	tags         map[string]*bitmap
 	paid         bitmap
-	weighted     bitmap            // keys with a weight above 1
+	weighted     bitmap              // keys with a weight above 1
+	restricted   map[*entry]struct{} // keys that may serve some models only
+	overlays     map[string]*spec    // what operators said of declared keys, by id
+	trash        map[string]*trashed
+	news         news              // what who shows the keys has not seen
 	limits       limitRules        // of the operator
 	routes       map[string]*rest  // by proxy
 	ways         map[string]*route // by proxy
@@ -156,6 +163,9 @@ func Open(o Options) (*Pool, error) {
 		ways:         map[string]*route{},
 		counts:       map[State]int{},
 		turns:        map[string]uint64{},
+		restricted:   map[*entry]struct{}{},
+		overlays:     map[string]*spec{},
+		trash:        map[string]*trashed{},
 	}
 	if p.now == nil {
 		p.now = time.Now
@@ -229,15 +239,20 @@ func (p *Pool) unlock() {
 // earlier flush could not write is written with the next, and the [Observer] is
 // told when they begin to fail and when they are over it.
 func (p *Pool) Run(ctx context.Context) error {
-	failing := false
+	failing, uses := false, p.now()
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
+			p.noteUses()
 			return p.Flush()
 		case <-ticker.C:
+			if now := p.now(); now.Sub(uses) >= usesEvery {
+				uses = now
+				p.noteUses()
+			}
 			err = p.Flush()
 		case <-p.urgent:
 			err = p.flushState()

@@ -224,6 +224,8 @@ func (pr *Probe) Done(o Outcome, models []string) {
 	e.probing.known = true
 	if o.Verdict == OK || o.Status != 0 {
 		e.probedAt.Store(now.UnixNano())
+		p.markKey(e)
+		p.news.add(e.id)
 	}
 	if models != nil {
 		p.learnModels(e, models, now)

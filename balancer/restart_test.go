@@ -58,6 +58,7 @@ func TestRestart(t *testing.T) {
 		if len(keys) != 13 || len(rests) != 10 {
 			t.Fatalf("%d keys, %d rests to start with", len(keys), len(rests))
 		}
+		p.noteUses()
 		if err := p.Flush(); err != nil {
 			t.Fatal(err)
 		}

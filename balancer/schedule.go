@@ -72,6 +72,9 @@ func (p *Pool) take(l *lane, w *Want, now time.Time, locked bool) *Lease {
 func (p *Pool) grant(l *Lease) *Lease {
 	l.entry.inFlight.Add(1)
 	p.inFlight.Add(1)
+	if at := uint32(l.began.Unix()); l.entry.lastUsed.Load() != at {
+		l.entry.lastUsed.Store(at)
+	}
 	l.tried.add(l.entry)
 	return l
 }

@@ -33,6 +33,8 @@ func (p *Pool) enter(e *entry, to State, reason string, now time.Time) {
 	p.counts[from]--
 	p.counts[to]++
 	p.version++
+	e.happened(now, string(to), reason)
+	p.news.add(e.id)
 	p.reprobe(e, to, now)
 	p.refresh(e)
 	p.markKey(e)
@@ -49,7 +51,7 @@ func (p *Pool) SetState(ctx context.Context, id string, s State, reason string) 
 	if !s.valid() {
 		return fmt.Errorf("unknown state %q; want one of %q", s, States)
 	}
-	return p.decide(ctx, id, s, reason, false)
+	return p.change(ctx, id, p.decide(s, reason, false))
 }
 
 // Reset is an operator's word that a key, also a declared one, is worth a new
@@ -63,59 +65,49 @@ func (p *Pool) SetState(ctx context.Context, id string, s State, reason string) 
 // requests that wait for a key are served. It returns [ErrNotFound], or an error
 // of the store.
 func (p *Pool) Reset(ctx context.Context, id string) error {
-	return p.decide(ctx, id, StateUntested, "reset by an operator", true)
+	return p.change(ctx, id, p.decide(StateUntested, resetReason, true))
 }
 
-// decide carries out what an operator decided of a key; renewed also ends its
-// rests.
-func (p *Pool) decide(ctx context.Context, id string, s State, reason string, renewed bool) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	p.writeMu.Lock()
-	defer p.writeMu.Unlock()
-	p.mu.Lock()
-	e := p.byID[id]
-	var ops []store.Op
-	if e != nil && renewed {
-		for _, r := range p.restsUpon(e) {
-			ops = append(ops, store.Op{Key: r.record().key()})
+const resetReason = "reset by an operator"
+
+// decide is what an operator decided of a key; renewed also ends its rests.
+func (p *Pool) decide(s State, reason string, renewed bool) changer {
+	return func(e *entry, now time.Time) (step, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		var ops []store.Op
+		if renewed {
+			for _, r := range p.restsUpon(e) {
+				ops = append(ops, store.Op{Key: r.record().key()})
+			}
+			for _, q := range e.live.Load().project.quotas {
+				ops = append(ops, q.write(now, true))
+			}
 		}
-		for _, q := range e.live.Load().project.quotas {
-			ops = append(ops, q.write(p.now(), true))
-		}
+		next := *e.live.Load()
+		next.state, next.reason, next.since = s, reason, now
+		ops = append(ops, e.stateOpWith(&next, event{at: now.UnixNano(), what: string(s), detail: reason}))
+		return step{ops: ops, apply: func() {
+			if renewed {
+				p.renew(e, now)
+			}
+			p.enter(e, s, reason, now)
+		}}, nil
 	}
-	p.mu.Unlock()
-	if e == nil {
-		return fmt.Errorf("%s: %w", id, ErrNotFound)
+}
+
+// renew ends the rests upon e and forgets what Google named as limits. Under p.mu.
+func (p *Pool) renew(e *entry, now time.Time) {
+	// Those too that came during the write: none of them is in the store yet.
+	for _, r := range p.restsUpon(e) {
+		p.forget(r)
+		p.show(r)
 	}
-	next := *e.live.Load()
-	next.state, next.reason, next.since = s, reason, p.now()
-	p.mu.Lock()
-	op := e.stateOp(&next)
-	p.mu.Unlock()
-	for part := range slices.Chunk(append(ops, op), batchOps) {
-		if err := p.store.Write(store.Batch{Sync: true, Ops: part}); err != nil {
-			return fmt.Errorf("%s: keeping the state: %w", id, err)
-		}
+	for _, q := range e.live.Load().project.quotas {
+		q.renew()
+		p.look(q, now)
 	}
-	p.lock()
-	defer p.unlock()
-	if renewed {
-		// Those too that came during the write: none of them is in the store yet.
-		for _, r := range p.restsUpon(e) {
-			p.forget(r)
-			p.show(r)
-		}
-		for _, q := range e.live.Load().project.quotas {
-			q.renew()
-			p.look(q, next.since)
-		}
-		p.retrySpending(e.live.Load().project, next.since)
-	}
-	p.enter(e, s, reason, next.since)
-	p.serve(p.now())
-	return nil
+	p.retrySpending(e.live.Load().project, now)
 }
 
 // restsUpon returns the rests, in force or remembered, of a key and its project.
@@ -173,6 +165,7 @@ func (p *Pool) dropProjects(now time.Time) {
 		return
 	}
 	p.dropped = now
+	p.dropTrash(now)
 	for _, t := range p.projects {
 		if s := t.spending.Load(); s != nil && p.limits.spend(t.id) == 0 && !s.matters(now) {
 			t.spending.Store(nil)
