@@ -1,33 +1,30 @@
 // Which alias takes a model name, and what is wrong with a list of aliases. Only a
 // preview while editing: the server's /admin/aliases/test has the last word.
 
-// glob: * any text, ? one character, all else as written.
+// glob: * is any text, all else as written. Same as settings.match in Go.
 export function glob(pattern, name) {
-  const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.');
+  const source = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('.*');
   return new RegExp(`^${source}$`, 's').test(name);
 }
 
-export const isPattern = (name) => /[*?]/.test(name);
+export const isPattern = (name) => name.includes('*');
 
-// match gives the index of the rule that takes name: an exact one first, then
-// patterns in order; -1 for none.
-export function match(aliases, name) {
-  const exact = aliases.findIndex((a) => a.name === name);
-  return exact >= 0 ? exact : aliases.findIndex((a) => isPattern(a.name) && glob(a.name, name));
-}
+// match gives the index of the rule that takes name, the first that fits; -1 for none.
+export const match = (aliases, name) => aliases.findIndex((a) => glob(a.name, name));
 
-// problems gives one code per alias, or '': empty, no_target, duplicate (same name
-// above), shadowed (a pattern above takes all), itself, unknown (target not offered).
+// problems gives one code per alias, or '': empty, all (* alone), no_target, duplicate
+// (same name above), shadowed (a pattern above takes all), itself, unknown (no such model).
 export function problems(aliases, known) {
   return aliases.map((alias, i) => {
     const name = alias.name.trim();
     if (!name) return 'empty';
+    if (!name.replaceAll('*', '')) return 'all';
     if (!alias.targets.some(Boolean)) return 'no_target';
     if (alias.targets.includes(name)) return 'itself';
     const above = aliases.slice(0, i);
     if (above.some((a) => a.name === name)) return 'duplicate';
-    if (isPattern(name) && above.some((a) => isPattern(a.name) && covers(a.name, name))) return 'shadowed';
-    if (known && alias.targets.some((t) => t && !isPattern(t) && !known.has(t))) return 'unknown';
+    if (above.some((a) => isPattern(a.name) && covers(a.name, name))) return 'shadowed';
+    if (known && alias.targets.some((t) => t && !known.has(t))) return 'unknown';
     return '';
   });
 }
@@ -35,9 +32,8 @@ export function problems(aliases, known) {
 // covers: whether the upper pattern takes whatever the lower does; sure for the
 // usual prefix* forms, false when in doubt.
 function covers(upper, lower) {
-  if (upper === '*') return true;
-  if (!/^[^*?]*\*$/.test(upper)) return false;
-  return lower.startsWith(upper.slice(0, -1));
+  if (!isPattern(lower)) return glob(upper, lower);
+  return /^[^*]+\*$/.test(upper) && lower.startsWith(upper.slice(0, -1));
 }
 
 // move gives a copy with the row at from now at to; out of range changes nothing.
@@ -52,7 +48,7 @@ export function move(list, from, to) {
 export const presets = {
   openai: [
     ['gpt-4o-mini', 'gemini-flash-lite-latest'], ['gpt-4o', 'gemini-flash-latest'],
-    ['gpt-*-mini', 'gemini-flash-lite-latest'], ['gpt-*', 'gemini-flash-latest'], ['o?', 'gemini-pro-latest'],
+    ['gpt-*-mini', 'gemini-flash-lite-latest'], ['gpt-*', 'gemini-flash-latest'], ['o1*', 'gemini-pro-latest'], ['o3*', 'gemini-pro-latest'],
     ['text-embedding-*', 'gemini-embedding-001'],
   ],
   anthropic: [

@@ -20,7 +20,7 @@ export function pretty(text) {
 function Bodies({ bodies }) {
   return html`<${Note} kind="bad">${t(bodies.cut ? 'requests.bodies.cut' : 'requests.bodies.on')}<//>
     ${['request', 'response'].map((side) => bodies[side] && html`<h3 key=${side}>${t('requests.bodies.' + side)}</h3>
-      <pre class="body" tabindex="0" role="region" aria-label=${t('requests.bodies.' + side)}>${pretty(bodies[side])}</pre>`)}`;
+      <pre class="rawtext" tabindex="0" role="region" aria-label=${t('requests.bodies.' + side)}>${pretty(bodies[side])}</pre>`)}`;
 }
 
 const disableKey = (id, hint) => attempt(async () => {
@@ -57,7 +57,7 @@ function Facts1({ r }) {
 function Details({ r, onFilter }) {
   return html`<p class="statusline"><${Outcome} request=${r} />
       <span class="num">${ms(r.duration_ms)}</span>${r.partial && html`<span class="tag">${t('requests.partial')}</span>`}</p>
-    ${r.error && html`<pre class="body err" tabindex="0" role="region" aria-label=${t('requests.error')}>${pretty(r.error)}</pre>`}
+    ${r.error && html`<pre class="rawtext err" tabindex="0" role="region" aria-label=${t('requests.error')}>${pretty(r.error)}</pre>`}
     <${Actions} request=${r} onFilter=${onFilter} />
     <h3>${t('requests.attempts.title', { n: r.attempts })}</h3><${Attempts} tries=${r.tries} whole=${r.duration_ms} />
     <h3>${t('requests.timing')}</h3><${Timing} request=${r} />

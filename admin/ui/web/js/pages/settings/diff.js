@@ -28,37 +28,85 @@ export function duration(text) {
   return sum;
 }
 
-// kind says how a field is edited.
-export function kind(field) {
-  if (Array.isArray(field.options) && field.options.length) return 'choice';
-  const sample = field.value ?? field.default;
-  if (typeof sample === 'boolean') return 'switch';
-  if (Array.isArray(sample)) return 'list';
-  if (field.unit === 'duration' || (typeof sample === 'string' && sample !== '' && duration(sample) !== null && /[a-z]$/.test(sample))) return 'duration';
-  if (field.unit === 'share') return 'share';
-  return typeof sample === 'number' ? 'number' : 'text';
+// span writes milliseconds the short way: "7d", "1m30s", "500ms". Go's own form
+// ("168h0m0s") is right but hard to read.
+export function span(ms) {
+  if (ms === 0) return '0s';
+  let rest = ms, text = '';
+  for (const unit of ['d', 'h', 'm', 's', 'ms']) {
+    const n = Math.floor(rest / durations[unit]);
+    if (n > 0) text += n + unit;
+    rest -= n * durations[unit];
+  }
+  return text;
 }
 
-// parse turns typed text into a value: {value} or {error: code, …bounds}.
+const sizes = { '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 };
+
+// size reads "100MB" or "1 GiB" into bytes; null = no size.
+export function size(text) {
+  const found = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(String(text).trim()), unit = found && sizes[found[2].toLowerCase()];
+  return unit ? Math.round(Number(found[1]) * unit) : null;
+}
+
+// sized writes bytes with the largest unit that loses nothing.
+export function sized(n) {
+  const units = [['TiB', 2 ** 40], ['TB', 1e12], ['GiB', 2 ** 30], ['GB', 1e9], ['MiB', 2 ** 20], ['MB', 1e6], ['KiB', 2 ** 10], ['kB', 1e3]];
+  const [name, by] = units.find(([, by]) => n > 0 && n % by === 0) ?? ['B', 1];
+  return `${n / by} ${name}`;
+}
+
+// kind says how a field is edited: by its type, else guessed from what it holds.
+export function kind(field) {
+  if (field.type) return field.type;
+  if (field.options?.length) return 'word';
+  const sample = field.value ?? field.default;
+  if (typeof sample === 'boolean') return 'switch';
+  if (typeof sample === 'number') return 'count';
+  return 'text';
+}
+
+// shown is a value as it stands in its control.
+export function shown(field, value = field.value) {
+  if (value === null || value === undefined) return '';
+  if (kind(field) === 'duration') return span(duration(value) ?? 0);
+  if (kind(field) === 'bytes') return sized(value);
+  return String(value);
+}
+
+const readers = {
+  duration(field, typed) {
+    const ms = duration(typed);
+    return ms === null ? { error: 'duration' } : { n: ms, value: span(ms) };
+  },
+  bytes(field, typed) {
+    const n = size(typed);
+    return n === null ? { error: 'size' } : { n, value: n };
+  },
+  count(field, typed) {
+    const n = Number(typed.replace(/[,\s_]/g, ''));
+    return typed === '' || !Number.isInteger(n) ? { error: 'integer' } : { n, value: n };
+  },
+  share(field, typed) {
+    const n = typed.endsWith('%') ? Number(typed.slice(0, -1)) / 100 : Number(typed);
+    return typed === '' || !Number.isFinite(n) ? { error: 'number' } : { n, value: n };
+  },
+  usd: (field, typed) => (/^\d{1,10}(\.\d{1,9})?$/.test(typed) ? { n: Number(typed), value: Number(typed) } : { error: 'money' }),
+  word: (field, typed) => (field.options.includes(typed) ? { value: typed } : { error: 'choice' }),
+};
+
+// parse turns typed text into a value: {value} or {error: code, min?, max?}.
 export function parse(field, text) {
-  const typed = String(text).trim();
-  switch (kind(field)) {
-    case 'duration': {
-      const ms = duration(typed), least = bound(field.min), most = bound(field.max);
-      if (ms === null) return { error: 'duration' };
-      return between(ms, least, most) ? { value: typed } : { error: range(least, most), min: field.min, max: field.max };
-    }
-    case 'share': case 'number': {
-      const n = Number(typed);
-      if (typed === '' || !Number.isFinite(n)) return { error: 'number' };
-      if (kind(field) === 'number' && Number.isInteger(field.default) && !Number.isInteger(n)) return { error: 'integer' };
-      if (!between(n, field.min, field.max)) return { error: range(field.min, field.max), min: field.min, max: field.max };
-      return { value: n };
-    }
-    case 'choice': return field.options.map(String).includes(typed) ? { value: typed } : { error: 'choice' };
-    case 'list': return { value: typed === '' ? [] : typed.split(/[\s,]+/).filter(Boolean) };
-    default: return { value: typed };
+  const typed = String(text).trim(), read = readers[kind(field)];
+  if (!read) return { value: typed };
+  const { n, value, error } = read(field, typed);
+  if (error) return { error };
+  const least = bound(field.min), most = bound(field.max);
+  if (n !== undefined && !between(n, least, most)) {
+    return { error: range(least, most), min: least === undefined ? undefined : shown(field, field.min), max: most === undefined ? undefined : shown(field, field.max) };
   }
+  // The same span in another spelling is no change.
+  return { value: kind(field) === 'duration' && duration(field.value) === n ? field.value : value };
 }
 
 const bound = (limit) => (limit == null ? undefined : typeof limit === 'number' ? limit : duration(limit) ?? undefined);
