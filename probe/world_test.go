@@ -25,9 +25,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a Prober between a pool and somebody who plays Google, over a network
 // in memory, so that it lives in the time of testing/synctest.
 type world struct {
-	t    *testing.T
-	pool *balancer.Pool
-	stop func() // ends Run and waits for it
+	t      *testing.T
+	pool   *balancer.Pool
+	client *upstream.Client
+	stop   func() // ends Run and waits for it
 
 	mu    sync.Mutex
 	calls []call
@@ -57,6 +58,7 @@ func newWorld(t *testing.T, google http.Handler, keys ...balancer.NewKey) *world
 		return w.dial(ctx, google, address), nil
 	}})
 	must(t, err)
+	w.client = client
 	prober := New(w.pool)
 	done := make(chan struct{})
 	run, end := context.WithCancel(t.Context())
