@@ -1,1 +1,24 @@
-export default {};
+export default {
+  'playground.options': 'Options', 'playground.api': 'API', 'playground.dialect.openai': 'OpenAI', 'playground.dialect.anthropic': 'Anthropic',
+  'playground.dialect.gemini': 'Gemini', 'playground.model': 'Model or alias', 'playground.compare': 'Compare with a second model', 'playground.other': 'Second model or alias',
+  'playground.userKey': 'Apply the limits of', 'playground.userKeyHelp': 'The name of a user key. Empty: no limits.', 'playground.userKeyNone': 'No user key has this name.',
+  'playground.system': 'System text', 'playground.temperature': 'Temperature', 'playground.top_p': 'Top-p', 'playground.max_tokens': 'Most tokens',
+  'playground.thinking': 'Thinking tokens', 'playground.default': 'default', 'playground.search': 'Google Search', 'playground.schema': 'Answer as JSON',
+  'playground.schemaLabel': 'JSON schema', 'playground.reset': 'Back to defaults', 'playground.check': 'Look at the marked options.',
+  'playground.fault.required': 'Required.', 'playground.fault.number': 'A number in range.', 'playground.fault.json': 'The JSON schema is no JSON.',
+
+  'playground.conversation': 'Conversation', 'playground.views': 'Views', 'playground.tab.chat': 'Chat', 'playground.tab.request': 'Raw request',
+  'playground.tab.events': 'Raw events', 'playground.tab.code': 'Code', 'playground.language': 'Language',
+  'playground.empty': 'Try the gateway', 'playground.emptyText': 'Requests go through the real route with a key of 10 minutes, so limits and the log are true.',
+  'playground.example': 'Explain quantum entanglement in two sentences.',
+  'playground.message': 'Message', 'playground.attach': 'Attach images', 'playground.enter': 'Enter sends, Shift+Enter is a new line',
+  'playground.send': 'Send', 'playground.stop': 'Stop', 'playground.retry': 'Again', 'playground.clear': 'Clear',
+  'playground.refused.type': '{name} is no image that models take.', 'playground.refused.size': '{name} does not fit: 20 MiB in all.',
+  'playground.you': 'You', 'playground.answer': 'Answer', 'playground.thinking.show': 'Thoughts', 'playground.thoughts': 'Thinking',
+  'playground.code': 'code', 'playground.imageIn': 'Attached image', 'playground.imageOut': 'Image made by the model',
+  'playground.first': 'First token', 'playground.total': 'Total', 'playground.tokens': 'Tokens', 'playground.speed': 'Tokens/s', 'playground.used': 'Model',
+  'playground.attempts': 'Attempts', 'playground.key': 'Key', 'playground.log': 'Show in the log', 'playground.stopped': 'Stopped.',
+  'playground.ended': 'Ended: {reason}', 'playground.retryAfter': 'Try again in {t}',
+  'playground.noEvents': 'Send a message to see the events of its stream.', 'playground.events': { one: '{n} event', other: '{n} events' },
+  'playground.dropped': '{n} more are not kept.',
+};

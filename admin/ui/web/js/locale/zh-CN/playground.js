@@ -1,1 +1,24 @@
-export default {};
+export default {
+  'playground.options': '选项', 'playground.api': 'API', 'playground.dialect.openai': 'OpenAI', 'playground.dialect.anthropic': 'Anthropic',
+  'playground.dialect.gemini': 'Gemini', 'playground.model': '模型或别名', 'playground.compare': '与第二个模型比较', 'playground.other': '第二个模型或别名',
+  'playground.userKey': '应用此密钥的限额', 'playground.userKeyHelp': '用户密钥的名称。留空：不限。', 'playground.userKeyNone': '没有此名称的用户密钥。',
+  'playground.system': '系统提示', 'playground.temperature': '温度', 'playground.top_p': 'Top-p', 'playground.max_tokens': '最多 Token',
+  'playground.thinking': '思考 Token', 'playground.default': '默认', 'playground.search': 'Google 搜索', 'playground.schema': '以 JSON 应答',
+  'playground.schemaLabel': 'JSON schema', 'playground.reset': '恢复默认', 'playground.check': '请检查标出的选项。',
+  'playground.fault.required': '必填。', 'playground.fault.number': '请输入范围内的数字。', 'playground.fault.json': 'JSON schema 不是有效的 JSON。',
+
+  'playground.conversation': '对话', 'playground.views': '视图', 'playground.tab.chat': '聊天', 'playground.tab.request': '原始请求',
+  'playground.tab.events': '原始事件', 'playground.tab.code': '代码', 'playground.language': '语言',
+  'playground.empty': '试用网关', 'playground.emptyText': '请求通过真实路由发送，使用 10 分钟有效的密钥，因此限额和日志都是真实的。',
+  'playground.example': '用两句话解释量子纠缠。',
+  'playground.message': '消息', 'playground.attach': '附加图片', 'playground.enter': '回车发送，Shift+回车换行',
+  'playground.send': '发送', 'playground.stop': '停止', 'playground.retry': '重试', 'playground.clear': '清空',
+  'playground.refused.type': '{name} 不是模型可接受的图片。', 'playground.refused.size': '{name} 过大：总共最多 20 MiB。',
+  'playground.you': '你', 'playground.answer': '应答', 'playground.thinking.show': '思考过程', 'playground.thoughts': '思考',
+  'playground.code': '代码', 'playground.imageIn': '附加的图片', 'playground.imageOut': '模型生成的图片',
+  'playground.first': '首个 Token', 'playground.total': '总耗时', 'playground.tokens': 'Token', 'playground.speed': 'Token/秒', 'playground.used': '模型',
+  'playground.attempts': '尝试', 'playground.key': '密钥', 'playground.log': '在日志中查看', 'playground.stopped': '已停止。',
+  'playground.ended': '结束原因：{reason}', 'playground.retryAfter': '请在 {t} 后重试',
+  'playground.noEvents': '发送一条消息即可查看其流事件。', 'playground.events': { other: '{n} 个事件' },
+  'playground.dropped': '另有 {n} 个未保留。',
+};

@@ -31,8 +31,8 @@ export default {
   'requests.live.hint': '指针悬停或滚动时暂停',
   'requests.live.wait': '正在等待请求', 'requests.live.waitText': '符合筛选的新请求会显示在这里。',
 
-  'requests.none': '还没有请求', 'requests.noneText': '发往网关的请求会列在这里。可从操练场发送一个。',
-  'requests.tryOne': '打开操练场', 'requests.noMatch': '没有符合的请求', 'requests.noMatchText': '请更改筛选或时间范围。',
+  'requests.none': '还没有请求', 'requests.noneText': '发往网关的请求会列在这里。可从调试台发送一个。',
+  'requests.tryOne': '打开调试台', 'requests.noMatch': '没有符合的请求', 'requests.noMatchText': '请更改筛选或时间范围。',
 
   'requests.one': '请求', 'requests.time': '时间', 'requests.model': '模型', 'requests.version': '模型版本', 'requests.dialect': 'API',
   'requests.user': '用户密钥', 'requests.cost': '费用', 'requests.ip': 'IP', 'requests.agent': '客户端', 'requests.id': 'ID',

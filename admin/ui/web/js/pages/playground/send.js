@@ -1,0 +1,89 @@
+import { api, root } from '../../lib/api.js';
+import { gateway } from './base.js';
+import { dialects, request } from './dialects.js';
+import { emptyReply, failure, fold, read, sseReader } from './stream.js';
+
+// The key of the playground: made for this session, 10 minutes, in memory only.
+const tokens = new Map(); // user key id → {key, until}
+
+export async function token(userKey, signal) {
+  const known = tokens.get(userKey);
+  if (known && known.until - Date.now() > 30_000) return known.key;
+  const body = userKey ? { user_key: userKey } : {};
+  const made = await api('playground/token', { method: 'POST', body, signal });
+  tokens.set(userKey, { key: made.key, until: Date.parse(made.expires_at) });
+  return made.key;
+}
+
+// forget drops the keys, when the page is left.
+export const forget = () => tokens.clear();
+
+const fact = (headers, name) => headers.get(name) ?? '';
+
+// factsOf reads what the answer's header tells of how it was served.
+const factsOf = (response) => ({
+  status: response.status,
+  requestId: fact(response.headers, 'x-request-id'),
+  model: fact(response.headers, 'x-gemini-balance-model'),
+  key: fact(response.headers, 'x-gemini-balance-key'),
+  attempts: Number(fact(response.headers, 'x-gemini-balance-attempts')) || 0,
+  retryAfter: Number(fact(response.headers, 'retry-after')) || 0,
+});
+
+const MOST_RAW = 2000; // raw events that are kept for their tab
+
+// send streams one turn through the real route. onChange gets {reply, facts, times,
+// raw} at most once a frame; it answers the last of these. Stopping by signal is no error.
+export async function send(form, turns, { userKey, signal, onChange }) {
+  const built = request(form, turns);
+  const state = { reply: emptyReply(), facts: null, times: { start: performance.now(), first: null, end: null }, raw: [], dropped: 0, stopped: false };
+  let frame = 0;
+  const show = () => { frame ||= requestAnimationFrame(() => { frame = 0; onChange({ ...state }); }); };
+  const take = (event) => {
+    if (state.raw.length < MOST_RAW) state.raw.push({ at: performance.now() - state.times.start, ...event });
+    else state.dropped++;
+    const events = read(form.dialect, event);
+    if (state.times.first === null && events.some((e) => e.type === 'text' || e.type === 'thought' || e.type === 'image')) state.times.first = performance.now();
+    state.reply = fold(state.reply, events);
+    show();
+  };
+  try {
+    const key = await token(userKey, signal);
+    state.times.start = performance.now();
+    const response = await fetch(new URL(`../${built.path}`, root), {
+      method: 'POST', signal, credentials: 'omit', body: JSON.stringify(built.body),
+      headers: { 'Content-Type': 'application/json', ...built.headers, ...dialects[form.dialect].authorize(key) },
+    });
+    state.facts = factsOf(response);
+    if (response.status === 401) tokens.delete(userKey);
+    if (!response.ok || !/event-stream/.test(response.headers.get('content-type') ?? '')) await whole(response, form, state);
+    else await stream(response, take);
+  } catch (error) {
+    if (error.name === 'AbortError') state.stopped = true;
+    else state.reply = fold(state.reply, [{ type: 'error', message: error.detail || error.message, code: error.code || error.status || '' }]);
+  }
+  cancelAnimationFrame(frame);
+  state.times.end = performance.now();
+  onChange({ ...state });
+  return state;
+}
+
+async function stream(response, take) {
+  const reader = sseReader(), text = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { done, value } = await text.read();
+    if (done) break;
+    reader.feed(value).forEach(take);
+  }
+  reader.end().forEach(take);
+}
+
+// whole takes an answer that is no stream: an error, or JSON in one piece.
+async function whole(response, form, state) {
+  const text = await response.text();
+  state.raw.push({ at: performance.now() - state.times.start, event: `HTTP ${response.status}`, data: text });
+  const events = response.ok ? read(form.dialect, { data: text }) : [failure(text, response.status)];
+  state.reply = fold(state.reply, events);
+}
+
+export const address = gateway;
