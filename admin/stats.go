@@ -28,6 +28,7 @@ type counts struct {
 	ToolUse  int64 `json:"tool_use"`
 	Cost     int64 `json:"cost_nano"`
 	Unpriced int64 `json:"unpriced"`
+	Errors   int64 `json:"errors"`
 
 	Retried      int64 `json:"retried"`
 	ClientErrors int64 `json:"client_errors"`

@@ -4,97 +4,103 @@ package usage
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
 
 const (
-	minutesKept = 24 * 60 // as plain counts
-	namesKept   = 60      // of these, with names
-	hoursKept   = 25      // with names: the running hour and a whole day
-
-	bufferSize = 4096 // records between two foldings; 1 MB
+	bufferSize = 4096 // records between two foldings; 2 MB
 	flushEvery = 100 * time.Millisecond
+	recentKept = 61 // closed minutes whose sums by name are in memory
 )
 
-// Options of a Ledger. The zero value is right for production.
+// Options of a Ledger. The zero value is right for production, less the bodies.
 type Options struct {
 	Now func() time.Time // nil means time.Now
 	// StoreFailed is called by Run: with the store's error when sums can no longer
 	// be kept, and with nil when they can again. nil for nobody to tell.
 	StoreFailed func(err error)
+	Sealer      *store.Sealer // seals bodies in the log; nil keeps none
+	Log         LogOptions
 }
 
-// Ledger adds up usage. Safe for concurrent use.
+// Ledger adds up usage and keeps the [Log]. Safe for concurrent use.
 type Ledger struct {
-	store   store.Store
-	now     func() time.Time
-	failed  func(error) // never nil
-	dropped atomic.Int64
+	store  store.Store
+	now    func() time.Time
+	failed func(error) // never nil
+	log    *Log
 
 	bufMu  sync.Mutex // held for the copy of a record, never longer
 	buffer []Record
 	spare  []Record // the other buffer, while nobody folds it
 
-	mu      sync.Mutex           // guards the sums below; never held during I/O
-	minute  int64                // the minute that runs, Unix minutes
-	current sums                 // of it
-	dirty   bool                 // current is not as in the store
-	closed  []closedMinute       // over, but not yet so in the store
-	minutes [minutesKept]counted // by minute modulo; plain counts
-	named   map[int64]*sums      // closed minutes of the last hour
-	hours   map[int64]*sums      // of the last day, without current
-	all     sums                 // without current
-	through int64                // last minute in all
+	mu      sync.Mutex                  // guards the sums below; never held during I/O
+	minute  int64                       // the minute that runs, Unix minutes
+	current *span                       // of it
+	hour    *span                       // closed minutes of the hour that runs
+	day     *span                       // closed hours of the day that runs
+	sum     *span                       // closed hours since the beginning
+	closed  [tierTotal]map[int64][]byte // encoded spans that are over, by their number
+	names   names
+	recent  map[int64]*nameBlobs
+	seq     uint64    // number in the log of the row that is added up next
+	closing []closing // what is over and not yet so in the store
+	saved   mark      // in the store
+	live    live
+	feeds   map[*Feed]struct{}
 
 	flushMu sync.Mutex // one flush at a time
 }
 
-type counted struct {
-	minute int64
-	Counts
-}
-
-type closedMinute struct {
-	minute int64
-	sums   sums
-}
+// Log returns the log of requests.
+func (l *Ledger) Log() *Log { return l.log }
 
 // Add takes one record. It waits for no I/O: the record is copied into a buffer
 // and added up later. Without [Ledger.Run], or when it falls behind by a whole
-// buffer, Add does the adding up; if that is going on already, the record is
-// dropped and counted in [Totals.Dropped].
+// buffer, Add does the adding up.
 func (l *Ledger) Add(r Record) {
 	if r.At.IsZero() {
 		r.At = l.now()
 	}
-	l.bufMu.Lock()
-	if len(l.buffer) < bufferSize {
-		l.buffer = append(l.buffer, r)
+	for {
+		l.bufMu.Lock()
+		if len(l.buffer) < bufferSize {
+			l.buffer = append(l.buffer, r)
+			l.bufMu.Unlock()
+			return
+		}
 		l.bufMu.Unlock()
-		return
+		l.mu.Lock()
+		l.fold()
+		l.mu.Unlock()
 	}
-	l.bufMu.Unlock()
-	if !l.mu.TryLock() {
-		l.dropped.Add(1)
-		return
-	}
-	defer l.mu.Unlock()
-	l.fold()
-	l.record(&r)
 }
 
-// fold adds up what is in the buffer. The caller holds mu.
+// fold adds up what is in the buffer and gives it to the log. The caller holds mu.
 func (l *Ledger) fold() {
 	l.bufMu.Lock()
 	full := l.buffer
+	if len(full) == 0 {
+		l.bufMu.Unlock()
+		return
+	}
 	l.buffer = l.spare[:0]
 	l.spare = nil
 	l.bufMu.Unlock()
+	// As the log keeps it, so that a start which reads it there adds up the same.
+	taken := l.log.append(full)
 	for i := range full {
-		l.record(&full[i])
+		r := &full[i]
+		n := l.record(r)
+		if i < taken {
+			l.seq++
+		}
+		l.live.record(r, &n)
+		for f := range l.feeds {
+			f.offer(r)
+		}
 	}
 	clear(full) // let go of the strings
 	l.bufMu.Lock()
@@ -104,118 +110,107 @@ func (l *Ledger) fold() {
 
 // record adds one request to the running minute. A minute that is over is never
 // opened again: a record that comes late counts as of now.
-func (l *Ledger) record(r *Record) {
+func (l *Ledger) record(r *Record) Counts {
 	l.turn(r.At.Unix() / 60)
-	c := r.counts()
-	l.current.record(r, c, minuteBounds)
-	slot := &l.minutes[l.minute%minutesKept]
-	if slot.minute != l.minute {
-		*slot = counted{minute: l.minute}
-	}
-	slot.add(c)
-	l.dirty = true
+	n := r.counts()
+	l.current.record(r, &n)
+	l.names.record(r, &n)
+	return n
 }
 
-// turn closes the running minute if a later one has begun.
+// refresh adds up what came in and closes what is over. The caller holds mu.
+func (l *Ledger) refresh() {
+	l.fold()
+	l.turn(l.now().Unix() / 60)
+}
+
+// turn closes the running minute, and hour and day, if a later one has begun.
 func (l *Ledger) turn(minute int64) {
 	if minute <= l.minute {
 		return
 	}
-	if l.current.Requests > 0 {
-		l.closed = append(l.closed, closedMinute{l.minute, l.current})
-		l.close(l.minute, l.current)
+	c := closing{mark: l.saved}
+	if len(l.closing) > 0 {
+		c.mark = l.closing[len(l.closing)-1].mark
 	}
-	l.minute, l.current, l.dirty = minute, sums{}, false
+	l.closeMinute(&c)
+	if minute/60 > l.minute/60 {
+		l.closeHour(&c, minute/60)
+	}
+	if minute/1440 > l.minute/1440 {
+		l.closeDay(&c)
+	}
+	if len(c.ops) > 0 {
+		c.mark.seq = l.seq
+		l.closing = append(l.closing, c)
+	}
+	l.minute = minute
 	l.forget()
+}
+
+func (l *Ledger) closeMinute(c *closing) {
+	if l.current.all.Requests == 0 {
+		return
+	}
+	data := l.current.encode()
+	l.closed[minutes][l.minute] = data
+	blobs := l.names.closeMinute()
+	l.recent[l.minute] = blobs
+	c.span(minutes, l.minute, data, blobs, 0) // until the hour has it
+	c.mark.minute = l.minute
+	l.hour.merge(l.current)
+	l.current = newSpan()
+}
+
+func (l *Ledger) closeHour(c *closing, next int64) {
+	hour := l.minute / 60
+	blobs := l.names.closeHour(hour, next) // also without requests: it forgets
+	if l.hour.all.Requests == 0 {
+		return
+	}
+	data := l.hour.encode()
+	l.closed[hours][hour] = data
+	c.span(hours, hour, data, blobs, tiers[hours].lifetime())
+	for m := hour * 60; m < hour*60+60; m++ {
+		if data := l.closed[minutes][m]; data != nil {
+			c.span(minutes, m, data, l.recent[m], tiers[minutes].lifetime())
+		}
+	}
+	c.mark.hour = hour
+	l.day.merge(l.hour)
+	l.sum.merge(l.hour)
+	l.hour = newSpan()
+	c.sum(l.sum, &l.names)
+}
+
+func (l *Ledger) closeDay(c *closing) {
+	if l.day.all.Requests == 0 {
+		return
+	}
+	day := l.minute / 1440
+	data := l.day.encode()
+	l.closed[days][day] = data
+	c.span(days, day, data, l.names.closeDay(), tiers[days].lifetime())
+	c.mark.day = day
+	l.day = newSpan()
 }
 
 // forget drops what is older than what is kept.
 func (l *Ledger) forget() {
-	for m := range l.named {
-		if m <= l.minute-namesKept {
-			delete(l.named, m)
+	for t, spans := range l.closed {
+		oldest := l.minute*60/tiers[t].unit - tiers[t].kept
+		if t == minutes && l.minute%10 != 0 { // often enough
+			continue
 		}
-	}
-	for h := range l.hours {
-		if h <= l.minute/60-hoursKept {
-			delete(l.hours, h)
-		}
-	}
-}
-
-// close adds a minute that is over to the sums over longer spans.
-func (l *Ledger) close(minute int64, s sums) {
-	l.keep(minute, s)
-	l.all.merge(&s, allBounds)
-	l.through = minute
-}
-
-// keep adds a minute to the sums that are forgotten after a day.
-func (l *Ledger) keep(minute int64, s sums) {
-	l.named[minute] = &s
-	hour := l.hours[minute/60]
-	if hour == nil {
-		hour = &sums{}
-		l.hours[minute/60] = hour
-	}
-	hour.merge(&s, hourBounds)
-}
-
-// Totals returns the sums since a moment, what was added a moment ago included.
-// The zero time means since the beginning. Within the last hour they begin with
-// the minute of since, within the last day with its hour, and a longer time than
-// that is cut to a day; Totals.Since tells.
-func (l *Ledger) Totals(since time.Time) Totals {
-	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fold()
-	l.turn(now.Unix() / 60)
-	total := sums{}
-	t := Totals{Dropped: l.dropped.Load()}
-	first := since.Unix() / 60
-	switch {
-	case since.IsZero():
-		total.merge(&l.all, allBounds)
-	case first > l.minute-namesKept:
-		t.Since = time.Unix(first*60, 0).UTC()
-		for m, s := range l.named {
-			if m >= first {
-				total.merge(s, allBounds)
-			}
-		}
-	default:
-		hour := max(first/60, l.minute/60-hoursKept+1)
-		t.Since = time.Unix(hour*3600, 0).UTC()
-		for h, s := range l.hours {
-			if h >= hour {
-				total.merge(s, allBounds)
+		for at := range spans {
+			if at < oldest {
+				delete(spans, at)
 			}
 		}
 	}
-	if since.IsZero() || first <= l.minute {
-		total.merge(&l.current, allBounds)
-	}
-	t.Counts, t.ByOutcome, t.ByModel, t.ByKey, t.ByUser = total.Counts, total.Outcomes, total.Models, total.Keys, total.Users
-	return t
-}
-
-// Minutes returns the sums of each minute since a moment, up to a day back and
-// the running one included, oldest first; minutes without a request are left out.
-func (l *Ledger) Minutes(since time.Time) (minutes []Minute) {
-	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fold()
-	l.turn(now.Unix() / 60)
-	first := l.minute - minutesKept + 1
-	if !since.IsZero() {
-		first = max(first, since.Unix()/60)
-	}
-	for m := first; m <= l.minute; m++ {
-		if c := l.minutes[m%minutesKept]; c.minute == m && c.Requests > 0 {
-			minutes = append(minutes, Minute{time.Unix(m*60, 0).UTC(), c.Counts})
+	for m := range l.recent {
+		if m < l.minute-recentKept {
+			delete(l.recent, m)
 		}
 	}
-	return minutes
 }

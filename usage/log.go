@@ -102,10 +102,11 @@ type logView struct {
 	rows   int64  // in them
 }
 
-// append takes rows that are final. The rows belong to the Log.
-func (l *Log) append(rows []Record) {
+// append takes rows that are final, and makes them what is kept of them. It copies
+// them, and tells how many it took: all but in case of need.
+func (l *Log) append(rows []Record) (taken int) {
 	if len(rows) == 0 {
-		return
+		return 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,6 +125,7 @@ func (l *Log) append(rows []Record) {
 	}
 	l.tail = append(l.tail, rows...)
 	l.publish()
+	return len(rows)
 }
 
 // publish shows readers what is there. The caller holds mu.

@@ -4,7 +4,7 @@ package usage
 
 import (
 	"context"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,23 +14,87 @@ import (
 )
 
 const (
-	minutePrefix = "usage/minute/"
-	allKey       = "usage/all"
+	markKey     = "usage/mark"
+	sumKey      = "usage/sum"
+	sumNamesKey = "usage/sum/names/" // and dimension
 )
 
-// minuteLifetime lets a start find all minutes of the hours that are kept.
-const minuteLifetime = (hoursKept + 1) * time.Hour
-
-// stored is the form of the sum of all.
-type stored struct {
-	Through int64 `json:"through"` // Unix minute
-	sums
+// mark says how far what is in the store goes: the last closed minute, hour and
+// day, and the first row of the log that is in none of them. What a start finds
+// beyond it was written in part, and comes again from the log.
+type mark struct {
+	minute, hour, day int64
+	seq               uint64
 }
 
-func minuteKey(minute int64) string { return fmt.Sprintf("%s%010d", minutePrefix, minute) }
+func (m mark) encode() []byte {
+	out := []byte{spanFormat}
+	for _, n := range [...]int64{m.minute, m.hour, m.day, int64(m.seq)} {
+		out = binary.AppendVarint(out, n)
+	}
+	return out
+}
 
-// Open makes a Ledger that goes on where the store ends. It reads the minutes
-// of the last day. Call [Ledger.Run] for the sums to be kept.
+func decodeMark(data []byte) (m mark, err error) {
+	if len(data) == 0 || data[0] != spanFormat {
+		return m, errDamaged
+	}
+	in := reader{rest: data[1:]}
+	m = mark{in.varint(), in.varint(), in.varint(), uint64(in.varint())}
+	if in.damaged {
+		return m, errDamaged
+	}
+	return m, nil
+}
+
+// closing is what is to be written of spans that are over.
+type closing struct {
+	ops  []store.Op
+	mark mark
+}
+
+// span writes one. ttl 0 is for ever.
+func (c *closing) span(t int, at int64, data []byte, blobs *nameBlobs, ttl time.Duration) {
+	c.ops = append(c.ops, store.Op{Key: spanKey(t, at), Value: data, TTL: ttl})
+	for d := range blobs {
+		for shard, data := range blobs[d] {
+			if len(data) > 0 {
+				c.ops = append(c.ops, store.Op{Key: nameKey(t, at, Dimension(d), shard), Value: data, TTL: ttl})
+			}
+		}
+	}
+}
+
+// sum writes the sums since the beginning.
+func (c *closing) sum(s *span, n *names) {
+	c.ops = append(c.ops, store.Op{Key: sumKey, Value: s.encode()})
+	for d, m := range n.sums {
+		data := []byte{}
+		for name, sum := range m {
+			data = sum.append(appendText(data, name))
+		}
+		c.ops = append(c.ops, store.Op{Key: sumNamesKey + strconv.Itoa(d), Value: data})
+	}
+}
+
+// batches are the ops in batches that a store takes; the last one has the mark.
+func (c *closing) batches() (batches []store.Batch) {
+	size, from := 0, 0
+	ops := append(c.ops, store.Op{Key: markKey, Value: c.mark.encode()})
+	for i, op := range ops {
+		if size += op.Size(); size > store.MaxBatchBytes*3/4 || i-from >= store.MaxBatchOps {
+			batches = append(batches, store.Batch{Ops: ops[from:i]})
+			size, from = op.Size(), i
+		}
+	}
+	return append(batches, store.Batch{Ops: ops[from:]})
+}
+
+func spanKey(t int, at int64) string { return fmt.Sprintf("%s%010d", tiers[t].prefix, at) }
+
+// Open makes a Ledger that goes on where the store ends: it reads the sums that are
+// kept, the summaries of the log, and adds up the rows of the log that came after
+// the last closed minute. Call [Ledger.Run] for all of it to be kept.
 func Open(s store.Store, o Options) (*Ledger, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -38,68 +102,27 @@ func Open(s store.Store, o Options) (*Ledger, error) {
 	if o.StoreFailed == nil {
 		o.StoreFailed = func(error) {}
 	}
-	l := &Ledger{store: s, now: o.Now, failed: o.StoreFailed, named: map[int64]*sums{}, hours: map[int64]*sums{}}
-	value, err := s.Get(allKey)
-	if err == nil {
-		var all stored
-		if err = json.Unmarshal(value, &all); err == nil {
-			l.all, l.through = all.sums, all.Through
-		}
-	} else if errors.Is(err, store.ErrNotFound) {
-		err = nil
-	}
+	log, err := openLog(s, o.Sealer, o.Now, o.Log)
 	if err != nil {
-		return nil, fmt.Errorf("reading the usage sums (%s): %w", allKey, err)
+		return nil, err
 	}
-	// Also where the clock was set back: a minute that is in the sum of all must
-	// not be written again.
-	l.minute = max(l.now().Unix()/60, l.through+1)
-	if err := l.readMinutes(); err != nil {
-		return nil, fmt.Errorf("reading the usage of the last day: %w", err)
+	l := &Ledger{
+		store: s, now: o.Now, failed: o.StoreFailed, log: log, current: newSpan(), hour: newSpan(), day: newSpan(), sum: newSpan(),
+		recent: map[int64]*nameBlobs{}, feeds: map[*Feed]struct{}{},
 	}
+	for t := range l.closed {
+		l.closed[t] = map[int64][]byte{}
+	}
+	l.names.init()
+	if err := l.restore(); err != nil {
+		return nil, fmt.Errorf("reading the usage sums: %w", err)
+	}
+	l.refresh()
 	return l, nil
 }
 
-// readMinutes restores the sums of the last day, and adds to the sum of all what
-// a crash kept from it.
-func (l *Ledger) readMinutes() error {
-	var failed error
-	err := l.store.Scan(minutePrefix, "", func(key string, value []byte) bool {
-		minute, err := strconv.ParseInt(key[len(minutePrefix):], 10, 64)
-		var s sums
-		if err == nil {
-			err = json.Unmarshal(value, &s)
-		}
-		if err != nil {
-			failed = fmt.Errorf("%s: %w", key, err)
-			return false
-		}
-		l.restore(minute, s)
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	return failed
-}
-
-// restore takes one minute of the store; they come in order.
-func (l *Ledger) restore(minute int64, s sums) {
-	if minute >= l.minute { // the one that ran; a later one if the clock was set back
-		l.turn(minute)
-		l.current = s
-	} else if minute > l.through {
-		l.closed = append(l.closed, closedMinute{minute, s})
-		l.close(minute, s)
-	} else {
-		l.keep(minute, s)
-	}
-	l.minutes[minute%minutesKept] = counted{minute, s.Counts}
-	l.forget()
-}
-
-// Run keeps the sums in the store until ctx ends, and then flushes once more. It
-// returns the error of that last flush; an earlier one is tried again, and
+// Run keeps sums and log in the store until ctx ends, and then flushes once more.
+// It returns the error of that last flush; an earlier one is tried again, and
 // [Options.StoreFailed] is told.
 func (l *Ledger) Run(ctx context.Context) error {
 	failing := false
@@ -110,7 +133,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return l.Flush()
 		case <-tick.C:
-			if err := l.Flush(); (err != nil) != failing { // what failed is still dirty
+			if err := l.Flush(); (err != nil) != failing {
 				failing = err != nil
 				l.failed(err)
 			}
@@ -118,50 +141,41 @@ func (l *Ledger) Run(ctx context.Context) error {
 	}
 }
 
-// Flush adds up what is in the buffer and writes what changed.
+// Flush adds up what is in the buffer, writes the rows of the log that are new, and
+// the sums of what is over since the last time. The running minute is in the log:
+// a start adds it up again.
 func (l *Ledger) Flush() error {
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
-	batches, closed, err := l.batches()
-	for i := 0; err == nil && i < len(batches); i++ {
-		err = l.store.Write(batches[i])
-	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err != nil { // all of it again, with the next flush
-		l.dirty = l.current.Requests > 0
-		return fmt.Errorf("saving usage: %w", err)
+	l.refresh()
+	over, keep := l.closing, l.saved.seq
+	l.mu.Unlock()
+	// The log first: a mark must not be beyond it.
+	if err := l.log.flush(keep); err != nil {
+		return err
 	}
-	l.closed = l.closed[closed:]
+	for _, c := range over {
+		for _, b := range c.batches() {
+			if err := l.store.Write(b); err != nil {
+				return fmt.Errorf("saving usage: %w", err)
+			}
+		}
+		l.mu.Lock()
+		l.closing, l.saved = l.closing[1:], c.mark
+		l.mu.Unlock()
+	}
 	return nil
 }
 
-// batches makes what is to be written, and tells how many closed minutes are in
-// it. Each closed minute is a batch, the last one with the sum of all; more than
-// one only if the store did not answer for a while. If they get there in part,
-// the sum of all is the one from before, and a start adds what is above it.
-func (l *Ledger) batches() (batches []store.Batch, closed int, err error) {
-	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fold()
-	l.turn(now.Unix() / 60)
-	op := func(key string, value any, ttl time.Duration) store.Op {
-		data, encodeErr := json.Marshal(value)
-		err = errors.Join(err, encodeErr)
-		return store.Op{Key: key, Value: data, TTL: ttl}
+// get reads a value; nil for none.
+func get(s store.Store, key string) ([]byte, error) {
+	data, err := s.Get(key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
 	}
-	for i, c := range l.closed {
-		ops := []store.Op{op(minuteKey(c.minute), c.sums, minuteLifetime)}
-		if i == len(l.closed)-1 {
-			ops = append(ops, op(allKey, stored{l.through, l.all}, 0))
-		}
-		batches = append(batches, store.Batch{Ops: ops})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	if l.dirty {
-		// No time to live before it is part of the sum of all.
-		batches = append(batches, store.Batch{Ops: []store.Op{op(minuteKey(l.minute), l.current, 0)}})
-		l.dirty = false
-	}
-	return batches, len(l.closed), err
+	return data, nil
 }

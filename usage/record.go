@@ -3,6 +3,7 @@
 package usage
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"time"
 )
@@ -128,30 +129,80 @@ type Counts struct {
 	ToolUse  int64 `json:"tool_use,omitempty"`
 	Cost     int64 `json:"cost_nano,omitempty"` // nano-USD, of the requests whose price is known
 	Unpriced int64 `json:"unpriced,omitempty"`  // requests whose price nobody knows
+	Errors   int64 `json:"errors,omitempty"`    // attempts that failed
 	// Requests by class; what is in none of the three is ok.
 	Retried      int64 `json:"retried,omitempty"`
 	ClientErrors int64 `json:"client_errors,omitempty"`
 	Broken       int64 `json:"broken,omitempty"` // of class failed
 }
 
-func (c *Counts) add(d Counts) {
-	c.Requests += d.Requests
-	c.Failed += d.Failed
-	c.Attempts += d.Attempts
-	c.Input += d.Input
-	c.Cached += d.Cached
-	c.Output += d.Output
-	c.Thoughts += d.Thoughts
-	c.ToolUse += d.ToolUse
-	c.Cost += d.Cost
-	c.Unpriced += d.Unpriced
-	c.Retried += d.Retried
-	c.ClientErrors += d.ClientErrors
-	c.Broken += d.Broken
+// countFields is how many numbers Counts has.
+const countFields = 14
+
+// fields are the numbers, in their order in the store.
+func (c *Counts) fields() [countFields]*int64 {
+	return [...]*int64{
+		&c.Requests, &c.Failed, &c.Attempts, &c.Input, &c.Cached, &c.Output, &c.Thoughts,
+		&c.ToolUse, &c.Cost, &c.Unpriced, &c.Errors, &c.Retried, &c.ClientErrors, &c.Broken,
+	}
+}
+
+func (c *Counts) add(d *Counts) {
+	to, from := c.fields(), d.fields()
+	for i := range to {
+		*to[i] += *from[i]
+	}
+}
+
+func (c *Counts) subtract(d *Counts) {
+	to, from := c.fields(), d.fields()
+	for i := range to {
+		*to[i] -= *from[i]
+	}
+}
+
+// append writes which numbers are not 0, and those.
+func (c *Counts) append(out []byte) []byte {
+	mask := uint64(0)
+	for i, n := range c.fields() {
+		if *n != 0 {
+			mask |= 1 << i
+		}
+	}
+	out = binary.AppendUvarint(out, mask)
+	for _, n := range c.fields() {
+		if *n != 0 {
+			out = binary.AppendVarint(out, *n)
+		}
+	}
+	return out
+}
+
+func readCounts(in *reader) (c Counts) {
+	mask := in.uvarint()
+	for i, n := range c.fields() {
+		if mask&(1<<i) != 0 {
+			*n = in.varint()
+		}
+	}
+	return c
 }
 
 // Tokens are all that were used.
 func (c *Counts) Tokens() int64 { return c.Input + c.ToolUse + c.Output + c.Thoughts }
+
+// OK are the requests that the first attempt answered.
+func (c *Counts) OK() int64 { return c.Requests - c.Retried - c.ClientErrors - c.Broken }
+
+// Success is the share of the requests that were answered of those that their
+// clients did not spoil. known is false where there were none.
+func (c *Counts) Success() (share float64, known bool) {
+	n := c.Requests - c.ClientErrors
+	if n <= 0 {
+		return 0, false
+	}
+	return float64(n-c.Broken) / float64(n), true
+}
 
 func (r *Record) counts() Counts {
 	c := Counts{
@@ -160,6 +211,11 @@ func (r *Record) counts() Counts {
 	}
 	if r.Status >= 400 {
 		c.Failed = 1
+	}
+	for i := range r.Tries {
+		if r.Tries[i].failed() {
+			c.Errors++
+		}
 	}
 	switch {
 	case r.Priced:

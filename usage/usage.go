@@ -1,42 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package usage counts what was used: requests, their outcomes and tokens, in
-// all and by model, Gemini key and user key. It knows what Google charges for it,
-// too: see [Prices].
+// Package usage counts what was used: requests, their outcomes, tokens, money and
+// time, in all and by model, Gemini key and user key, and keeps a [Log] of the
+// requests. It knows what Google charges, too: see [Prices].
 //
-// A [Ledger] takes one [Record] per finished request and adds it up in memory:
-// by minute for an hour, by hour for a day, and since the beginning. What it
-// keeps in the store (JSON):
+// A [Ledger] takes one [Record] per finished request. Every 100 ms the records that
+// are new become rows of the log in the store, so a crash loses no more. Sums are
+// made of them in memory: of the running minute, hour and day. When a minute, hour
+// or day is over, its sums are written, in binary, with a mark that says up to
+// which row of the log they go; a start adds up again what came after it. So at any
+// moment the store has each request exactly once, in the sums and in the log.
 //
-//	usage/minute/<minute>  the sums of one minute; Unix minutes, 10 digits
-//	usage/all              the sums of all minutes up to "through"
+//	usage/m|h|d/<number>                          a minute, hour or day: all, models, failures
+//	usage/n/m|h|d/<number>/<dimension><shard>     its sums by Gemini key, user key, user key and model
+//	usage/sum, usage/sum/names/<dimension>        hours that are over, since the beginning
+//	usage/mark                                    how far all this goes
 //
-// The minute that runs is written every 100 ms, so a crash loses no more. When it
-// is over, it is added to the sum of all in the same batch that gives it its
-// time to live; so at any moment the store has each request exactly once.
+// Minutes are kept for a day, hours for 30 days, days for 400.
 package usage
-
-import "time"
-
-// Other stands for all names beyond the bound of a map.
-const Other = "other"
-
-// Totals are the sums since a moment. The maps belong to the caller; each adds up
-// to Counts, less the records that had no such name.
-type Totals struct {
-	Since     time.Time         `json:"since,omitzero"` // what the sums really begin with; zero = the beginning
-	Counts                      // of all
-	ByOutcome map[string]Counts `json:"by_outcome"`
-	ByModel   map[string]Counts `json:"by_model"`
-	ByKey     map[string]Counts `json:"by_key"`
-	ByUser    map[string]Counts `json:"by_user"`
-	// Dropped is how many records this process lost because they came faster than
-	// they could be added up. They are in no sum.
-	Dropped int64 `json:"dropped"`
-}
-
-// Minute is the sum of one minute, for charts.
-type Minute struct {
-	Start time.Time `json:"start"`
-	Counts
-}
