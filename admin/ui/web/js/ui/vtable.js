@@ -21,11 +21,23 @@ export function useNarrow() {
   return narrow;
 }
 
+// patchInPlace puts an answer's rows where the same ids stand already; it answers how many it could not place.
+function patchInPlace(s, answer) {
+  const newer = new Map(answer.items.map((row) => [row.id, row]));
+  for (const [page, rows] of s.pages) {
+    if (!rows.some((row) => newer.has(row.id))) continue;
+    s.pages.set(page, rows.map((row) => newer.get(row.id) ?? row));
+    for (const row of rows) newer.delete(row.id);
+  }
+  return Math.max(newer.size, Math.abs(answer.total - s.total));
+}
+
 // Rows are fetched 100 at a time as they come into view. load(offset, limit,
 // signal) answers { items, total, … }. A new key (filter, order) starts anew and
 // shows the old rows, dimmed, until the first answer. The result goes to VTable;
-// meta is the newest answer; refresh() reads the shown pages again; patchRow(id,
-// fn) changes one row in place.
+// meta is the newest answer. refresh() reads the shown pages again; renew() does
+// so while the user may be pointing at a row: then rows change in place only,
+// nothing moves, and fresh counts what would. patchRow(id, fn) changes one row.
 export function useWindow(key, load) {
   const rowHeight = useNarrow() ? rowTall : rowLow;
   const box = useRef(null);
@@ -34,17 +46,19 @@ export function useWindow(key, load) {
   loading.current = load;
   const [range, setRange] = useState([0, 40]);
   const [, redraw] = useState(0);
+  const held = useRef(false); // the pointer is over the rows
   const draw = () => redraw((n) => n + 1);
 
-  const read = (s, page, again = false) => {
+  const read = (s, page, { again = false, inPlace = false } = {}) => {
     if (!s.abort || s.busy.has(page) || (!again && s.pages.has(page))) return;
     s.busy.add(page);
     loading.current(page * pageSize, pageSize, s.abort.signal).then((answer) => {
       if (s !== state.current) return;
       s.busy.delete(page);
       s.failed.delete(page);
-      s.pages.set(page, answer.items);
-      Object.assign(s, { total: answer.total, meta: answer, ready: true, stale: null });
+      if (inPlace && s.pages.has(page)) s.fresh = patchInPlace(s, answer);
+      else Object.assign(s, { pages: s.pages.set(page, answer.items), total: answer.total, fresh: again ? 0 : s.fresh });
+      Object.assign(s, { meta: answer, ready: true, stale: null });
       draw();
     }, (error) => {
       s.busy.delete(page);
@@ -68,7 +82,7 @@ export function useWindow(key, load) {
     old.abort?.abort();
     state.current = {
       pages: new Map(), failed: new Map(), busy: new Set(), abort: new AbortController(),
-      total: old.total, meta: old.meta, ready: false, stale: old.ready ? old.pages : old.stale,
+      total: old.total, meta: old.meta, ready: false, fresh: 0, stale: old.ready ? old.pages : old.stale,
     };
     if (box.current) box.current.scrollTop = 0;
     setRange([0, 40]);
@@ -98,11 +112,17 @@ export function useWindow(key, load) {
     stale: !s.ready && Boolean(s.stale), error: s.ready ? null : s.failed.get(0),
     failedAt: (i) => s.failed.get(Math.floor(i / pageSize)),
     retry: (i = 0) => { const page = Math.floor(i / pageSize); s.failed.delete(page); read(state.current, page); draw(); },
+    fresh: s.fresh ?? 0,
+    hold: (on) => { held.current = on; },
     refresh: () => {
       const now = state.current;
       const shown = new Set(pages(range, now.total, pageSize));
       for (const page of now.pages.keys()) if (!shown.has(page)) now.pages.delete(page);
-      for (const page of shown) read(now, page, true);
+      for (const page of shown) read(now, page, { again: true });
+    },
+    renew: () => {
+      const now = state.current;
+      for (const page of pages(range, now.total, pageSize)) read(now, page, { again: true, inPlace: held.current });
     },
     patchRow: (id, fn) => {
       for (const [page, items] of state.current.pages) {
@@ -119,7 +139,7 @@ export function useWindow(key, load) {
 }
 
 // A column: { id, label, cell(row) → content, num, sort (false: not sortable),
-// width ('120px'), area ('a'–'d' of the narrow card), title(row) }.
+// width (px), area ('a'–'d' of the narrow card), title(row) }.
 
 function Head({ column, order, onSort }) {
   const sorted = order?.sort === column.id;
@@ -129,7 +149,7 @@ function Head({ column, order, onSort }) {
     order: sorted ? (order.order === 'asc' ? 'desc' : 'asc') : column.num ? 'desc' : 'asc',
   });
   return html`
-    <th scope="col" class=${cls(column.num && 'n')} style=${{ width: column.width }} aria-sort=${column.sort === false ? undefined : direction}>
+    <th scope="col" class=${cls(column.num && 'n')} style=${{ width: column.width && column.width + 'px' }} aria-sort=${column.sort === false ? undefined : direction}>
       ${column.sort === false ? column.label : html`
         <button type="button" onClick=${flip}>${column.label}
           <${Icon} size=${12} name=${sorted && order.order === 'desc' ? 'arrowDown' : 'arrowUp'} class=${sorted ? undefined : 'off'} /></button>`}
@@ -228,9 +248,12 @@ export function VTable({ w, label, columns, order, onSort, name, onOpen, selecti
   if (w.ready && w.total === 0) return empty;
   const before = w.range[0] * w.rowHeight;
   const after = Math.max(0, w.total - Math.max(w.range[1], w.range[0])) * w.rowHeight;
+  const wide = columns.reduce((sum, c) => sum + (c.width ?? 230), 0) + 80;
   return html`
-    <div class=${cls('vbox', w.stale && 'stale')} ref=${w.box} onScroll=${w.onScroll} tabindex="0" role="region" aria-label=${label} onKeyDown=${keys}>
-      <table class="grid" aria-rowcount=${w.total + 1} onClick=${click}>
+    ${w.fresh > 0 && html`<button type="button" class="freshpill" onClick=${w.refresh}>${t('table.fresh', { n: w.fresh })}</button>`}
+    <div class=${cls('vbox', w.stale && 'stale')} ref=${w.box} onScroll=${w.onScroll} tabindex="0" role="region" aria-label=${label} onKeyDown=${keys}
+      onPointerEnter=${() => w.hold(true)} onPointerLeave=${() => w.hold(false)}>
+      <table class="grid" aria-rowcount=${w.total + 1} style=${{ '--wide': wide + 'px' }} onClick=${click}>
         <thead><tr aria-rowindex="1">
           ${selection && html`<th scope="col" class="chk"><label><input type="checkbox" checked=${allHere} indeterminate=${!allHere && ids.some(selection.has)}
             aria-label=${t('table.selectAll')} onChange=${() => selection.set(ids, !allHere)} /></label></th>`}

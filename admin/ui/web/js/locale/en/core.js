@@ -123,6 +123,7 @@ export default {
   'table.selectAll': 'Select all rows shown',
   'table.actions': 'Actions for {name}',
   'table.menu': 'Actions',
+  'table.fresh': { one: '{n} changed row: show', other: '{n} changed rows: show' },
   'table.failed': 'These rows could not be loaded.',
 
   'jobs': 'Jobs',

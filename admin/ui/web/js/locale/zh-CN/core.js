@@ -123,6 +123,7 @@ export default {
   'table.selectAll': '选择显示的所有行',
   'table.actions': '{name} 的操作',
   'table.menu': '操作',
+  'table.fresh': { other: '显示 {n} 行变化' },
   'table.failed': '这些行无法加载。',
 
   'jobs': '任务',
