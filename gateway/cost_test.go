@@ -218,8 +218,8 @@ func TestSpend_Live(t *testing.T) {
 	c.until("turnComplete", func(m liveMessage) bool { return m.Server.Complete })
 	must(t, c.conn.Close(websocket.StatusNormalClosure, ""))
 	r := <-ended
-	if want := tokenPrice * (r.Input + r.Output + r.Thoughts); want == 0 || w.spend().Used != want {
-		t.Errorf("counted %d, want %d", w.spend().Used, want)
+	if want := tokenPrice * (r.Input + r.Output + r.Thoughts); want == 0 || w.spend().Used != want || r.Cost != want || !r.Priced || r.Estimated || len(r.Tries) != 1 {
+		t.Errorf("counted %d, want %d: %+v", w.spend().Used, want, r)
 	}
 }
 
