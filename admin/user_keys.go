@@ -43,11 +43,15 @@ func (a *api) listUserKeys(c *call) (status int, body any, err error) {
 	if err := q.err(); err != nil {
 		return 0, nil, err
 	}
-	keys, total, err := a.Users.List(limit, offset, search)
+	page, err := a.Users.List(c.Context(), users.Query{Limit: limit, Offset: offset, Search: search})
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, newList(keys, total, offset), nil
+	keys := make([]users.Key, len(page.Keys))
+	for i := range page.Keys {
+		keys[i] = page.Keys[i].Key
+	}
+	return http.StatusOK, newList(keys, page.Total, offset), nil
 }
 
 func (a *api) getUserKey(c *call) (status int, body any, err error) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/anthropic"
-	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
 // anthropic is the part of the converter table that is Anthropic's API.
@@ -49,36 +48,13 @@ func (x *exchange) anthropicOptions() anthropic.Options {
 	return o
 }
 
-// anthropicLimits tells a client where it stands, in Anthropic's words: when all is
-// there again is a time, not a wait.
-func anthropicLimits(h http.Header, l users.LimitState, now time.Time) {
-	var kind string
-	switch l.Limit {
-	case "rpm":
-		kind = "Requests"
-	case "tpm":
-		kind = "Tokens"
-	default:
-		return
-	}
-	reset := now.Add(min(l.Reset, time.Minute) + time.Second - 1).UTC().Truncate(time.Second)
-	h["Anthropic-Ratelimit-"+kind+"-Limit"] = []string{strconv.FormatInt(l.Max, 10)}
-	h["Anthropic-Ratelimit-"+kind+"-Remaining"] = []string{strconv.FormatInt(l.Remaining, 10)}
-	h["Anthropic-Ratelimit-"+kind+"-Reset"] = []string{reset.Format(time.RFC3339)}
-}
-
-// ownMinute is how long a user key's minute lasts at most, as requests are counted
-// by the second. Clients told to wait for more than 60 seconds give up.
-const ownMinute = time.Minute + time.Second
-
 // anthropicRetry says whether and when to come back. Source:
 // specs/native-anthropic.md C.8.
 func anthropicRetry(h http.Header, f *translate.Failure) {
-	if f.Kind == translate.UserRateLimited && f.RetryAfter <= ownMinute {
-		whole := *f
-		whole.RetryAfter, f = min(f.RetryAfter, time.Minute), &whole
-	}
 	after, again, ok := anthropic.Retry(f)
+	if f.Kind == translate.BudgetSpent { // a status that nobody tries again by itself
+		after, again, ok = f.RetryAfter, false, true
+	}
 	if !ok {
 		return
 	}

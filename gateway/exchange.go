@@ -264,32 +264,6 @@ func (x *exchange) visible() func(model string) bool {
 	}
 }
 
-// admit takes the request's share of the user key's limits.
-func (x *exchange) admit() *translate.Failure {
-	if x.account == nil {
-		return nil
-	}
-	x.measure()
-	asked := x.call.Asked
-	if asked == "" {
-		asked = x.call.Model
-	}
-	admission, refusal := x.account.Admit(x.accepted, asked, string(x.rt.dialect), x.g.ClientIP(x.r), x.size.tokens)
-	if refusal != nil {
-		return refusedByLimits(refusal)
-	}
-	x.taken = admission
-	h := x.out.w.Header()
-	for _, l := range admission.Remaining() {
-		if x.rt.dialect == Anthropic {
-			anthropicLimits(h, l, x.accepted)
-		} else {
-			limitHeaders(h, l)
-		}
-	}
-	return nil
-}
-
 // link fetches the media that the request names by URL and puts them in. Another
 // target of the alias takes what was fetched for the first.
 func (x *exchange) link() *translate.Failure {
@@ -309,47 +283,19 @@ func (x *exchange) link() *translate.Failure {
 	})
 }
 
-// limitHeaders tells a client where it stands, in OpenAI's words.
-func limitHeaders(h http.Header, l users.LimitState) {
-	var kind string
-	switch l.Limit {
-	case "rpm":
-		kind = "Requests"
-	case "tpm":
-		kind = "Tokens"
-	default:
-		return
-	}
-	h["X-Ratelimit-Limit-"+kind] = []string{strconv.FormatInt(l.Max, 10)}
-	h["X-Ratelimit-Remaining-"+kind] = []string{strconv.FormatInt(l.Remaining, 10)}
-	h["X-Ratelimit-Reset-"+kind] = []string{min(l.Reset, time.Minute).Round(time.Millisecond).String()}
-}
-
 // settle gives back what the request did not use and books what it did.
 func (x *exchange) settle() {
 	x.cancel()
 	x.out.stop()
 	x.explainLate()
-	tokens := int64(-1) // unknown
 	if x.conv != nil {
 		if u := x.conv.Usage(); u.Reported {
-			tokens = u.Input() + u.Output()
 			x.g.estimates.learn(x.record.UserID, x.call.Model, x.size.guess, u.Input())
 		}
 	}
-	switch {
-	case x.taken == nil:
-		x.chargeLate(tokens)
-	case x.record.Attempts == 0:
-		x.taken.Cancel()
-	default:
-		if tokens < 0 && x.out.status >= 400 {
-			tokens = 0 // what Google refused was not billed
-		}
-		x.taken.Settle(tokens)
-	}
 	x.total()
 	x.fill()
+	x.settleLimits()
 	x.g.Usage.Add(x.record)
 	if x.g.Observer != nil {
 		x.g.Observer.Served(x.r.Context(), x.record)

@@ -10,6 +10,7 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
 // An interaction's usage is told by each answer that shows it after its end, and by
@@ -21,10 +22,10 @@ import (
 // usual: requests that ask a model are charged for it, those that show something are
 // not.
 type booking struct {
-	name      string // of the interaction, once it is recorded
-	here      bool   // this request is charged for it
-	elsewhere bool   // another is, or will be
-	before    int64  // tokens that are taken for it already
+	name      string     // of the interaction, once it is recorded
+	here      bool       // this request is charged for it
+	elsewhere bool       // another is, or will be
+	before    users.Used // what is taken for it already
 }
 
 // Usage implements [translate.Exchange]: what this request is charged for.
@@ -70,7 +71,7 @@ func (x *exchange) began(name string, doc rawjson.Value) *translate.Failure {
 	res := x.newResource(name, time.Time{})
 	here := told(doc)
 	if x.rt.op == opInteract && !here {
-		res.Charged = x.reserved()
+		x.reserved(&res)
 	}
 	if f := x.put(res); f != nil {
 		return f
@@ -81,13 +82,14 @@ func (x *exchange) began(name string, doc rawjson.Value) *translate.Failure {
 	return nil
 }
 
-// reserved are the tokens that this request is charged for what will be used later.
-func (x *exchange) reserved() *int64 {
-	taken := int64(0)
+// reserved keeps with a resource what this request is charged for what will be used
+// later.
+func (x *exchange) reserved(res *resource) {
+	var taken users.Used
 	if x.taken != nil {
 		taken = x.taken.Charged()
 	}
-	return &taken
+	res.Charged, res.ChargedCost = &taken.Tokens, taken.Cost
 }
 
 // collect has this request charged, unless another was faster. Where the store
@@ -104,12 +106,13 @@ func (x *exchange) collect(name string, doc rawjson.Value) {
 }
 
 // claim has this request charged for what was told to be used by something that was
-// made before, and returns the tokens that are taken for it already; first is false
-// where another was faster.
-func (x *exchange) claim(name string) (before int64, first bool) {
+// made before, and returns what is taken for it already; first is false where another
+// was faster.
+func (x *exchange) claim(name string) (before users.Used, first bool) {
 	err := x.g.Resources.update(x.record.UserID, name, func(res *resource) bool {
 		if first = res.Charged != nil; first {
-			before, res.Charged = *res.Charged, nil
+			before = users.Used{Tokens: *res.Charged, Cost: res.ChargedCost}
+			res.Charged, res.ChargedCost = nil, 0
 		}
 		return first
 	})
@@ -124,8 +127,8 @@ func told(doc rawjson.Value) bool {
 
 // chargeLate takes from the user what a request that takes nothing itself has found
 // to be used.
-func (x *exchange) chargeLate(tokens int64) {
-	if more := tokens - x.booking.before; x.account != nil && x.booking.here && more > 0 {
-		x.account.Charge(more)
+func (x *exchange) chargeLate(c users.Used) {
+	if x.account != nil && x.booking.here {
+		x.account.Charge(users.Used{Tokens: c.Tokens - x.booking.before.Tokens, Cost: c.Cost - x.booking.before.Cost})
 	}
 }

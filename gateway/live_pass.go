@@ -160,8 +160,7 @@ func (l *liveSession) watched(scan *jsonScan) error {
 	}
 	l.watch.end()
 	if told := &l.watch.usage.told; *told && l.x.taken != nil {
-		u := l.Usage()
-		l.x.taken.Use(u.Input() + u.Output())
+		l.x.taken.Use(l.x.running(l.Usage()))
 		*told = false
 	}
 	return nil

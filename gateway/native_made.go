@@ -118,7 +118,7 @@ func (x *exchange) made(doc rawjson.Value) *translate.Failure {
 	}
 	res := x.newResource(name, endOf(doc))
 	if x.makesBatch() {
-		res.Charged = x.reserved()
+		x.reserved(&res)
 	}
 	return x.put(res)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/anthropic"
-	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
 // unavailable is what a client is told when no key can be leased. A failure that
@@ -63,22 +62,6 @@ const codeTooLong = "context_length_exceeded"
 // overMinute reports whether a request failed because it has more tokens than a
 // project may use of the model in a minute. Google's own word has a status.
 func overMinute(f *translate.Failure) bool { return f.Code == codeTooLong && f.Status == 0 }
-
-// refusedByLimits is what a client is told whose user key may not, or not yet.
-func refusedByLimits(refusal *users.Refusal) *translate.Failure {
-	f := &translate.Failure{Kind: translate.UserRateLimited, Message: refusal.Message, RetryAfter: refusal.RetryAfter}
-	switch refusal.Kind {
-	case users.RateLimited:
-	case users.Forbidden:
-		f.Kind = translate.Forbidden
-		if refusal.Limit == "models" {
-			f.Param = "model"
-		}
-	case users.Unavailable:
-		f.Kind = translate.Overloaded
-	}
-	return f
-}
 
 // restKind is what it means for a client that keys rest for a verdict: not every
 // rest is a quota's.
@@ -144,6 +127,7 @@ var outcomes = map[translate.Kind]string{
 	translate.TooLarge:         "too_large",
 	translate.UnsupportedMedia: "unsupported_media",
 	translate.UserRateLimited:  "user_rate_limited",
+	translate.BudgetSpent:      "budget_spent",
 	translate.RateLimited:      "rate_limited",
 	translate.QuotaExhausted:   "quota_exhausted",
 	translate.NoKeys:           "no_keys",
@@ -157,10 +141,14 @@ var outcomes = map[translate.Kind]string{
 	translate.Canceled:         "canceled",
 }
 
+// borne is how long OpenAI's SDKs wait at most where they are told how long. Of
+// what is longer they try again at once.
+const borne = time.Minute
+
 // setRetryAfter says when to come back, or that no SDK should by itself before
 // the day is over. Source: specs/openai.md §13.4.
 func setRetryAfter(h http.Header, f *translate.Failure) {
-	if f.Kind == translate.QuotaExhausted {
+	if f.Kind == translate.QuotaExhausted || f.Kind == translate.BudgetSpent || f.Kind == translate.UserRateLimited && f.RetryAfter > borne {
 		h.Set("X-Should-Retry", "false")
 	}
 	if f.RetryAfter <= 0 {

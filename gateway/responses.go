@@ -20,20 +20,6 @@ const (
 	defaultListed = 20
 )
 
-// permitted checks what the user key may do without counting a request: what is
-// taken is given back.
-func (x *exchange) permitted() *translate.Failure {
-	if x.account == nil {
-		return nil
-	}
-	admission, refusal := x.account.Admit(x.accepted, "", string(x.rt.dialect), x.g.ClientIP(x.r), 0)
-	if refusal != nil {
-		return refusedByLimits(refusal)
-	}
-	x.taken = admission
-	return nil
-}
-
 // uncounted is permitted for what takes nothing of any limit.
 func (x *exchange) uncounted() *translate.Failure {
 	f := x.permitted()

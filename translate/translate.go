@@ -176,6 +176,7 @@ const (
 	TooLarge                     // request body over the limit
 	UnsupportedMedia             // content type or encoding not accepted
 	UserRateLimited              // the user key's own limits; RetryAfter is exact
+	BudgetSpent                  // the user key's own budget; RetryAfter is exact, 0 if time does not help
 	RateLimited                  // every Gemini key rests for seconds or minutes; RetryAfter is exact
 	QuotaExhausted               // every Gemini key used up its day
 	NoKeys                       // no Gemini key could ever serve this
@@ -203,6 +204,8 @@ type Failure struct {
 	RetryAfter time.Duration // 0 means unknown
 	Retry      bool          // worth one more attempt before commit
 	Status     int           // Google's HTTP status where it answered, else 0
+	Limit      string        // of the user key that is used up, as rpm or budget.day; "" for none
+	LimitValue int64         // its value; nano-USD for budgets
 	Details    []byte        // Google's redacted error object, for the native dialect; nil for none
 }
 

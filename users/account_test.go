@@ -25,7 +25,7 @@ func TestAccount(t *testing.T) {
 	if same, err := r.Authenticate(secret); err != nil || same != a {
 		t.Errorf("another account: %v", err)
 	}
-	if _, refusal := a.Admit(time.Now(), "", "gemini", inside, 0); refusal != nil {
+	if _, refusal := a.Admit(time.Now(), users.Ask{Dialect: "gemini", IP: inside}); refusal != nil {
 		t.Fatal(refusal)
 	}
 	for range 3 { // the minute's only request is taken

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
@@ -17,9 +15,9 @@ import (
 const shards = 64
 
 // shard is a part of the cache of accounts. An account that would change a
-// decision if it were forgotten (requests in flight or in the last minute,
-// tokens not refilled, a count not saved) is not evicted, so the bound holds for
-// the others: what is above it is proportional to the traffic of a minute.
+// decision if it were forgotten (requests in flight, a rate that has not recovered,
+// counters not saved) is not evicted, so the bound holds for the others: what is
+// above it is proportional to the traffic of a minute.
 type shard struct {
 	change sync.Mutex // held while a key of this shard is changed in the store
 
@@ -35,9 +33,9 @@ const handSteps = 32
 
 var shardSeed = maphash.MakeSeed()
 
-func (r *Registry) shard(id string) *shard {
-	return &r.shards[maphash.String(shardSeed, id)%shards]
-}
+func (r *Registry) shard(id string) *shard { return &r.shards[r.shardNumber(id)] }
+
+func (r *Registry) shardNumber(id string) uint64 { return maphash.String(shardSeed, id) % shards }
 
 // cached returns the account of id if it is in the cache.
 func (s *shard) cached(id string) *Account {
@@ -87,11 +85,15 @@ func (r *Registry) read(id string) (*Account, error) {
 	}
 	a := &Account{registry: r}
 	a.policy.Store(p)
-	text, err := r.store.Get(dayPrefix + id)
-	if err == nil {
-		a.day = parseDay(string(text))
-	} else if !errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("reading the day's count of user key %s: %w", id, err)
+	text, err := r.store.Get(sumPrefix + id)
+	switch {
+	case err == nil:
+		return a, a.readSums(string(text))
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, fmt.Errorf("reading the counters of user key %s: %w", id, err)
+	}
+	if text, err = r.store.Get(dayPrefix + id); err == nil {
+		a.readDay(string(text))
 	}
 	return a, nil
 }
@@ -149,7 +151,7 @@ func (s *shard) drop(i int) {
 }
 
 // changed tells the cache of a key's new policy. Counters stay.
-func (s *shard) changed(p *policy) {
+func (s *shard) changed(p *policy, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changes++
@@ -157,8 +159,8 @@ func (s *shard) changed(p *policy) {
 	if a == nil {
 		return
 	}
-	a.policy.Store(p)
-	if p.deleted {
+	a.adopt(p, now)
+	if p.purged {
 		for i, other := range s.ring {
 			if other == a {
 				s.drop(i)
@@ -166,27 +168,4 @@ func (s *shard) changed(p *policy) {
 			}
 		}
 	}
-}
-
-// tidy gives back the memory of windows that have passed.
-func (s *shard) tidy(now int64) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, a := range s.ring {
-		a.mu.Lock()
-		a.minute.expire(now)
-		a.mu.Unlock()
-	}
-}
-
-// parseDay reads what formatDay wrote; damage counts as nothing.
-func parseDay(text string) (d dayCount) {
-	day, count, _ := strings.Cut(text, " ")
-	d.day, _ = strconv.ParseInt(day, 10, 64)
-	d.count, _ = strconv.ParseInt(count, 10, 64)
-	return d
-}
-
-func formatDay(d dayCount) []byte {
-	return fmt.Appendf(nil, "%d %d", d.day, d.count)
 }

@@ -25,12 +25,21 @@ const (
 
 const alphabet = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+// tailSize is how much of a secret's end may be kept to tell it by. It is the end of
+// the checksum: of the random part, nothing is kept.
+const tailSize = 4
+
 // newCredential makes a credential and the id in it.
 func newCredential() (credential, id string) {
 	id = randomText(idSize, alphabet[:36])
+	return credentialFor(id), id
+}
+
+// credentialFor makes a credential with an id.
+func credentialFor(id string) string {
 	body := credentialPrefix + id + "-" + randomText(randomSize, alphabet)
 	sum := checksum(body)
-	return body + string(sum[:]), id
+	return body + string(sum[:])
 }
 
 // randomText draws characters evenly: bytes beyond the last whole multiple of

@@ -12,15 +12,15 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
 
-// The days' counts are written behind: a crash loses those of the last flush
-// interval at most.
+// Counters are written behind: a crash loses those of the last flush interval at
+// most. What is written are whole sums, so a write that failed, or whose success
+// nobody heard of, is simply made again.
 const (
-	flushEvery  = 100 * time.Millisecond
-	tidyEvery   = time.Minute
-	dayLifetime = 48 * time.Hour
+	flushEvery = 100 * time.Millisecond
+	purgeEvery = time.Minute
 )
 
-// saveList has the accounts whose day's count is not in the store.
+// saveList has the accounts whose counters are not in the store.
 type saveList struct {
 	mu       sync.Mutex
 	accounts []*Account
@@ -39,15 +39,19 @@ func (l *saveList) takeAll() (accounts []*Account) {
 	return accounts
 }
 
-// Run keeps the days' counts in the store until ctx ends, and then flushes once
-// more. It returns the error of that last flush; an earlier one is tried again,
-// and [Options.StoreFailed] is told.
+// Run keeps counters in the store until ctx ends, and then flushes once more. It
+// returns the error of that last flush; an earlier one is tried again, and
+// [Options.StoreFailed] is told. It also reads the keys' index, for lists, and
+// forgets for good what was deleted a day ago.
 func (r *Registry) Run(ctx context.Context) error {
+	var loading sync.WaitGroup
+	defer loading.Wait()
+	loading.Go(func() { _ = r.index.load(ctx, r.store) }) // who needs it tries again
 	failing := false
 	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()
-	tidy := time.NewTicker(tidyEvery)
-	defer tidy.Stop()
+	purge := time.NewTicker(purgeEvery)
+	defer purge.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -57,15 +61,13 @@ func (r *Registry) Run(ctx context.Context) error {
 				failing = err != nil
 				r.failed(err)
 			}
-		case <-tidy.C:
-			for i := range r.shards {
-				r.shards[i].tidy(r.now().UnixNano())
-			}
+		case <-purge.C:
+			_ = r.Purge(ctx) // of what stays now, the next one takes care
 		}
 	}
 }
 
-// Flush writes the days' counts that changed since the last one.
+// Flush writes the counters that changed since the last one.
 func (r *Registry) Flush() error {
 	accounts := r.unsaved.takeAll()
 	var failed error
@@ -77,18 +79,23 @@ func (r *Registry) Flush() error {
 	return failed
 }
 
-// save writes the counts of some accounts. While it does, they count as not
-// saved, so none is evicted and read back with its old count.
+// save writes the counters of some accounts. While it does, they count as not
+// saved, so none is evicted and read back with its old counters.
 func (r *Registry) save(accounts []*Account) error {
+	now := r.now().UnixNano()
 	var b store.Batch
+	seen := make([]sighting, 0, len(accounts))
 	for _, a := range accounts {
 		a.mu.Lock()
 		a.saved = saving
-		if p := a.policy.Load(); !p.deleted {
-			b.Ops = append(b.Ops, store.Op{Key: dayPrefix + p.key.ID, Value: formatDay(a.day), TTL: dayLifetime})
+		if p := a.policy.Load(); !p.purged {
+			at := a.clock(now)
+			b.Ops = append(b.Ops, store.Op{Key: sumPrefix + p.key.ID, Value: a.appendSums(make([]byte, 0, 160), at)})
+			seen = append(seen, sighting{p.key.ID, a.used, a.limitedUntil(p, at, r.calendar.at(at))})
 		}
 		a.mu.Unlock()
 	}
+	r.index.saw(seen)
 	err := r.store.Write(b)
 	var again []*Account
 	for _, a := range accounts {
@@ -103,7 +110,7 @@ func (r *Registry) save(accounts []*Account) error {
 	}
 	r.unsaved.add(again...)
 	if err != nil {
-		return fmt.Errorf("saving the days' counts of %d user keys: %w", len(accounts), err)
+		return fmt.Errorf("saving the counters of %d user keys: %w", len(accounts), err)
 	}
 	return nil
 }

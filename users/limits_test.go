@@ -36,6 +36,11 @@ func TestExactUnderRace(t *testing.T) {
 		{"rpm", users.Limits{RPM: 7}, 1, 7, time.Minute},
 		{"tpm", users.Limits{TPM: 5000}, 10, 500, time.Minute},
 		{"rpd", users.Limits{RPD: 333}, 1, 333, 24 * time.Hour},
+		{"tpd", users.Limits{TPD: 5000}, 10, 500, 24 * time.Hour},
+		{"monthly_tokens", users.Limits{MonthlyTokens: 5001}, 10, 500, 31 * 24 * time.Hour},
+		{"budget.day", users.Limits{Budget: &users.Budget{Day: 5_000_000_009}}, 10, 500, 24 * time.Hour},
+		{"budget.month", users.Limits{Budget: &users.Budget{Month: 5_000_000_000, Total: 20_000_000_000}}, 10, 500, 31 * 24 * time.Hour},
+		{"budget.total", users.Limits{Budget: &users.Budget{Total: 5_000_000_000, Day: 9_000_000_000}}, 10, 500, 0},
 		{"concurrency", users.Limits{Concurrency: 50}, 1, 50, 0},
 		{"concurrency", users.Limits{RPM: 200, RPD: 200, TPM: 2000, Concurrency: 50}, 10, 50, 0},
 	} {
@@ -43,18 +48,25 @@ func TestExactUnderRace(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := open(t, memory.New(), users.Options{})
 				_, secret := create(t, r, users.Spec{Unlimited: true, Limits: c.limits})
-				for round := range 3 {
+				kind, rounds := users.RateLimited, 3
+				if strings.HasPrefix(c.limit, "budget") {
+					kind = users.OverBudget
+				}
+				if c.limit == "budget.total" {
+					rounds = 1
+				}
+				for round := range rounds {
 					admissions, refusal := storm(t, r, secret, c.tokens)
 					if int64(len(admissions)) != c.want {
 						t.Errorf("round %d: %d admitted, want %d exactly", round, len(admissions), c.want)
 					}
-					if refusal == nil || refusal.Kind != users.RateLimited || refusal.Limit != c.limit ||
-						refusal.RetryAfter <= 0 || !strings.Contains(refusal.Message, c.limit) {
+					if refusal == nil || refusal.Kind != kind || refusal.Limit != c.limit ||
+						(refusal.RetryAfter <= 0) != (c.limit == "budget.total") || !strings.Contains(refusal.Message, c.limit) {
 						t.Errorf("refusal %+v, want one that names %s", refusal, c.limit)
 					}
 					for _, ad := range admissions {
-						ad.Settle(c.tokens)
-						ad.Settle(1 << 40) // only the first counts
+						ad.Settle(users.Used{Tokens: c.tokens, Cost: c.tokens * 1_000_000})
+						ad.Settle(users.Used{Tokens: 1 << 40, Cost: 1 << 40}) // only the first counts
 						ad.Cancel()
 					}
 					time.Sleep(c.reset)
@@ -90,11 +102,11 @@ func storm(t *testing.T, r *users.Registry, secret string, tokens int64) (admiss
 	return admissions, last
 }
 
-// TestRPMWindow sends at random moments and demands that no window of 60
-// seconds has more than the limit, that a fresh key may spend all of it at once,
-// and that whoever waits as told gets in.
-func TestRPMWindow(t *testing.T) {
-	for _, limit := range []int64{1, 3, 20, 100} {
+// TestRPMBound sends at random moments and demands that no span has more than the
+// package promises, that a rested key may spend the limit at once, and that whoever
+// waits as told gets in.
+func TestRPMBound(t *testing.T) {
+	for _, limit := range []int64{1, 3, 7, 20, 100} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := open(t, memory.New(), users.Options{})
@@ -102,31 +114,44 @@ func TestRPMWindow(t *testing.T) {
 				a := account(t, r, secret)
 				rng := rand.New(rand.NewPCG(1, uint64(limit)))
 				var admitted []time.Time
-				for range 3000 {
+				send := func() *users.Refusal {
 					ad, refusal := admit(a, 1)
 					if ad != nil {
 						admitted = append(admitted, time.Now())
-						ad.Settle(1)
-					} else if rng.IntN(4) == 0 {
-						time.Sleep(refusal.RetryAfter)
-						if ad, refusal = admit(a, 1); ad == nil {
-							t.Fatalf("refused after waiting as told: %v, again %v", refusal, refusal.RetryAfter)
+						ad.Settle(users.Used{Tokens: 1})
+					}
+					return refusal
+				}
+				for range 3000 {
+					if refusal := send(); refusal != nil && refusal.RetryAfter > time.Millisecond && rng.IntN(4) == 0 {
+						time.Sleep(refusal.RetryAfter - 1)
+						if send() == nil {
+							t.Fatal("admitted before the time that was told")
 						}
-						admitted = append(admitted, time.Now())
-						ad.Settle(1)
+						time.Sleep(1)
+						if again := send(); again != nil {
+							t.Fatalf("refused after waiting as told: %v, again %v", refusal, again.RetryAfter)
+						}
 					}
 					time.Sleep(time.Duration(rng.Int64N(int64(90 * time.Second / time.Duration(limit)))))
 				}
-				for i := int(limit); i < len(admitted); i++ {
-					if span := admitted[i].Sub(admitted[i-int(limit)]); span < time.Minute {
-						t.Fatalf("%d requests within %v", limit+1, span)
+				for first := range admitted {
+					for last := first; last < len(admitted) && last < first+4*int(limit); last++ {
+						span := admitted[last].Sub(admitted[first])
+						bound := float64(limit) + span.Seconds()*float64(limit)/60 + 1e-3
+						if n := last - first + 1; float64(n) > bound {
+							t.Fatalf("%d requests within %v, want %.1f at most", n, span, bound)
+						}
 					}
 				}
-				time.Sleep(time.Minute + 10*time.Millisecond)
+				time.Sleep(time.Minute)
 				for i := range limit {
-					if _, refusal := admit(a, 1); refusal != nil {
+					if refusal := send(); refusal != nil {
 						t.Fatalf("request %d of a burst of %d: %v", i+1, limit, refusal)
 					}
+				}
+				if send() == nil {
+					t.Errorf("a burst of more than %d", limit)
 				}
 			})
 		})
@@ -155,16 +180,16 @@ func TestTPM(t *testing.T) {
 		ad := take("first", 400, 0)
 		left("reserved", 200)
 		take("does not fit", 300, 10*time.Second)
-		ad.Settle(100)
+		ad.Settle(used(100))
 		left("settled below the estimate", 500)
-		take("fits now", 500, 0).Settle(-1)
+		take("fits now", 500, 0).Settle(used(-1))
 		left("unknown keeps the estimate", 0)
 		take("empty", 0, 100*time.Millisecond)
 		time.Sleep(time.Minute)
 		left("after a minute", 600)
 		ad = take("larger than the limit", 5000, 0)
 		left("takes all", 0)
-		ad.Settle(5000) // would be 7 minutes; the debt is capped at one more
+		ad.Settle(used(5000)) // would be 7 minutes; the debt is capped at one more
 		take("in debt", 1, time.Minute+100*time.Millisecond)
 		time.Sleep(time.Minute)
 		left("debt is paid", 0)
@@ -211,7 +236,7 @@ func TestRPDSurvivesRestart(t *testing.T) {
 		use := func(r *users.Registry, n int) (admitted int) {
 			for range n {
 				if ad, _ := admit(account(t, r, secret), 1); ad != nil {
-					ad.Settle(1)
+					ad.Settle(used(1))
 					admitted++
 				}
 			}
@@ -253,7 +278,7 @@ func TestFlushTriesAgain(t *testing.T) {
 		r := open(t, s, users.Options{})
 		_, secret := create(t, r, users.Spec{Unlimited: true, Limits: users.Limits{RPD: 10}})
 		ad, _ := admit(account(t, r, secret), 1)
-		ad.Settle(1)
+		ad.Settle(used(1))
 		s.down.Store(true)
 		if err := r.Flush(); err == nil {
 			t.Error("no error from a store that is down")
@@ -275,14 +300,14 @@ func TestStoreFailed(t *testing.T) {
 		var heard []bool
 		r := open(t, s, users.Options{StoreFailed: func(err error) { heard = append(heard, err != nil) }})
 		_, secret := create(t, r, users.Spec{Unlimited: true, Limits: users.Limits{RPD: 100}})
-		used := account(t, r, secret)
+		alice := account(t, r, secret)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
 		for _, down := range []bool{false, true, true, false, true} {
 			s.down.Store(down)
-			ad, _ := admit(used, 1)
-			ad.Settle(1)
+			ad, _ := admit(alice, 1)
+			ad.Settle(used(1))
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}
@@ -367,7 +392,7 @@ func TestCacheBound(t *testing.T) {
 			if refusal != nil {
 				t.Fatal(refusal)
 			}
-			ad.Settle(1)
+			ad.Settle(used(1))
 			if left := ad.Remaining()[1]; left.Limit != "rpd" || left.Remaining != 3 {
 				t.Fatalf("%+v, want 3 left of the day", left)
 			}
@@ -494,11 +519,11 @@ func BenchmarkAdmitSettle(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					ad, refusal := a.Admit(time.Now(), "gemini-3-flash", "openai", ip, 100)
+					ad, refusal := a.Admit(time.Now(), users.Ask{Model: "gemini-3-flash", Dialect: "openai", IP: ip, Tokens: 100, Cost: 1000, Priced: true})
 					if refusal != nil {
 						b.Fatal(refusal)
 					}
-					ad.Settle(80)
+					ad.Settle(used(80))
 				}
 			})
 		})

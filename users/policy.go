@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // dialects are the words a Spec may use.
@@ -16,16 +17,19 @@ var dialects = []string{"openai", "anthropic", "gemini"}
 
 const (
 	maxNameSize = 200
+	maxNoteSize = 4000
 	maxListSize = 1000
 )
 
 // policy is a key as authentication and admission need it. Immutable: a change
 // of the key makes a new one.
 type policy struct {
-	key     Key
-	hash    [32]byte
-	nets    []netip.Prefix
-	deleted bool
+	key    Key
+	hash   [32]byte
+	old    [32]byte // of the secret before; it works until key.OldUntil
+	nets   []netip.Prefix
+	max    [limitCount]int64 // key.Limits; 0 for none
+	purged bool              // no longer in the store
 }
 
 func newPolicy(rec record) (*policy, error) {
@@ -36,7 +40,20 @@ func newPolicy(rec record) (*policy, error) {
 	if len(rec.Hash) != 32 {
 		return nil, fmt.Errorf("record of user key %s is damaged: hash of %d bytes", rec.ID, len(rec.Hash))
 	}
-	return &policy{key: rec.Key, hash: [32]byte(rec.Hash), nets: nets}, nil
+	p := &policy{key: rec.Key, hash: [32]byte(rec.Hash), nets: nets, max: rec.Limits.values()}
+	if len(rec.OldHash) == 32 {
+		p.old = [32]byte(rec.OldHash)
+	}
+	return p, nil
+}
+
+// values are the limits by their ids.
+func (l *Limits) values() (max [limitCount]int64) {
+	max = [limitCount]int64{concurrency: l.Concurrency, rpm: l.RPM, tpm: l.TPM, rpd: l.RPD, tpd: l.TPD, monthlyTokens: l.MonthlyTokens}
+	if b := l.Budget; b != nil {
+		max[budgetDay], max[budgetMonth], max[budgetTotal] = int64(b.Day), int64(b.Month), int64(b.Total)
+	}
+	return max
 }
 
 // validate checks and normalises a Spec.
@@ -45,14 +62,22 @@ func (s *Spec) validate(now time.Time) error {
 	if len(s.Name) > maxNameSize || strings.ContainsFunc(s.Name, unicode.IsControl) {
 		return fmt.Errorf("%w: name is longer than %d bytes or has control characters", ErrInvalid, maxNameSize)
 	}
+	if len(s.Note) > maxNoteSize || !utf8.ValidString(s.Note) {
+		return fmt.Errorf("%w: note is longer than %d bytes or no text", ErrInvalid, maxNoteSize)
+	}
 	if err := s.Limits.validate(); err != nil {
 		return err
 	}
-	s.Limits.Budget = nil
-	for name, list := range map[string][]string{"models": s.Models, "dialects": s.Dialects, "cidrs": s.CIDRs, "tags": s.Tags} {
+	if s.Limits.Budget.none() {
+		s.Limits.Budget = nil
+	}
+	for name, list := range map[string][]string{"models": s.Models, "dialects": s.Dialects, "cidrs": s.CIDRs, "tags": s.Tags, "labels": s.Labels} {
 		if len(list) > maxListSize || slices.Contains(list, "") {
 			return fmt.Errorf("%w: %s has an empty entry or more than %d", ErrInvalid, name, maxListSize)
 		}
+	}
+	if i := slices.IndexFunc(s.Labels, func(l string) bool { return len(l) > maxNameSize || strings.ContainsFunc(l, unicode.IsControl) }); i >= 0 {
+		return fmt.Errorf("%w: labels[%d] is longer than %d bytes or has control characters", ErrInvalid, i, maxNameSize)
 	}
 	for _, d := range s.Dialects {
 		if !slices.Contains(dialects, d) {
@@ -90,7 +115,7 @@ func parseNets(cidrs []string) (nets []netip.Prefix, err error) {
 // usable returns why nobody may use the key now, or nil.
 func (p *policy) usable(now func() time.Time) error {
 	switch {
-	case p.deleted:
+	case p.purged || !p.key.Deleted.IsZero():
 		return ErrUnknownKey
 	case !p.key.Enabled:
 		return ErrDisabled
@@ -101,23 +126,30 @@ func (p *policy) usable(now func() time.Time) error {
 }
 
 // forbids returns why the key may not make this request, or nil.
-func (p *policy) forbids(now time.Time, model, dialect string, ip netip.Addr) *Refusal {
+func (p *policy) forbids(now time.Time, ask *Ask) *Refusal {
 	forbidden := func(limit, format string, args ...any) *Refusal {
 		return &Refusal{Kind: Forbidden, Limit: limit, Message: fmt.Sprintf(format, args...)}
 	}
 	if err := p.usable(func() time.Time { return now }); err != nil {
 		return forbidden("key", "%v", err)
 	}
-	if len(p.key.Dialects) > 0 && !slices.Contains(p.key.Dialects, dialect) {
+	if len(p.key.Dialects) > 0 && !slices.Contains(p.key.Dialects, ask.Dialect) {
 		return forbidden("dialects", "user key %s may not use the %s API, only %s",
-			p.key.ID, dialect, strings.Join(p.key.Dialects, ", "))
+			p.key.ID, ask.Dialect, strings.Join(p.key.Dialects, ", "))
 	}
-	if model != "" && !p.allows(model) {
+	if ask.Model != "" && !p.allows(ask.Model) {
 		return forbidden("models", "user key %s may not use model %q, only %s",
-			p.key.ID, model, strings.Join(p.key.Models, ", "))
+			p.key.ID, ask.Model, strings.Join(p.key.Models, ", "))
 	}
-	if len(p.nets) > 0 && !slices.ContainsFunc(p.nets, func(n netip.Prefix) bool { return n.Contains(ip.Unmap().WithZone("")) }) {
-		return forbidden("cidrs", "user key %s may not be used from address %s", p.key.ID, ip)
+	if len(p.nets) > 0 {
+		ip := ask.IP.Unmap().WithZone("")
+		if !slices.ContainsFunc(p.nets, func(n netip.Prefix) bool { return n.Contains(ip) }) {
+			return forbidden("cidrs", "user key %s may not be used from address %s", p.key.ID, ask.IP)
+		}
+	}
+	if ask.Model != "" && !ask.Priced && p.key.Limits.Budget != nil && !p.key.Unpriced {
+		return forbidden("price", "user key %s has a budget, and what model %q costs is not known: use another model, or ask the operator for its price or for a key that may use models without one",
+			p.key.ID, ask.Model)
 	}
 	return nil
 }

@@ -6,14 +6,13 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
 
-// defaultCacheSize is the bound of idle accounts in memory, about 600 bytes each.
+// defaultCacheSize is the bound of idle accounts in memory, about 900 bytes each.
 const defaultCacheSize = 20_000
 
 // Options of a Registry. The zero value is right for production.
@@ -21,7 +20,7 @@ type Options struct {
 	Now       func() time.Time // nil means time.Now
 	Defaults  Limits           // for limits that new keys do not set; see SetDefaults
 	CacheSize int              // idle keys kept in memory; 0 means 20,000
-	Zone      *time.Location   // whose midnight begins a day of RPD; nil means UTC
+	Zone      *time.Location   // whose midnight begins days and months; nil means UTC
 	// StoreFailed is called by Run: with the store's error when counts can no longer
 	// be kept, and with nil when they can again. nil for nobody to tell.
 	StoreFailed func(err error)
@@ -32,27 +31,24 @@ type Options struct {
 type Registry struct {
 	store    store.Store
 	now      func() time.Time
-	zone     *time.Location
+	calendar calendar
 	perShard int
 	defaults atomic.Pointer[Limits]
 	failed   func(error) // never nil
 	shards   [shards]shard
 	unsaved  saveList
-
-	counting sync.RWMutex // held for reading while a key is made or deleted
-	count    int64        // number of keys; -1 = not counted yet
-	countMu  sync.Mutex   // guards count
+	index    index
 }
 
-// Open makes a Registry of the keys in a store. Call Run for the days' counts to
-// be kept.
+// Open makes a Registry of the keys in a store. Call Run for counters to be kept.
 func Open(s store.Store, o Options) (*Registry, error) {
-	r := &Registry{store: s, now: o.Now, zone: o.Zone, failed: o.StoreFailed, count: -1}
+	r := &Registry{store: s, now: o.Now, failed: o.StoreFailed}
+	r.calendar.zone = o.Zone
 	if r.now == nil {
 		r.now = time.Now
 	}
-	if r.zone == nil {
-		r.zone = time.UTC
+	if r.calendar.zone == nil {
+		r.calendar.zone = time.UTC
 	}
 	if r.failed == nil {
 		r.failed = func(error) {}
@@ -72,6 +68,9 @@ func Open(s store.Store, o Options) (*Registry, error) {
 func (r *Registry) SetDefaults(l Limits) error {
 	if err := l.validate(); err != nil {
 		return fmt.Errorf("default limits: %w", err)
+	}
+	if l.Budget.none() {
+		l.Budget = nil
 	}
 	l = l.withDefaults(DefaultLimits)
 	r.defaults.Store(&l)
@@ -98,7 +97,8 @@ func (r *Registry) Authenticate(credential string) (*Account, error) {
 	var c [credentialSize]byte // on the stack, where a conversion would not be
 	copy(c[:], credential)
 	hash := sha256.Sum256(c[:])
-	if subtle.ConstantTimeCompare(hash[:], p.hash[:]) != 1 {
+	if subtle.ConstantTimeCompare(hash[:], p.hash[:]) != 1 &&
+		(p.key.OldUntil.IsZero() || subtle.ConstantTimeCompare(hash[:], p.old[:]) != 1 || !r.now().Before(p.key.OldUntil)) {
 		return nil, ErrUnknownKey
 	}
 	if err := p.usable(r.now); err != nil {

@@ -28,38 +28,38 @@ func TestUse(t *testing.T) {
 		if refusal != nil {
 			t.Fatal(refusal)
 		}
-		ad.Use(60)
+		ad.Use(used(60))
 		left("within the reservation", 500)
-		ad.Use(250)
+		ad.Use(used(250))
 		left("beyond it", 350)
-		ad.Use(200)
+		ad.Use(used(200))
 		left("less than before", 350)
 		time.Sleep(time.Hour)
-		ad.Use(550)
+		ad.Use(used(550))
 		left("an hour later the 300 since count, which did not flow back before they were used", 300)
 		if _, refusal := admit(a, 400); refusal == nil || refusal.Limit != "tpm" || refusal.RetryAfter != 10*time.Second {
 			t.Errorf("another request: %+v, want to wait 10 s", refusal)
 		}
-		ad.Use(100_000)
+		ad.Use(used(100_000))
 		left("in debt", 0)
 		time.Sleep(90 * time.Second) // of the 120 that the capped debt takes
 		left("the debt is paid", 300)
-		ad.Settle(100_000)
+		ad.Settle(used(100_000))
 		left("settled", 300)
-		ad.Use(200_000)
+		ad.Use(used(200_000))
 		left("after its end", 300)
 
 		ad, _ = admit(a, 10)
-		ad.Use(110)
+		ad.Use(used(110))
 		ad.Cancel()
 		left("cancelled", 300)
 		ad, _ = admit(a, 10)
-		ad.Use(110)
-		ad.Settle(-1)
+		ad.Use(used(110))
+		ad.Settle(used(-1))
 		left("unknown keeps what was used", 190)
 		ad, _ = admit(a, 10)
-		ad.Use(110)
-		ad.Settle(40)
+		ad.Use(used(110))
+		ad.Settle(used(40))
 		left("settled below", 150)
 	})
 }
@@ -80,9 +80,9 @@ func TestUseUnderRace(t *testing.T) {
 			}
 			var told sync.WaitGroup
 			for turn := range turns {
-				told.Go(func() { ad.Use(int64(turn+1) * 50) })
+				told.Go(func() { ad.Use(used(int64(turn+1) * 50)) })
 			}
-			all.Go(func() { ad.Settle(turns * 60) }) // among them
+			all.Go(func() { ad.Settle(used(turns * 60)) }) // among them
 			all.Go(told.Wait)
 		}
 		all.Wait()
@@ -100,16 +100,16 @@ func TestCharge(t *testing.T) {
 		_, secret := create(t, r, users.Spec{Unlimited: true, Limits: users.Limits{TPM: 600}}) // 10 a second
 		a := account(t, r, secret)
 		ad, _ := admit(a, 100)
-		if got := ad.Charged(); got != 100 {
+		if got := ad.Charged().Tokens; got != 100 {
 			t.Errorf("reserved %d, want 100", got)
 		}
-		ad.Settle(-1)
+		ad.Settle(used(-1))
 		time.Sleep(time.Hour)
-		a.Charge(250)
+		a.Charge(used(250))
 		if got := a.Remaining()[0].Remaining; got != 350 {
 			t.Errorf("%d left, want 350", got)
 		}
-		a.Charge(100_000)
+		a.Charge(used(100_000))
 		if _, refusal := admit(a, 1); refusal == nil || refusal.Limit != "tpm" {
 			t.Errorf("in debt: %+v, want a refusal", refusal)
 		}
@@ -118,7 +118,7 @@ func TestCharge(t *testing.T) {
 			_, other := create(t, r, users.Spec{Unlimited: true})
 			account(t, r, other)
 		}
-		a.Charge(400)
+		a.Charge(used(400))
 		if got := account(t, r, secret).Remaining()[0].Remaining; got != 200 {
 			t.Errorf("forgotten: %d left, want 200", got)
 		}

@@ -64,8 +64,11 @@ func account(t testing.TB, r *users.Registry, secret string) *users.Account {
 }
 
 func admit(a *users.Account, tokens int64) (*users.Admission, *users.Refusal) {
-	return a.Admit(time.Now(), "gemini-3-flash", "openai", netip.MustParseAddr("192.0.2.1"), tokens)
+	return a.Admit(time.Now(), users.Ask{Model: "gemini-3-flash", Dialect: "openai", IP: netip.MustParseAddr("192.0.2.1"), Tokens: tokens, Cost: tokens * 1_000_000, Priced: true})
 }
+
+// used is a use of tokens that cost nothing.
+func used(tokens int64) users.Used { return users.Used{Tokens: tokens} }
 
 func TestCreate(t *testing.T) {
 	s := memory.New()
@@ -104,9 +107,10 @@ func TestCreate(t *testing.T) {
 func TestCreateRefuses(t *testing.T) {
 	r := open(t, memory.New(), users.Options{})
 	for _, c := range []struct{ name, spec, mentions string }{
-		{"budget number", `{"limits":{"budget":5}}`, "budgets need the price table, which this version does not have yet"},
-		{"budget object", `{"limits":{"budget":{"day":1}}}`, "budgets need the price table"},
 		{"negative limit", `{"limits":{"rpm":-1}}`, "limits.rpm"},
+		{"negative month", `{"limits":{"monthly_tokens":-1}}`, "limits.monthly_tokens"},
+		{"long note", `{"note":"` + strings.Repeat("x", 4001) + `"}`, "note is longer"},
+		{"label", `{"labels":["a\u0000b"]}`, "labels[0]"},
 		{"model pattern", `{"models":["gemini-[23]"]}`, `"gemini-[23]"`},
 		{"empty model", `{"models":[""]}`, "models has an empty entry"},
 		{"dialect", `{"dialects":["OpenAI"]}`, `"OpenAI"`},
@@ -125,8 +129,8 @@ func TestCreateRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, total, _ := r.List(10, 0, ""); total != 0 {
-		t.Errorf("%d keys were made", total)
+	if page, _ := r.List(t.Context(), users.Query{Limit: 10}); page.Total != 0 {
+		t.Errorf("%d keys were made", page.Total)
 	}
 	for _, none := range []string{`{"limits":{"budget":0}}`, `{"limits":{"budget":null}}`, `{"limits":{"budget":{}}}`} {
 		var spec users.Spec
@@ -279,13 +283,11 @@ func TestList(t *testing.T) {
 			{"by id", 5, 0, ids[7], 1, "User 07", "User 07", 1},
 			{"nothing", 5, 0, "zzz", 0, "", "", 0},
 		} {
-			page, total, err := r.List(c.limit, c.offset, c.search)
-			if err != nil || total != c.total || len(page) != c.size {
-				t.Errorf("%s: %d of %d, %v; want %d of %d", c.name, len(page), total, err, c.size, c.total)
-				continue
-			}
-			if c.size > 0 && (page[0].Name != c.first || page[c.size-1].Name != c.last) {
-				t.Errorf("%s: %s … %s, want %s … %s", c.name, page[0].Name, page[c.size-1].Name, c.first, c.last)
+			page, err := r.List(t.Context(), users.Query{Limit: c.limit, Offset: c.offset, Search: c.search})
+			if keys := page.Keys; err != nil || page.Total != c.total || len(keys) != c.size {
+				t.Errorf("%s: %d of %d, %v; want %d of %d", c.name, len(keys), page.Total, err, c.size, c.total)
+			} else if c.size > 0 && (keys[0].Name != c.first || keys[c.size-1].Name != c.last) {
+				t.Errorf("%s: %s … %s, want %s … %s", c.name, keys[0].Name, keys[c.size-1].Name, c.first, c.last)
 			}
 		}
 	})
@@ -335,7 +337,7 @@ func TestPolicy(t *testing.T) {
 			if c.ip != "" {
 				ip = netip.MustParseAddr(c.ip)
 			}
-			_, refusal := account(t, r, secret).Admit(time.Now(), c.model, c.dialect, ip, 1)
+			_, refusal := account(t, r, secret).Admit(time.Now(), users.Ask{Model: c.model, Dialect: c.dialect, IP: ip, Tokens: 1})
 			switch {
 			case c.limit == "" && refusal != nil:
 				t.Errorf("refused: %v", refusal)

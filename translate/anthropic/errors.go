@@ -37,6 +37,7 @@ var errorClasses = map[translate.Kind]errorClass{
 	translate.TooLarge:         {413, "request_too_large"},
 	translate.UnsupportedMedia: {415, "invalid_request_error"},
 	translate.UserRateLimited:  {429, "rate_limit_error"},
+	translate.BudgetSpent:      {402, "billing_error"},
 	translate.RateLimited:      {429, "rate_limit_error"},
 	translate.QuotaExhausted:   {429, "rate_limit_error"},
 	translate.NoKeys:           {500, "api_error"},

@@ -35,6 +35,7 @@ var statuses = map[translate.Kind]status{
 	translate.TooLarge:         {413, "INVALID_ARGUMENT"},
 	translate.UnsupportedMedia: {415, "INVALID_ARGUMENT"},
 	translate.UserRateLimited:  {429, "RESOURCE_EXHAUSTED"},
+	translate.BudgetSpent:      {429, "RESOURCE_EXHAUSTED"},
 	translate.RateLimited:      {429, "RESOURCE_EXHAUSTED"},
 	translate.QuotaExhausted:   {429, "RESOURCE_EXHAUSTED"},
 	translate.NoKeys:           {503, "UNAVAILABLE"},
@@ -152,6 +153,34 @@ func google(details []byte) (code int, body []byte) {
 	return int(n), append(body, '}')
 }
 
+// quotas are Google's words for what limits of user keys are the like of. gemini-cli
+// waits where it reads PerMinute, and gives a model up where it reads PerDay.
+// Source: specs/openai.md §13.2, specs/native-anthropic.md A.15.
+var quotas = map[string]string{
+	"rpm":            "GenerateRequestsPerMinutePerProjectPerModel",
+	"tpm":            "GenerateContentInputTokensPerModelPerMinute",
+	"rpd":            "GenerateRequestsPerDayPerProjectPerModel",
+	"tpd":            "GenerateContentInputTokensPerModelPerDay",
+	"monthly_tokens": "GenerateContentInputTokensPerModelPerMonth",
+	"concurrency":    "ConcurrentRequestsPerMinutePerUser",
+	"budget.day":     "BudgetPerDayPerUser",
+	"budget.month":   "BudgetPerMonthPerUser",
+	"budget.total":   "BudgetPerUser",
+}
+
+// violation is one of a QuotaFailure: the limit of the user key that is used up.
+func violation(f *translate.Failure) string {
+	quota, known := quotas[f.Limit]
+	if !known {
+		quota = quotas["rpm"]
+	}
+	v := `{"quotaId":"` + quota + `"`
+	if f.LimitValue > 0 && f.Kind != translate.BudgetSpent { // money is no whole number
+		v += `,"quotaValue":"` + strconv.FormatInt(f.LimitValue, 10) + `"`
+	}
+	return v + "}"
+}
+
 // appendDetails appends the details that SDKs and gemini-cli act on.
 func appendDetails(b []byte, f *translate.Failure, s status) []byte {
 	const domain = `"type.googleapis.com/google.rpc.`
@@ -167,7 +196,9 @@ func appendDetails(b []byte, f *translate.Failure, s status) []byte {
 		}
 	case translate.QuotaExhausted:
 		list = append(list, `{"@type":`+domain+`QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel"}]}`)
-	case translate.RateLimited, translate.UserRateLimited:
+	case translate.UserRateLimited, translate.BudgetSpent:
+		list = append(list, `{"@type":`+domain+`QuotaFailure","violations":[`+violation(f)+`]}`)
+	case translate.RateLimited:
 		// gemini-cli gives a model up unless it sees a minute's quota.
 		if f.RetryAfter <= time.Minute {
 			list = append(list, `{"@type":`+domain+`QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel"}]}`)

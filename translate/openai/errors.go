@@ -30,6 +30,7 @@ var errorClasses = map[translate.Kind]errorClass{
 	translate.TooLarge:         {413, "invalid_request_error", "request_too_large"},
 	translate.UnsupportedMedia: {415, "invalid_request_error", "unsupported_media_type"},
 	translate.UserRateLimited:  {429, "rate_limit_error", "rate_limit_exceeded"},
+	translate.BudgetSpent:      {429, "insufficient_quota", "insufficient_quota"},
 	translate.RateLimited:      {429, "rate_limit_error", "rate_limit_exceeded"},
 	translate.QuotaExhausted:   {429, "insufficient_quota", "insufficient_quota"},
 	translate.NoKeys:           {503, "server_error", "no_upstream_keys"},

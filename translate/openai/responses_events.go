@@ -181,7 +181,7 @@ func appendResponseError(dst []byte, f *translate.Failure) []byte {
 	}
 	code := "server_error"
 	switch f.Kind {
-	case translate.UserRateLimited, translate.RateLimited, translate.QuotaExhausted:
+	case translate.UserRateLimited, translate.BudgetSpent, translate.RateLimited, translate.QuotaExhausted:
 		code = "rate_limit_exceeded"
 	case translate.InvalidRequest:
 		code = "invalid_prompt"

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package users
+
+import "math"
+
+// limitID names one limit of a user key.
+type limitID uint8
+
+const (
+	concurrency limitID = iota
+	rpm
+	tpm
+	rpd
+	tpd
+	monthlyTokens
+	budgetDay
+	budgetMonth
+	budgetTotal
+	limitCount
+
+	firstRate     = rpm // rates are rpm and tpm
+	firstCalendar = rpd // calendars are all from here on
+	rateCount     = firstCalendar - firstRate
+	calendarCount = limitCount - firstCalendar
+)
+
+// measure is what a limit counts.
+type measure uint8
+
+const (
+	requests measure = iota
+	tokens
+	cost // nano-USD
+	measureCount
+)
+
+// unit is for how long a calendar counts.
+type unit uint8
+
+const (
+	day unit = iota
+	month
+	ever
+)
+
+// limits describes each limit. Words is what its maximum counts, for people.
+var limits = [limitCount]struct {
+	name    string
+	words   string
+	measure measure
+	unit    unit // of calendars
+}{
+	concurrency:   {"concurrency", "requests at the same time", requests, ever},
+	rpm:           {"rpm", "requests per minute", requests, ever},
+	tpm:           {"tpm", "tokens per minute", tokens, ever},
+	rpd:           {"rpd", "requests per day", requests, day},
+	tpd:           {"tpd", "tokens per day", tokens, day},
+	monthlyTokens: {"monthly_tokens", "tokens per month", tokens, month},
+	budgetDay:     {"budget.day", "USD per day", cost, day},
+	budgetMonth:   {"budget.month", "USD per month", cost, month},
+	budgetTotal:   {"budget.total", "USD in all", cost, ever},
+}
+
+// claim is the part of one limit in a step: how much is wanted of it.
+type claim struct {
+	limit  limitID
+	max    int64 // the limit; 0 for none, which is counted where it is a calendar's
+	amount int64 // wanted, or to correct by
+	period int64 // calendars: number of the day or month
+	left   int64 // calendars: nanoseconds until the period ends; forever for never
+}
+
+// forever is a wait that time does not end.
+const forever = math.MaxInt64
+
+// counters are what the limits of one key have counted. The zero value has counted
+// nothing. Whoever holds them guards them; their methods are the whole seam to a
+// cluster, see the package comment.
+type counters struct {
+	inFlight int64 // leases that are held
+	tat      [rateCount]int64
+	sums     [calendarCount]sum
+}
+
+// sum counts in one period, in two totals that only grow.
+type sum struct {
+	period int64
+	taken  int64
+	given  int64 // back
+}
+
+func (s *sum) used() int64 { return s.taken - s.given }
+
+// turn begins a later period; time that goes back changes nothing.
+func (s *sum) turn(period int64) {
+	if period > s.period {
+		*s = sum{period: period}
+	}
+}
+
+// take checks all claims and, if every one fits, takes them all; else it takes
+// nothing and returns the place in claims of the one that must be waited for
+// longest, and how long. A claim of 0 fits where the limit is not used up. now is in
+// Unix nanoseconds and must not go back for rates.
+func (c *counters) take(now int64, claims []claim) (refused int, wait int64) {
+	refused = -1
+	for i := range claims {
+		if w := c.wait(now, &claims[i]); w > wait {
+			refused, wait = i, w
+		}
+	}
+	if refused >= 0 {
+		return refused, wait
+	}
+	for i := range claims {
+		switch k := &claims[i]; {
+		case k.limit == concurrency:
+			c.inFlight += k.amount
+		case k.limit < firstCalendar:
+			c.tat[k.limit-firstRate] = max(c.tat[k.limit-firstRate], now) + span(k.amount, k.max)
+		default:
+			c.sums[k.limit-firstCalendar].taken += k.amount
+		}
+	}
+	return -1, 0
+}
+
+// inFlightWait is for how long a client is told to wait for another of its requests
+// to end, which nobody knows.
+const inFlightWait = 1e9
+
+// wait returns after how many nanoseconds a claim fits if nothing else comes; 0 for
+// now. It begins the period of a calendar.
+func (c *counters) wait(now int64, k *claim) int64 {
+	switch {
+	case k.limit == concurrency:
+		if k.max > 0 && c.inFlight+k.amount > k.max {
+			return inFlightWait
+		}
+	case k.limit < firstCalendar:
+		ahead := max(c.tat[k.limit-firstRate]-now, 0)
+		return max(ahead+span(max(k.amount, 1), k.max)-minute, 0)
+	default:
+		s := &c.sums[k.limit-firstCalendar]
+		s.turn(k.period)
+		if k.max > 0 && s.used()+max(k.amount, 1) > k.max {
+			return max(k.left, 1)
+		}
+	}
+	return 0
+}
+
+// settle corrects what was taken by the amounts of the claims, up or down, be it
+// there or not, so that others find it gone or back. A rate is in debt for one more
+// of its maximum at most. The period of a calendar is the one that the correction
+// belongs to; of one that is over nothing is kept.
+func (c *counters) settle(now int64, claims []claim) {
+	for i := range claims {
+		switch k := &claims[i]; {
+		case k.limit == concurrency:
+			c.inFlight += k.amount
+		case k.limit < firstCalendar:
+			tat := &c.tat[k.limit-firstRate]
+			if k.amount >= 0 {
+				*tat = min(max(*tat, now)+span(k.amount, k.max), now+2*minute)
+			} else {
+				*tat = max(*tat-span(-k.amount, k.max), now)
+			}
+		default:
+			s := &c.sums[k.limit-firstCalendar]
+			if s.turn(k.period); s.period != k.period {
+				continue
+			}
+			if k.amount >= 0 {
+				s.taken += k.amount
+			} else {
+				s.given -= k.amount
+			}
+		}
+	}
+}
