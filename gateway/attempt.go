@@ -89,8 +89,8 @@ func (x *exchange) receive(ctx context.Context, answer *http.Response, err error
 
 // observe reports a finished attempt.
 func (x *exchange) observe(lease *balancer.Lease, o balancer.Outcome, started time.Time) {
-	x.ended(&o)
 	x.attempted(x.record.Attempts, lease, o, started)
+	x.ended(&o)
 }
 
 func (x *exchange) attempted(number int, lease *balancer.Lease, o balancer.Outcome, started time.Time) {

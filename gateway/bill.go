@@ -30,7 +30,7 @@ type bill struct {
 
 // add charges usage at the prices of a model; an answer's own word for the model
 // goes first, where that has a price. extra is what usage does not tell.
-func (b *bill) add(prices *usage.Prices, model string, u gemini.Usage, extra usage.Used) {
+func (b *bill) add(prices *usage.Prices, model string, u gemini.Usage, extra usage.Used) (part usage.Charge) {
 	now := time.Now()
 	row := prices.Find(u.Version, now)
 	if row == nil {
@@ -47,11 +47,26 @@ func (b *bill) add(prices *usage.Prices, model string, u gemini.Usage, extra usa
 	} else {
 		b.unpriced = true
 	}
+	part = usage.Charge{
+		Input: u.Prompt, Cached: u.Cached, Output: charged.Output, Thoughts: u.Thoughts, ToolUse: u.ToolUse, Cost: nano,
+	}
 	version := cmp.Or(u.Version, b.used.Version)
 	if u.Reported = true; b.used.Reported {
 		u = b.used.Plus(u)
 	}
 	b.used, b.used.Version = u, version
+	return part
+}
+
+// chargeTo notes which key's attempt has used a part of the bill, if it may be another
+// than the record's.
+func (x *exchange) chargeTo(keyID string, part usage.Charge) {
+	for i := len(x.record.Tries) - 1; i >= 0; i-- {
+		if t := &x.record.Tries[i]; t.KeyID == keyID {
+			t.Charge.Add(part)
+			return
+		}
+	}
 }
 
 // join takes over what is on another bill.
@@ -67,11 +82,18 @@ func (b *bill) join(o *bill) {
 	}
 }
 
-// carry charges the usage that the converter has, before it forgets it for another
-// attempt, and at the end of the request.
+// carry charges the usage that the converter has before it forgets it for another
+// attempt, whose key may be another one.
 func (x *exchange) carry() {
+	if part := x.chargeAnswer(); part != (usage.Charge{}) {
+		x.chargeTo(x.record.KeyID, part)
+	}
+}
+
+// chargeAnswer charges the usage that the converter has.
+func (x *exchange) chargeAnswer() (part usage.Charge) {
 	if x.conv == nil || x.bill.parts || !x.charges() && !x.booking.here {
-		return
+		return part
 	}
 	u := x.conv.Usage()
 	switch {
@@ -79,9 +101,9 @@ func (x *exchange) carry() {
 	case u.Prompt > 0: // what is told to the client, counted by ourselves
 		x.bill.estimated = true
 	default:
-		return
+		return part
 	}
-	x.bill.add(x.g.Prices, x.priceModel(), u, usage.Used{})
+	return x.bill.add(x.g.Prices, x.priceModel(), u, usage.Used{})
 }
 
 // priceModel is the model whose prices hold where the answer does not name one.
@@ -100,19 +122,19 @@ func (x *exchange) ended(o *balancer.Outcome) {
 		return
 	}
 	if u := x.conv.Usage(); !u.Reported {
-		x.guess()
+		x.chargeTo(x.record.KeyID, x.guess())
 	}
 }
 
 // guess charges what an answer is taken for of which nothing is known.
-func (x *exchange) guess() {
+func (x *exchange) guess() (part usage.Charge) {
 	x.bill.estimated = true
 	u, known := x.foretold()
 	if !known {
 		x.bill.unpriced, x.bill.used.Reported = true, true
-		return
+		return part
 	}
-	x.bill.add(x.g.Prices, x.call.Model, gemini.Usage{
+	return x.bill.add(x.g.Prices, x.call.Model, gemini.Usage{
 		Prompt: u.Prompt, Candidates: u.Output, CandidatesImage: u.OutputImage, Images: u.Images, Tier: tierOf(u.Tier),
 	}, u)
 }
@@ -146,13 +168,13 @@ func (x *exchange) each(parts []*batchPart) {
 			continue
 		}
 		x.bill.parts = true
-		x.bill.add(x.g.Prices, p.call.Model, answer.Usage, usage.Used{})
+		x.chargeTo(p.record.KeyID, x.bill.add(x.g.Prices, p.call.Model, answer.Usage, usage.Used{}))
 	}
 }
 
 // total completes the bill when the request is over.
 func (x *exchange) total() {
-	x.carry()
+	x.chargeAnswer()
 	x.lose()
 	switch {
 	case x.call == nil || x.record.Attempts == 0 || !x.charges():

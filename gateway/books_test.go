@@ -58,6 +58,7 @@ var mixed = []struct {
 	{"/v1/chat/completions", `{"model":"gemini-flash-latest","stream":true,"messages":[{"role":"user","content":"%s"}]}`, 0},
 	{"/v1/chat/completions", `{"model":"gemini-3.1-pro-preview","messages":[{"role":"user","content":"%s"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]}`, 0},
 	{"/v1/chat/completions", `{"model":"gemini-2.5-flash","n":2,"messages":[{"role":"user","content":"%s"}]}`, 0},
+	{"/v1/chat/completions", `{"model":"gemini-3-flash-preview","n":3,"messages":[{"role":"user","content":"%s"}]}`, 0},
 	{"/v1/responses", `{"model":"gemini-3-flash-preview","input":"%s"}`, 0},
 	{"/v1/embeddings", `{"model":"gemini-embedding-2","input":["another","%s"]}`, 0},
 	{"/v1/images/generations", `{"model":"gemini-2.5-flash-image","prompt":"%s"}`, 0},
@@ -84,7 +85,11 @@ func TestBooks_EqualGoogles(t *testing.T) {
 	google.Rates, google.Brief = rates, true
 	var books bookkeeper
 	w := newWorld(t, google, func(c *Config) { c.Observer = &books })
-	w.google.Script(fakegemini.Rule{Chance: 0.03, Steer: fakegemini.Steer{Status: http.StatusServiceUnavailable}})
+	w.google.Script(
+		fakegemini.Rule{Chance: 0.03, Steer: fakegemini.Steer{Status: http.StatusServiceUnavailable}},
+		// Has thought, says nothing, and is paid for: another key is asked once more.
+		fakegemini.Rule{Model: "gemini-3.1-pro-preview", Chance: 0.03, Steer: fakegemini.Steer{Finish: "MALFORMED_FUNCTION_CALL"}},
+	)
 	ctx, stop := context.WithCancel(t.Context())
 	var run sync.WaitGroup
 	run.Go(func() { _ = w.usage.Run(ctx) })

@@ -323,11 +323,11 @@ func (h *hedge) cancel() {
 func (h *hedge) end(r *runner, o balancer.Outcome) {
 	r.cancel(errLost)
 	r.dog.stop()
+	h.x.attempted(r.number, r.lease, o, r.started)
 	if o.Reason == lost.Reason {
 		h.x.bill.losers++
 	} else {
 		h.x.ended(&o)
 	}
-	h.x.attempted(r.number, r.lease, o, r.started)
 	r.lease.Done(o)
 }

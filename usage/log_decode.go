@@ -252,6 +252,11 @@ func (b *rows) decodeTries() [][]Try {
 			} else {
 				t.KeyID, t.Project, t.Verdict, t.Reason = word(), word(), word(), word()
 				t.Status = int(in.varint())
+				if charged := in.take(1); len(charged) == 1 && charged[0] == 1 {
+					for _, n := range t.Charge.fields() {
+						*n = in.varint()
+					}
+				}
 			}
 			t.Started = time.Duration(in.varint()) * time.Millisecond
 			t.Duration = time.Duration(in.varint()) * time.Millisecond

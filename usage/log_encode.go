@@ -315,7 +315,19 @@ func appendIDs(out []byte, rows []Record) []byte {
 
 // plain tells whether a try says nothing that its row does not, but for times.
 func (t *Try) plain(r *Record) bool {
-	return t.KeyID == r.KeyID && t.Project == r.Project && t.Status == 200 && t.Verdict == "ok" && t.Reason == ""
+	return t.KeyID == r.KeyID && t.Project == r.Project && t.Status == 200 && t.Verdict == "ok" && t.Reason == "" && t.Charge == Charge{}
+}
+
+// appendCharge writes whether there is any, and its numbers then.
+func appendCharge(out []byte, c *Charge) []byte {
+	if *c == (Charge{}) {
+		return append(out, 0)
+	}
+	out = append(out, 1)
+	for _, n := range c.fields() {
+		out = binary.AppendVarint(out, *n)
+	}
+	return out
 }
 
 // appendTries writes the texts of all tries, then the tries of each row.
@@ -337,6 +349,7 @@ func appendTries(out []byte, rows []Record) []byte {
 					tries = binary.AppendUvarint(tries, uint64(d.place(s)))
 				}
 				tries = binary.AppendVarint(tries, int64(t.Status))
+				tries = appendCharge(tries, &t.Charge)
 			}
 			tries = binary.AppendVarint(tries, millis(t.Started))
 			tries = binary.AppendVarint(tries, millis(t.Duration))

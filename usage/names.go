@@ -107,6 +107,10 @@ func (n *names) record(r *Record, c *Counts) {
 		if len(r.Tries) > 0 {
 			last.Attempts, last.Errors = 0, 0
 		}
+		for i := range r.Tries {
+			part := r.Tries[i].Charge.counts()
+			last.subtract(&part)
+		}
 		n.current[ByKey].add(r.KeyID, &last, maxMinuteNames)
 	}
 	for i := range r.Tries {
@@ -114,7 +118,8 @@ func (n *names) record(r *Record, c *Counts) {
 		if t.KeyID == "" {
 			continue
 		}
-		try := Counts{Attempts: 1}
+		try := t.Charge.counts()
+		try.Attempts = 1
 		if t.failed() {
 			try.Errors = 1
 		}

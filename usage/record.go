@@ -64,6 +64,32 @@ type Try struct {
 	Reason   string        // what happened, one redacted line
 	Started  time.Duration // since the request was accepted
 	Duration time.Duration
+	Charge   Charge // its part of the record's tokens and cost, where that is not all of them
+}
+
+// Charge is the part of a request's tokens and cost that one attempt has used. What the
+// attempts leave of the record's belongs to its KeyID. The zero value is no part.
+type Charge struct {
+	Input, Cached, Output, Thoughts, ToolUse int64 // tokens, as in Record
+	Cost                                     int64 // nano-USD
+}
+
+// Add adds another attempt's part.
+func (c *Charge) Add(d Charge) {
+	to, from := c.fields(), d.fields()
+	for i := range to {
+		*to[i] += *from[i]
+	}
+}
+
+// fields are the numbers, in their order in the store.
+func (c *Charge) fields() [6]*int64 {
+	return [...]*int64{&c.Input, &c.Cached, &c.Output, &c.Thoughts, &c.ToolUse, &c.Cost}
+}
+
+// counts is the part as counts.
+func (c *Charge) counts() Counts {
+	return Counts{Input: c.Input, Cached: c.Cached, Output: c.Output, Thoughts: c.Thoughts, ToolUse: c.ToolUse, Cost: c.Cost}
 }
 
 // Class is how a request ended, for charts.
