@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+)
+
+// System is what the process around the API tells of itself and does for it. All
+// fields may be left out: what they are for is then empty or refused.
+type System struct {
+	Aliases  *settings.Aliases // set at run time
+	Hidden   *settings.Hidden  // models that are not offered
+	Declared []settings.Alias  // of the Caddyfile, before all others
+	Defaults []settings.Alias  // built in, after all others
+	// Hits is how often an alias was asked for in the 24 hours before now.
+	Hits func(name string, now time.Time) int64
+
+	// Models are what Google's lists said of models.
+	Models func() []ModelDetail
+	// SyncModels has the lists of the Gemini keys with these ids asked for again, and
+	// calls done after each; it returns when all were, or ctx ends.
+	SyncModels func(ctx context.Context, ids []string, done func(id string, err error)) error
+
+	Prices       *usage.Prices // in force
+	PricesSource string        // the file that they are of, "" for the built-in ones
+	ConfigLoaded time.Time     // when the configuration in force was
+
+	// Checks look whether something works, each by itself.
+	Checks []Check
+	// Figures are further numbers of the process, for display.
+	Figures func() map[string]any
+	// Diagnostics are further parts of the file for people who help, without secrets.
+	Diagnostics func() map[string]any
+
+	// Backup writes a consistent state of the store; Restore reads one.
+	Backup  func(ctx context.Context, w io.Writer) error
+	Restore func(ctx context.Context, r io.Reader, dryRun bool) (RestoreView, error)
+}
+
+// ModelDetail is what Google's list says of a model.
+type ModelDetail struct {
+	ID        string
+	InputMax  int64    // tokens; 0 = not said
+	OutputMax int64    // tokens; 0 = not said
+	Methods   []string // such as generateContent; nil = not said
+	At        time.Time
+}
+
+// Check looks whether something works.
+type Check struct {
+	ID string
+	// Run returns within the deadline of ctx. Its message and advice hold no secret.
+	Run func(ctx context.Context) CheckResult
+}
+
+// CheckResult is what a check found.
+type CheckResult struct {
+	Status  string // CheckOK, CheckWarn or CheckBad
+	Message string // what is so
+	Advice  string // what to do, "" for nothing
+}
+
+// The words of CheckResult.Status.
+const (
+	CheckOK   = "ok"
+	CheckWarn = "warn"
+	CheckBad  = "bad"
+)
+
+// RestoreView is what a restore found or did.
+type RestoreView struct {
+	DryRun  bool           `json:"dry_run"`
+	Made    time.Time      `json:"made_at"` // when the backup was
+	Version string         `json:"version"` // of the gateway that made it
+	Entries int            `json:"entries"`
+	Objects map[string]int `json:"objects"` // entries by what they are, such as gemini_keys
+	Applied string         `json:"applied"` // "", or "next_start": see GET /admin/checks
+	Message string         `json:"message"`
+}

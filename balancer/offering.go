@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package balancer
+
+// Offering is how many Gemini keys have a model.
+type Offering struct {
+	Keys   int // whose list of models has it
+	Usable int // of those: in service, and the model does not rest there
+}
+
+// Offering tells for each model of the keys' lists who has it. It holds the pool up
+// for a look at each key, so it is for people, not for requests.
+func (p *Pool) Offering() map[string]Offering {
+	type group struct {
+		keys    int
+		serving []int // slots
+	}
+	p.lock()
+	defer p.unlock()
+	groups := map[*listing]*group{}
+	for _, e := range p.byID {
+		if e.listing == nil || e.gone {
+			continue
+		}
+		g := groups[e.listing]
+		if g == nil {
+			g = new(group)
+			groups[e.listing] = g
+		}
+		g.keys++
+		if s := e.live.Load().state; s == StateActive || s == StateUntested {
+			g.serving = append(g.serving, e.slot)
+		}
+	}
+	asked := *p.models.Load()
+	all := map[string]Offering{}
+	for l, g := range groups {
+		for _, name := range l.names {
+			o := all[name]
+			o.Keys += g.keys
+			o.Usable += len(g.serving)
+			if m := asked[name]; m != nil {
+				for _, slot := range g.serving {
+					if m.blocked.has(slot) {
+						o.Usable--
+					}
+				}
+			}
+			all[name] = o
+		}
+	}
+	return all
+}
