@@ -72,13 +72,21 @@ func (a *App) provideAdminKey() error {
 	if err != nil {
 		return err
 	}
-	a.adminKeyHash = hash
+	a.shared.admin.SetAdminKey(hash)
 	if made {
 		a.logger.Info("made an admin key, because admin_key is not configured", zap.String("file", file))
+		// Not the key: this is worth nothing once the key was used, or in half an hour.
+		a.logger.Info("instead of reading that file, open /admin/ui/ and give it this setup token; it works once, for 30 minutes",
+			zap.String("setup_token", a.shared.admin.OfferSetup()))
 	} else {
 		a.logger.Info("the admin key is that of a file, because admin_key is not configured", zap.String("file", file))
 	}
 	return nil
+}
+
+// replaceAdminKey keeps a new admin key in place of the generated one.
+func (a *App) replaceAdminKey(secret string) error {
+	return replaceSecretFile(filepath.Join(a.backend.dir(), "admin.key"), []byte(secret))
 }
 
 // Stop does nothing: requests of this configuration still run, and on a reload

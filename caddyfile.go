@@ -397,21 +397,6 @@ func (h *Handler) unmarshalSafety(d *caddyfile.Dispenser) error {
 	return d.Errf("safety '%s' is unknown, want %s", h.Safety, strings.Join(safeties, " or "))
 }
 
-// parseAdminHandler reads the directive gemini_balance_admin.
-func parseAdminHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	handler := new(AdminHandler)
-	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
-}
-
-// UnmarshalCaddyfile reads the admin handler directive. Syntax:
-//
-//	gemini_balance_admin [<matcher>] {
-//		admin_key {env.NAME}
-//	}
-func (h *AdminHandler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return options{"admin_key": once(secret(&h.AdminKey))}.directive(d)
-}
-
 // options are the subdirectives of a block, by name. Each reads the rest of its
 // line, and its own block if it has one.
 type options map[string]func(d *caddyfile.Dispenser) error

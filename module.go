@@ -164,9 +164,8 @@ type App struct {
 	starters      []func() error
 	closings      []*closing // of the handlers' Live sessions
 	wantsAdminKey bool
-	adminKeyHash  [32]byte
 	upstream      *upstream.Client
-	unwatch       func() // ends what tells upstream of settings
+	unwatch       func()    // ends what tells upstream of settings
 	shared        *resource // nil before Start
 	ready         chan struct{}
 	requests      *drain
@@ -403,6 +402,8 @@ var (
 	_ caddy.Provisioner           = (*AdminHandler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*AdminHandler)(nil)
 	_ caddyfile.Unmarshaler       = (*AdminHandler)(nil)
+	_ caddy.CleanerUpper          = (*AdminHandler)(nil)
+	_ caddyevents.Handler         = (*AdminHandler)(nil)
 	_ caddy.Provisioner           = (*BadgerStore)(nil)
 	_ caddyfile.Unmarshaler       = (*BadgerStore)(nil)
 	_ storeBackend                = (*BadgerStore)(nil)

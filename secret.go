@@ -15,11 +15,12 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gemini-balance/caddy-gemini-balance/admin"
 )
 
 // minAdminKey is the least length of an admin key in bytes.
-// Our choice: what a person types in full is guessed; 16 random characters are not.
-const minAdminKey = 16
+const minAdminKey = admin.MinAdminKey
 
 // resolveSecret returns what a placeholder stands for. Nothing but one {env.*} or
 // {file.*} is accepted: a literal would end up in every place where Caddy keeps,
@@ -129,4 +130,24 @@ func writeSecretFile(file string, text []byte) (err error) {
 		return errors.Join(err, os.Remove(file))
 	}
 	return nil
+}
+
+// replaceSecretFile is writeSecretFile for a file that is there: a reader finds the
+// old text or the new one, after a crash as well.
+func replaceSecretFile(file string, text []byte) error {
+	next := file + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeSecretFile(next, text); err != nil {
+		return err
+	}
+	if err := os.Rename(next, file); err != nil {
+		return errors.Join(err, os.Remove(next))
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -4,7 +4,6 @@ package admin
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -23,16 +22,16 @@ const (
 // maxCredential bounds what is hashed; longer ones are wrong anyway.
 const maxCredential = 1024
 
-// guard compares admin keys and slows guessing. An address that sent too many
-// wrong keys is refused unseen until its window ends. While the whole world
-// guesses, each address has one wrong try instead of five; a right key from an
-// address without one always gets in, so that guessing locks no operator out.
+// guard slows the guessing of keys. An address that sent too many wrong ones is
+// refused unseen until its window ends. While the whole world guesses, each address
+// has one wrong try instead of five; a right key from an address without one always
+// gets in, so that guessing locks no operator out. It is shared by all ways to send
+// a key: the header, signing in, signing in again.
 //
 // Requests without a key are not guesses and not counted: any page could make an
 // operator's browser send them.
 type guard struct {
-	hash [32]byte // SHA-256 of the admin key; zero is that of no key
-	now  func() time.Time
+	now func() time.Time
 
 	mu   sync.Mutex
 	all  failures
@@ -52,36 +51,13 @@ func (f failures) at(now time.Time) failures {
 	return f
 }
 
-// authenticate finds out who makes a request. rt is nil where there is no such
-// route, which only those with a key are told.
-func (a *api) authenticate(r *http.Request, rt *route) (actor, error) {
-	who := actor{ip: a.ClientIP(r)}
-	if rt != nil && rt.needs == needsNone {
-		return who, nil
+// try compares a key that came from ip; roleOf says what the key with a hash opens,
+// "" for nothing, in constant time. Comparing and counting are one step: parallel
+// guesses get no extra tries.
+func (g *guard) try(given string, sent bool, ip netip.Addr, roleOf func(hash [32]byte) role) (role, *Problem) {
+	if len(given) > maxCredential {
+		given = "" // wrong anyway
 	}
-	if p := a.guard.authenticate(r, who.ip); p != nil {
-		return who, p
-	}
-	who.role, who.via = roleAdmin, "header"
-	return who, nil
-}
-
-// authorize decides whether the actor may make the call.
-func (a *api) authorize(c *call) error {
-	if !reads(c.Method) && a.origin.Check(c.Request) != nil {
-		return problem(http.StatusForbidden, "cross_origin", "This request comes from a page of another site; changes are taken from this site and from scripts only.")
-	}
-	return nil
-}
-
-// signedOut returns a channel that is closed when the actor's session ends, and
-// what to call when nobody waits for that any more.
-func (a *api) signedOut(actor) (ended <-chan struct{}, stop func()) { return nil, func() {} }
-
-// authenticate checks the Authorization header of r, which came from ip.
-// Comparing and counting are one step: parallel guesses get no extra tries.
-func (g *guard) authenticate(r *http.Request, ip netip.Addr) *Problem {
-	given, sent := credential(r.Header)
 	hash := sha256.Sum256([]byte(given))
 	from := network(ip)
 	now := g.now()
@@ -97,18 +73,18 @@ func (g *guard) authenticate(r *http.Request, ip netip.Addr) *Problem {
 	if mine.count >= allowed {
 		p := problem(http.StatusTooManyRequests, "too_many_failures", "Too many wrong admin keys came from this address. Wait, then try again.")
 		p.retryAfter = mine.since.Add(failureWindow).Sub(now)
-		return p
+		return "", p
 	}
 	if !sent {
-		return problem(http.StatusUnauthorized, "missing_admin_key", "Send the admin key in the header Authorization: Bearer <admin key>.")
+		return "", problem(http.StatusUnauthorized, "missing_admin_key", "Sign in at /admin/ui/, or send the admin key in the header Authorization: Bearer <admin key>.")
 	}
-	if subtle.ConstantTimeCompare(hash[:], g.hash[:]) == 1 {
-		return nil
+	if r := roleOf(hash); r != "" {
+		return r, nil
 	}
 	mine.count++
 	g.all.count++
 	g.remember(from, mine, now)
-	return problem(http.StatusUnauthorized, "wrong_admin_key", "This is not the admin key. User keys and Gemini keys do not work here.")
+	return "", problem(http.StatusUnauthorized, "wrong_admin_key", "This is not the admin key. User keys and Gemini keys do not work here.")
 }
 
 // remember keeps the count of a network, within bounds: if so many addresses

@@ -3,7 +3,6 @@
 package admin
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -124,17 +123,15 @@ func TestGuard_WorldWideGuessing(t *testing.T) {
 
 func TestGuard_MemoryIsBounded(t *testing.T) {
 	now := time.Now()
-	g := guard{now: func() time.Time { return now }, hash: sha256.Sum256([]byte(adminKey))}
-	r := request("GET", "/admin/status", "")
-	r.Header.Set("Authorization", "wrong")
+	g := guard{now: func() time.Time { return now }}
 	for i := range 3 * maxRememberNets {
-		g.authenticate(r, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
+		g.try("wrong", true, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), nobody)
 	}
 	if len(g.nets) > maxRememberNets {
 		t.Errorf("%d networks are remembered, more than %d", len(g.nets), maxRememberNets)
 	}
 	now = now.Add(failureWindow)
-	g.authenticate(r, netip.MustParseAddr("192.0.2.1"))
+	g.try("wrong", true, netip.MustParseAddr("192.0.2.1"), nobody)
 	if len(g.nets) != 1 {
 		t.Errorf("%d networks are remembered after the window, want 1", len(g.nets))
 	}
@@ -142,14 +139,12 @@ func TestGuard_MemoryIsBounded(t *testing.T) {
 
 // TestGuard_ParallelGuessesGetNoExtraTries holds the limit exactly.
 func TestGuard_ParallelGuessesGetNoExtraTries(t *testing.T) {
-	g := guard{now: time.Now, hash: sha256.Sum256([]byte(adminKey))}
+	g := guard{now: time.Now}
 	var evaluated atomic.Int64
 	var wg sync.WaitGroup
 	for range 64 {
 		wg.Go(func() {
-			r := request("GET", "/admin/status", "")
-			r.Header.Set("Authorization", "wrong")
-			if g.authenticate(r, netip.MustParseAddr("192.0.2.1")).Status == http.StatusUnauthorized {
+			if _, p := g.try("wrong", true, netip.MustParseAddr("192.0.2.1"), nobody); p.Status == http.StatusUnauthorized {
 				evaluated.Add(1)
 			}
 		})
@@ -160,14 +155,16 @@ func TestGuard_ParallelGuessesGetNoExtraTries(t *testing.T) {
 	}
 }
 
+// nobody is the answer of a gateway that has no key at all.
+func nobody([32]byte) role { return "" }
+
 func TestGuard_WithoutAdminKeyNobodyGetsIn(t *testing.T) {
-	g := guard{now: time.Now}
-	for _, key := range []string{"", "Bearer ", "x", string(make([]byte, 32))} {
-		r := request("GET", "/admin/status", "")
-		r.Header.Set("Authorization", key)
-		if p := g.authenticate(r, netip.Addr{}); p == nil || p.Status != http.StatusUnauthorized {
-			t.Errorf("%q: %v, want 401", key, p)
-		}
+	f := newFixture(t, settings.Patch{})
+	c := f.config
+	c.AdminKeyHash = [32]byte{}
+	f.Handler = New(c)
+	for _, key := range []string{"", "Bearer ", "x", string(make([]byte, 32)), adminKey} {
+		f.wants("key "+key, 401, addr, key)
 	}
 }
 

@@ -23,6 +23,7 @@ type call struct {
 	header http.Header // of the answer
 	object string      // for the audit log; "" is id
 	notes  []string    // for the audit log
+	silent bool        // nothing was changed, so nothing is written down
 }
 
 // actor is who makes a call.

@@ -65,8 +65,6 @@ func (a *api) writeEvents(c *call, w *eventWriter, l *listener) error {
 	w.event("hello", a.hello())
 	comments := time.NewTicker(eventComment)
 	defer comments.Stop()
-	ended, stop := a.signedOut(c.actor)
-	defer stop()
 	for w.err == nil {
 		w.flush()
 		select {
@@ -79,8 +77,11 @@ func (a *api) writeEvents(c *call, w *eventWriter, l *listener) error {
 				return w.bye("slow")
 			}
 		case <-comments.C:
+			if s := c.actor.session; s != nil && !a.State.sessions.alive(s) {
+				return w.bye("signed_out")
+			}
 			w.comment("")
-		case <-ended:
+		case <-c.actor.signedOut():
 			return w.bye("signed_out")
 		case <-a.Closing:
 			return w.bye("reload")

@@ -33,15 +33,33 @@ type Config struct {
 	Usage    *usage.Ledger
 	Settings *settings.Store
 
-	// AdminKeyHash is the SHA-256 of the admin key. The zero value lets nobody in.
+	// AdminKeyHash is the SHA-256 of the configured admin key. The zero value
+	// leaves it to [State.SetAdminKey].
 	AdminKeyHash [32]byte
+	// ViewerKeyHash is that of the key that may read only. The zero value is none.
+	ViewerKeyHash [32]byte
+	// ReplaceAdminKey keeps a new admin key on the disk, for when none is
+	// configured. nil means that it cannot be replaced.
+	ReplaceAdminKey func(secret string) error
+
+	// Hosts are names under which the web UI may be used, beside IP addresses and
+	// localhost. *.example.com is any one label before.
+	Hosts []string
+	// RoutedHost tells whether the name of a request is one that the server is
+	// configured for; nil means that none is.
+	RoutedHost func(*http.Request) bool
+
 	// ClientIP tells the address whose failed attempts are counted; nil takes
 	// that of the connection.
 	ClientIP func(*http.Request) netip.Addr
 
+	// NoUI leaves the web UI out.
+	NoUI bool
 	// Closing is closed when another configuration takes over; event streams end
 	// then. nil means never.
 	Closing <-chan struct{}
+
+	System System // what the process around the API tells of itself
 
 	StoreKind string // "badger", "memory": for display
 	Version   string // of the gateway: for display
@@ -54,7 +72,7 @@ type api struct {
 	Config
 	jobs   *jobs
 	events *hub
-	guard  guard
+	ui     *webUI // nil if there is none
 	origin *http.CrossOriginProtection
 }
 
@@ -70,10 +88,11 @@ func New(c Config) http.Handler {
 	if c.Started.IsZero() {
 		c.Started = c.Now()
 	}
-	return &api{
-		Config: c, jobs: &c.State.jobs, events: &c.State.events,
-		guard: guard{hash: c.AdminKeyHash, now: c.Now}, origin: http.NewCrossOriginProtection(),
+	a := &api{Config: c, jobs: &c.State.jobs, events: &c.State.events, origin: http.NewCrossOriginProtection()}
+	if !c.NoUI {
+		a.ui = loadUI()
 	}
+	return a
 }
 
 func remoteAddr(r *http.Request) netip.Addr {

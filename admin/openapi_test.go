@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
@@ -63,13 +64,19 @@ func (t *types) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]string)(t))
 }
 
+// parsedDocument is shared: nothing changes it.
+var parsedDocument = sync.OnceValues(func() (*document, error) {
+	d := new(document)
+	return d, json.Unmarshal(openAPIDocument, d)
+})
+
 func parseDocument(t testing.TB) *document {
 	t.Helper()
-	var d document
-	if err := json.Unmarshal(openAPIDocument, &d); err != nil {
+	d, err := parsedDocument()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return &d
+	return d
 }
 
 // TestOpenAPI_DescribesExactlyTheRoutes compares both ways: routes, {id},

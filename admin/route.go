@@ -53,12 +53,15 @@ const (
 	// needsSudo is for admins who gave the admin key within the last minutes:
 	// secrets and what cannot be undone.
 	needsSudo
+	// needsSession is for everybody who is signed in, whatever the role: their own
+	// session.
+	needsSession
 	// needsNone is for everybody: signing in, first run.
 	needsNone
 )
 
 func (n access) String() string {
-	return [...]string{"role", "admin", "sudo", "none"}[n]
+	return [...]string{"role", "admin", "sudo", "session", "none"}[n]
 }
 
 // reads tells whether a method changes nothing.

@@ -29,8 +29,6 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch body := body.(type) {
 	case nil:
 		w.WriteHeader(status)
-	case page:
-		body.write(w)
 	case stream:
 		writeStream(w, body, requestID)
 	case json.RawMessage:
@@ -107,13 +105,12 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, requestID string) (s
 	if err != nil {
 		return 0, nil, err
 	}
-	if page, ok, err := landing(w, r, path); ok || err != nil {
+	if page, ok, err := a.page(w, r, path); ok {
 		return http.StatusOK, page, err
 	}
-	c := &call{Request: r, requestID: requestID, header: w.Header()}
 	rt, id, allow := match(r.Method, path)
-	c.route, c.id = rt, id
-	if c.actor, err = a.authenticate(r, rt); err != nil {
+	c := &call{Request: r, requestID: requestID, header: w.Header(), actor: actor{ip: a.ClientIP(r)}, route: rt, id: id}
+	if err := a.authenticate(c); err != nil {
 		if p := asProblem(err); p.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="gemini-balance admin"`)
 		}
@@ -141,9 +138,19 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, requestID string) (s
 	return a.operate(c)
 }
 
-// operate runs the operation of a call that may be made.
+// operate runs the operation of a call that may be made, once where the client asks
+// for that, and writes it down.
 func (a *api) operate(c *call) (status int, body any, err error) {
-	return c.route.operate(a, c)
+	operate := func() (int, any, error) { return c.route.operate(a, c) }
+	if c.route.idempotent {
+		status, body, err = a.State.once.do(c, operate)
+	} else {
+		status, body, err = operate()
+	}
+	if err == nil {
+		err = a.audit(c)
+	}
+	return status, body, err
 }
 
 // segments cuts the path into its parts. There is one form of each path: slashes

@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
@@ -12,12 +13,16 @@ import (
 // events, sessions, the audit log. Handlers of several configurations share it. It
 // is safe for concurrent use. Use [Open] to make one.
 type State struct {
-	store  store.Store
-	sealer *store.Sealer
-	now    func() time.Time
+	now func() time.Time
 
-	jobs   jobs
-	events hub
+	jobs     jobs
+	events   hub
+	sessions sessions
+	audit    auditLog
+	once     once
+	guard    guard
+	setup    setup
+	adminKey atomic.Pointer[[32]byte] // nil before SetAdminKey
 }
 
 // StateOptions is what [Open] needs. The zero value is the normal one.
@@ -30,7 +35,11 @@ func Open(db store.Store, sealer *store.Sealer, o StateOptions) (*State, error) 
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &State{store: db, sealer: sealer, now: o.Now}
+	s := &State{now: o.Now}
+	s.guard.now, s.sessions.now, s.setup.now, s.once.store = o.Now, o.Now, o.Now, db
+	if err := s.audit.open(db, sealer, o.Now); err != nil {
+		return nil, err
+	}
 	s.events.init()
 	s.jobs.init(o.Now, &s.events)
 	return s, nil
@@ -40,6 +49,16 @@ func Open(db store.Store, sealer *store.Sealer, o StateOptions) (*State, error) 
 func (s *State) Close() {
 	s.jobs.close()
 	s.events.close()
+}
+
+// SetAdminKey says which admin key lets in where none is configured, by its SHA-256.
+func (s *State) SetAdminKey(hash [32]byte) { s.adminKey.Store(&hash) }
+
+func (s *State) adminKeyHash() [32]byte {
+	if hash := s.adminKey.Load(); hash != nil {
+		return *hash
+	}
+	return [32]byte{}
 }
 
 // Publish sends an event to the pages that listen to the topic: stats, keys, jobs,
