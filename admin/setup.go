@@ -95,7 +95,7 @@ type setupView struct {
 
 func (a *api) getSetup(c *call) (status int, body any, err error) {
 	gemini := a.Pool.Stats().Keys > 0
-	_, count, err := a.Users.List(1, 0, "")
+	count, err := a.Users.Count()
 	if err != nil {
 		return 0, nil, err
 	}
