@@ -75,7 +75,7 @@ func (u Usage) Input() int64 { return u.Prompt + u.ToolUse }
 // counted thoughts as candidates (total = prompt + tools + candidates) they are
 // not added again. Source: specs/openai.md §11.
 func (u Usage) Output() int64 {
-	if u.Thoughts > 0 && u.Total > 0 && u.Input()+u.Candidates == u.Total {
+	if u.Thoughts > 0 && u.Thoughts <= u.Candidates && u.Input()+u.Candidates == u.Total {
 		return u.Candidates
 	}
 	return u.Candidates + u.Thoughts
