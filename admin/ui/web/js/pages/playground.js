@@ -1,5 +1,6 @@
 import { html, useEffect, useRef, useState } from '../vendor/preact.mjs';
 import { t } from '../lib/i18n.js';
+import { route } from '../lib/route.js';
 import { Button, Copy, Empty, Icon, LinkButton, Note, PageHead } from '../ui/parts.js';
 import { sheet } from '../ui/sheet.js';
 import { Code, Tabs } from '../ui/snippets.js';
@@ -116,10 +117,10 @@ function CodeTab({ form, ready }) {
 }
 
 export function Page() {
-  const [form, setForm] = useState(blankForm), [text, setText] = useState(''), [images, setImages] = useState([]), [tab, setTab] = useState('chat');
+  const [form, setForm] = useState(() => ({ ...blankForm(), model: route.value.q.get('model') ?? '' })), [text, setText] = useState(''), [images, setImages] = useState([]), [tab, setTab] = useState('chat');
   const [faults, setFaults] = useState({}), wide = useWide(), models = useModels(), talk = useConversations(form);
   const set = (part) => { setForm((f) => ({ ...f, ...part })); setFaults({}); };
-  useEffect(() => { if (models.length && !form.model) setForm((f) => ({ ...f, model: models[0], other: models[1] ?? models[0] })); }, [models]);
+  useEffect(() => { if (models.length) setForm((f) => ({ ...f, model: f.model || models[0], other: f.other || (models.find((m) => m !== f.model && m !== models[0]) ?? models[0]) })); }, [models]);
   useEffect(() => { if (!wide && form.compare) set({ compare: false }); }, [wide]);
   useEffect(() => {
     const key = (event) => { if (event.key === 'Escape' && talk.running && !document.querySelector('dialog[open]')) { event.preventDefault(); talk.stop(); } };

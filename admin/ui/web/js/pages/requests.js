@@ -48,7 +48,7 @@ function useSuggestions() {
   const [models, setModels] = useState([]);
   useEffect(() => {
     const abort = new AbortController();
-    api('models', { query: { limit: 500 }, signal: abort.signal }).then((list) => setModels(list.items.map((m) => m.id)), () => {});
+    api('models', { signal: abort.signal }).then((list) => setModels(list.items.map((m) => m.id)), () => {});
     return () => abort.abort();
   }, []);
   return { model: models };

@@ -23,7 +23,7 @@ export default {
   'requests.filter.min_ms': 'Duration (ms)', 'requests.filter.min_attempts': 'Attempts', 'requests.filter.request_id': 'Request ID',
 
   'requests.col.at': 'Time', 'requests.col.status': 'Status', 'requests.col.model': 'Model', 'requests.col.dialect': 'API', 'requests.col.user': 'User key',
-  'requests.col.key': 'Gemini key', 'requests.col.stream': 'Stream', 'requests.col.attempts': 'Attempts', 'requests.col.ttft': 'First token',
+  'requests.col.key': 'Gemini key', 'requests.col.stream': 'Stream', 'requests.col.attempts': 'Tries', 'requests.col.ttft': 'First token',
   'requests.col.duration': 'Total', 'requests.col.tokens': 'Tokens in / out', 'requests.col.cost': 'Cost', 'requests.col.ip': 'IP',
 
   'requests.live': 'Live', 'requests.live.stop': 'Stop live', 'requests.live.on': 'Live', 'requests.live.paused': 'Paused',

@@ -1,1 +1,16 @@
-export default {};
+export default {
+  'setup.title': 'Set up the gateway', 'setup.steps': 'Steps', 'setup.step.admin': 'Admin key', 'setup.step.keys': 'Gemini keys', 'setup.step.user': 'User key', 'setup.step.try': 'Try it',
+  'setup.next': 'Next', 'setup.skip': 'Skip', 'setup.finish': 'Finish', 'setup.saved': 'I have saved it',
+  'setup.admin.text': 'The admin key opens this page and the admin API. To make the first one, enter the set-up token that Caddy wrote to its log.',
+  'setup.admin.token': 'Set-up token', 'setup.admin.tokenHelp': 'Good for 30 minutes and 5 tries. For another one, restart or reload Caddy and look into its log again.',
+  'setup.admin.make': 'Make the admin key', 'setup.admin.failed': 'No admin key was made.', 'setup.admin.key': 'Admin key',
+  'setup.admin.once': 'The admin key is shown only now, and only its hash is stored. Keep it somewhere safe.',
+  'setup.keys.text': 'Paste your keys of Google AI Studio, in any form; they are found by their pattern.', 'setup.keys.label': 'Gemini keys', 'setup.keys.drop': 'Or a file: txt, csv or json',
+  'setup.keys.count': '{found} found · {duplicates} duplicates · {malformed} not keys', 'setup.keys.tags': 'Tags', 'setup.keys.progress': 'Adding and validating',
+  'setup.keys.add': { one: 'Add and validate {n} key', other: 'Add and validate {n} keys' }, 'setup.keys.good': { one: '{n} key works.', other: '{n} keys work.' },
+  'setup.keys.unreachable': 'Google could not be reached: look at DNS, TLS and the proxy in Health & about.',
+  'setup.keys.allInvalid': 'None of the {n} keys works. Look at their reasons under Gemini keys.',
+  'setup.user.text': 'Applications use a user key, never a Gemini key. It gets the default limits; you can change them later.', 'setup.user.name': 'Name', 'setup.user.make': 'Make the user key',
+  'setup.user.key': 'User key', 'setup.user.once': 'The value is shown only now. Keep it somewhere safe.',
+  'setup.try.prompt': 'Say hello in one short sentence.', 'setup.try.send': 'Send test', 'setup.try.stop': 'Stop', 'setup.try.first': 'First token after {t}', 'setup.try.code': 'Ready code',
+};

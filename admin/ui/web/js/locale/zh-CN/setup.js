@@ -1,1 +1,16 @@
-export default {};
+export default {
+  'setup.title': '设置网关', 'setup.steps': '步骤', 'setup.step.admin': '管理密钥', 'setup.step.keys': 'Gemini 密钥', 'setup.step.user': '用户密钥', 'setup.step.try': '试用',
+  'setup.next': '下一步', 'setup.skip': '跳过', 'setup.finish': '完成', 'setup.saved': '我已保存',
+  'setup.admin.text': '管理密钥用于打开此页面和管理 API。要生成第一个管理密钥，请输入 Caddy 写入日志的设置令牌。',
+  'setup.admin.token': '设置令牌', 'setup.admin.tokenHelp': '30 分钟内有效，可试 5 次。要获得新的令牌，请重启或重新加载 Caddy，然后再查看日志。',
+  'setup.admin.make': '生成管理密钥', 'setup.admin.failed': '未生成管理密钥。', 'setup.admin.key': '管理密钥',
+  'setup.admin.once': '管理密钥只在此时显示，只存储其哈希。请妥善保存。',
+  'setup.keys.text': '粘贴你的 Google AI Studio 密钥，格式不限；将按其样式识别。', 'setup.keys.label': 'Gemini 密钥', 'setup.keys.drop': '或选择文件：txt、csv 或 json',
+  'setup.keys.count': '找到 {found} 个 · {duplicates} 个重复 · {malformed} 个不是密钥', 'setup.keys.tags': '标签', 'setup.keys.progress': '正在添加和验证',
+  'setup.keys.add': { other: '添加并验证 {n} 个密钥' }, 'setup.keys.good': { other: '{n} 个密钥可用。' },
+  'setup.keys.unreachable': '无法连接 Google：请在“健康与关于”中检查 DNS、TLS 和代理。',
+  'setup.keys.allInvalid': '{n} 个密钥都不可用。请在 Gemini 密钥中查看原因。',
+  'setup.user.text': '应用使用用户密钥，从不使用 Gemini 密钥。它采用默认限额，以后可以更改。', 'setup.user.name': '名称', 'setup.user.make': '生成用户密钥',
+  'setup.user.key': '用户密钥', 'setup.user.once': '密钥值只在此时显示。请妥善保存。',
+  'setup.try.prompt': '用一句简短的话打个招呼。', 'setup.try.send': '发送测试', 'setup.try.stop': '停止', 'setup.try.first': '首个 Token 用时 {t}', 'setup.try.code': '现成代码',
+};

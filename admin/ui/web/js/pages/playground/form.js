@@ -29,8 +29,8 @@ export function faultsOf(form) {
 export function useModels() {
   const [names, setNames] = useState([]);
   useEffect(() => {
-    const abort = new AbortController(), read = (path, query) => api(path, { query, signal: abort.signal }).then((x) => x.items, () => []);
-    Promise.all([read('models', { limit: 500 }), read('aliases')]).then(([models, aliases]) => {
+    const abort = new AbortController(), read = (path) => api(path, { signal: abort.signal }).then((x) => x.items, () => []);
+    Promise.all([read('models'), read('aliases')]).then(([models, aliases]) => {
       const chat = models.filter((m) => m.offered && ['chat', 'image', 'other'].includes(m.kind)).sort((a, b) => b.requests_24h - a.requests_24h);
       setNames([...new Set([...chat.map((m) => m.id), ...aliases.filter((a) => !a.name.includes('*')).map((a) => a.name)])]);
     });

@@ -27,20 +27,20 @@ const Tokens = ({ r: { tokens: { input, cached, output, thoughts } } }) => html`
 
 // columnsFor gives the log's columns for VTable; area is the place in a narrow card.
 export const columnsFor = () => [
-  { id: 'at', width: '88px', fixed: true, area: 'b', cell: (r) => html`<time datetime=${r.at}>${clock(r.at)}</time>`, title: (r) => stamp(r.at) },
-  { id: 'status', width: '132px', fixed: true, area: 'c', cell: (r) => html`<${Outcome} request=${r} />` },
-  { id: 'model', fixed: true, area: 'a', cell: (r) => html`<span class="mono"><${Model} r=${r} /></span>`, title: modelText },
-  { id: 'dialect', width: '82px', cell: (r) => t('requests.dialect.' + r.dialect), title: (r) => r.endpoint },
-  { id: 'user', width: '116px', cell: (r) => r.user_name || r.user_id || html`<span class="dim">${t('requests.anonymous')}</span>`,
+  { id: 'at', width: 84, fixed: true, area: 'b', cell: (r) => html`<time datetime=${r.at}>${clock(r.at)}</time>`, title: (r) => stamp(r.at) },
+  { id: 'status', width: 112, fixed: true, area: 'c', cell: (r) => html`<${Outcome} request=${r} />` },
+  { id: 'model', width: 172, fixed: true, area: 'a', cell: (r) => html`<span class="mono"><${Model} r=${r} /></span>`, title: modelText },
+  { id: 'dialect', width: 82, cell: (r) => t('requests.dialect.' + r.dialect), title: (r) => r.endpoint },
+  { id: 'user', width: 92, cell: (r) => r.user_name || r.user_id || html`<span class="dim">${t('requests.anonymous')}</span>`,
     title: (r) => r.user_name },
-  { id: 'key', width: '102px', cell: (r) => html`<span class="mono">${r.key_hint || r.key_id || '–'}</span>`, title: (r) => r.key_id },
-  { id: 'stream', width: '72px', cell: (r) => (r.stream ? t('requests.yes') : html`<span class="dim">${t('requests.no')}</span>`) },
-  { id: 'attempts', width: '78px', num: true, cell: (r) => (r.attempts > 1 ? html`<b class="warn">${r.attempts}</b>` : r.attempts) },
-  { id: 'ttft', width: '84px', num: true, cell: (r) => ms(r.ttft_ms) },
-  { id: 'duration', width: '80px', num: true, area: 'd', cell: (r) => ms(r.duration_ms) },
-  { id: 'tokens', width: '172px', num: true, cell: (r) => html`<${Tokens} r=${r} />`, title: tokensText },
-  { id: 'cost', width: '96px', num: true, cell: (r) => usd(r.cost_nano), title: (r) => r.price },
-  { id: 'ip', width: '120px', cell: (r) => html`<span class="mono">${r.ip || '–'}</span>` },
+  { id: 'key', width: 96, cell: (r) => html`<span class="mono">${r.key_hint || r.key_id || '–'}</span>`, title: (r) => r.key_id },
+  { id: 'stream', width: 72, cell: (r) => (r.stream ? t('requests.yes') : html`<span class="dim">${t('requests.no')}</span>`) },
+  { id: 'attempts', width: 58, num: true, cell: (r) => (r.attempts > 1 ? html`<b class="warn">${r.attempts}</b>` : r.attempts) },
+  { id: 'ttft', width: 84, num: true, cell: (r) => ms(r.ttft_ms) },
+  { id: 'duration', width: 70, num: true, area: 'd', cell: (r) => ms(r.duration_ms) },
+  { id: 'tokens', width: 156, num: true, cell: (r) => html`<${Tokens} r=${r} />`, title: tokensText },
+  { id: 'cost', width: 96, num: true, cell: (r) => usd(r.cost_nano), title: (r) => r.price },
+  { id: 'ip', width: 120, cell: (r) => html`<span class="mono">${r.ip || '–'}</span>` },
 ].map((c) => ({ ...c, sort: false, label: t('requests.col.' + c.id) }));
 
 // What is shown at first: the API has a column of its own where there is room.

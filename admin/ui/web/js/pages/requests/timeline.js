@@ -2,6 +2,7 @@ import { html } from '../../vendor/preact.mjs';
 import { full, ms } from '../../lib/format.js';
 import { href } from '../../lib/route.js';
 import { t } from '../../lib/i18n.js';
+import { phases } from './phases.js';
 
 const good = (attempt) => attempt.status >= 200 && attempt.status < 400;
 const share = (part, whole) => `${Math.max(0.6, Math.min(100, (part / Math.max(1, whole)) * 100))}%`;
@@ -21,20 +22,6 @@ export function Attempts({ tries, whole }) {
 }
 
 const verdict = (word) => word ?? '';
-
-// phases cuts the whole time into queue, attempts that failed, first token and
-// stream: what a reader asks "where did the time go" for. Exported for the test.
-export function phases(request) {
-  const tries = request.tries ?? [], last = tries.at(-1);
-  const begun = last?.started_ms ?? request.waited_ms ?? 0;
-  const first = request.ttft_ms ?? request.duration_ms;
-  const failed = tries.slice(0, -1).reduce((n, a) => n + a.duration_ms, 0);
-  const queue = Math.max(0, begun - failed);
-  return [
-    ['queue', queue], ['failed', Math.min(failed, begun)], ['first', Math.max(0, first - begun)],
-    ['stream', Math.max(0, request.duration_ms - Math.max(first, begun))],
-  ].filter(([, n]) => n > 0);
-}
 
 export function Timing({ request }) {
   const parts = phases(request);

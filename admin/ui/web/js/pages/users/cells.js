@@ -34,16 +34,16 @@ const NameCell = ({ u }) => html`<button type="button" class="rowlink">${u.name}
 // columnsFor gives the list's columns for VTable.
 export const columnsFor = () => [
   { id: 'name', fixed: true, area: 'a', cell: (u) => html`<${NameCell} u=${u} />`, title: (u) => `${u.name} ${u.hint}` },
-  { id: 'status', width: '104px', sort: false, area: 'c', cell: (u) => html`<${UserStatus} status=${u.status} />${u.rotating && html` <small>${t('users.rotating')}</small>`}` },
-  { id: 'scope', width: '190px', sort: false, cell: scopeText, title: scopeText },
-  { id: 'limits', width: '158px', sort: false, area: 'b', cell: (u) => html`<${Limits} u=${u} />`, title: (u) => limitsText(u.limits) },
-  { id: 'requests_24h', width: '86px', num: true, area: 'd', cell: (u) => full(u.requests_24h) },
-  { id: 'tokens_24h', width: '76px', num: true, cell: (u) => short(u.tokens_24h), title: (u) => full(u.tokens_24h) },
-  { id: 'cost_24h_nano', width: '88px', num: true, cell: (u) => usd(u.cost_24h_nano) },
-  { id: 'last_used', width: '92px', num: true, cell: (u) => html`<${Ago} at=${u.last_used} />`, title: (u) => (u.last_used ? `${stamp(u.last_used)} ${u.last_ip ?? ''}` : '') },
-  { id: 'expires_at', width: '84px', num: true, cell: (u) => (u.expires_at ? html`<${Ago} at=${u.expires_at} />` : html`<span class="dim">${t('users.never')}</span>`) },
-  { id: 'created', width: '110px', num: true, cell: (u) => html`<span title=${stamp(u.created)}>${day(u.created)}</span>` },
-  { id: 'labels', width: '112px', sort: false, cell: (u) => html`<${Tags} tags=${u.labels ?? []} />` },
+  { id: 'status', width: 104, sort: false, area: 'c', cell: (u) => html`<${UserStatus} status=${u.status} />${u.rotating && html` <small>${t('users.rotating')}</small>`}` },
+  { id: 'scope', width: 190, sort: false, cell: scopeText, title: scopeText },
+  { id: 'limits', width: 158, sort: false, area: 'b', cell: (u) => html`<${Limits} u=${u} />`, title: (u) => limitsText(u.limits) },
+  { id: 'requests_24h', width: 86, num: true, area: 'd', cell: (u) => full(u.requests_24h) },
+  { id: 'tokens_24h', width: 76, num: true, cell: (u) => short(u.tokens_24h), title: (u) => full(u.tokens_24h) },
+  { id: 'cost_24h_nano', width: 88, num: true, cell: (u) => usd(u.cost_24h_nano) },
+  { id: 'last_used', width: 92, num: true, cell: (u) => html`<${Ago} at=${u.last_used} />`, title: (u) => (u.last_used ? `${stamp(u.last_used)} ${u.last_ip ?? ''}` : '') },
+  { id: 'expires_at', width: 84, num: true, cell: (u) => (u.expires_at ? html`<${Ago} at=${u.expires_at} />` : html`<span class="dim">${t('users.never')}</span>`) },
+  { id: 'created', width: 110, num: true, cell: (u) => html`<span title=${stamp(u.created)}>${day(u.created)}</span>` },
+  { id: 'labels', width: 112, sort: false, cell: (u) => html`<${Tags} tags=${u.labels ?? []} />` },
 ].map((c) => ({ ...c, label: t('users.col.' + c.id) }));
 
 export const defaults = ['name', 'status', 'limits', 'requests_24h', 'tokens_24h', 'last_used', 'expires_at', 'labels'];
