@@ -10,7 +10,8 @@ export const paletteOpen = signal(false);
 
 const stack = []; // [{ keys: { '/': fn } }]
 
-const typing = (target) => target instanceof Element && target.closest('input, textarea, select, [contenteditable]') !== null;
+const fields = 'input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]';
+const typing = (target) => target instanceof Element && target.closest(fields) !== null;
 const covered = () => document.querySelector('dialog[open], [role=menu]:popover-open') !== null;
 
 // keyName is "k", "?", "Escape", "mod+k": mod is Ctrl or ⌘.

@@ -19,7 +19,7 @@ function Job({ job }) {
   const cancel = async () => { setBusy(true); await attempt(() => cancelJob(job.id)); setBusy(false); };
   const results = () => attempt(() => download(`jobs/${job.id}/results?format=csv`, {}, `${job.kind}-${job.id}.csv`));
   return html`
-    <section class="job" aria-label=${title}>
+    <div class="job" role="group" aria-label=${title}>
       <header><b>${title}</b>${over && html`<span class=${'state-' + job.state}>${t('job.state.' + job.state)}</span>`}<span class="grow"></span>
         ${over ? html`<${Button} icon="x" kind="ghost" label=${t('close')} onClick=${() => closeJob(job.id)} />`
           : html`<${Button} busy=${busy} onClick=${cancel}>${t('cancel')}<//>`}</header>
@@ -29,7 +29,7 @@ function Job({ job }) {
         <span class="grow"></span>${job.left_ms !== null && job.left_ms !== undefined && html`<span>${t('job.left', { t: left(job.left_ms) })}</span>`}</p>`}
       ${job.error && html`<p class="badtext">${job.error}</p>`}
       ${over && job.results > 0 && html`<p><${LinkButton} onClick=${results}>${t('job.results', { n: job.results })}<//></p>`}
-    </section>`;
+    </div>`;
 }
 
 // Dock shows long work at the bottom right; finished jobs stay until closed.

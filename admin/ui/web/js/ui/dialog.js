@@ -3,14 +3,17 @@ import { full } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 import { Button, ErrorNote, cls } from './parts.js';
 
+const firstField = '.body :is(input:not([type=checkbox], [type=radio], .sr), textarea, select):not(:disabled)';
+
 // useModal opens a <dialog> while its component lives and gives the focus back
-// afterwards. onClose is called for Esc, the backdrop and close().
+// afterwards. A dialog's first field gets the focus. onClose is called for Esc, the backdrop and close().
 export function useModal(onClose, { locked = false } = {}) {
   const ref = useRef();
   useLayoutEffect(() => {
     const el = ref.current;
     const before = document.activeElement;
     el.showModal();
+    el.querySelector(firstField)?.focus();
     return () => {
       if (el.open) el.close();
       if (before?.isConnected) before.focus({ preventScroll: true });
