@@ -78,7 +78,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		request_log {
 //			retention <duration>
 //			max_size  <size>
-//			bodies    on | off
+//			bodies    off | errors | all
 //		}
 //	}
 //
@@ -265,6 +265,9 @@ func (l *LimitsConfig) unmarshalBudget(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// bodyModes are the words for RequestLogConfig.Bodies.
+var bodyModes = []string{settings.BodiesOff, settings.BodiesErrors, settings.BodiesAll}
+
 func (a *App) unmarshalRequestLog(d *caddyfile.Dispenser) error {
 	if err := noArgs(d); err != nil {
 		return err
@@ -274,7 +277,15 @@ func (a *App) unmarshalRequestLog(d *caddyfile.Dispenser) error {
 	return options{
 		"retention": once(duration(&l.Retention, caddy.Duration(time.Hour))),
 		"max_size":  once(size(&l.MaxSize)),
-		"bodies":    once(onOff(&l.Bodies)),
+		"bodies": once(func(d *caddyfile.Dispenser) error {
+			if err := text(&l.Bodies)(d); err != nil {
+				return err
+			}
+			if !slices.Contains(bodyModes, l.Bodies) {
+				return d.Errf("bodies '%s' is unknown, want %s", l.Bodies, strings.Join(bodyModes, ", "))
+			}
+			return nil
+		}),
 	}.block(d)
 }
 

@@ -206,8 +206,8 @@ func (h *Handler) start() (err error) {
 	config := gateway.Config{
 		Live:  h.live(sessions),
 		Fetch: a.shared.fetch, FetchImages: h.FetchImages,
-		Named: a.shared.aliases, Hidden: a.shared.hidden, Hits: a.shared.hits, Prices: a.prices,
-		Pool:  a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
+		Named: a.shared.aliases, Hidden: a.shared.hidden, Hits: a.shared.hits, Guests: a.shared.guests, Catalog: a.shared.catalog, Prices: a.prices,
+		Pool: a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept, Resources: a.shared.bound,
 		MaxRequestSize:  h.MaxRequestSize,
 		CORS:            h.CORS,

@@ -64,9 +64,9 @@ type RequestLogConfig struct {
 	// Default: 1 GiB.
 	MaxSize int64 `json:"max_size,omitempty"`
 
-	// Whether what was asked and answered is kept, too. Prompts and answers are
-	// personal data. Default: false.
-	Bodies *bool `json:"bodies,omitempty"`
+	// Of which requests what was asked and answered is kept, too: `off`, `errors` or
+	// `all`. Prompts and answers are personal data. Default: `off`.
+	Bodies string `json:"bodies,omitempty"`
 }
 
 // declaredSettings is what the configuration says about the settings that could
@@ -93,7 +93,7 @@ func (a *App) declaredSettings() (settings.Patch, error) {
 	if l := a.RequestLog; l != nil {
 		declare(p, "request_log.retention", time.Duration(l.Retention))
 		declare(p, "request_log.max_size", l.MaxSize)
-		declareSet(p, "request_log.bodies", l.Bodies)
+		declare(p, "request_log.bodies", l.Bodies)
 	}
 	if err := a.Limits.declare(p); err != nil {
 		return nil, err
@@ -179,6 +179,9 @@ func declareSet[T any](p settings.Patch, name string, value *T) {
 func (r *resource) apply(v *settings.Values) {
 	err := errors.Join(r.pool.SetStrategy(v.Strategy), r.users.SetDefaults(defaultLimits(&v.Limits)))
 	r.pool.SetProbed(v.Probe.Enabled)
+	r.usage.Log().SetOptions(usage.LogOptions{
+		Retention: v.RequestLog.Retention, MaxSize: v.RequestLog.MaxSize, Bodies: usage.BodyMode(v.RequestLog.Bodies),
+	})
 	if a := r.reporter.Load(); err != nil && a != nil {
 		a.logger.Error("a setting was not taken: " + err.Error())
 	}
@@ -186,7 +189,13 @@ func (r *resource) apply(v *settings.Values) {
 
 // defaultLimits are those of new user keys.
 func defaultLimits(l *settings.Limits) users.Limits {
-	return users.Limits{RPM: l.RPM, TPM: l.TPM, RPD: l.RPD, Concurrency: l.Concurrency}
+	limits := users.Limits{
+		RPM: l.RPM, TPM: l.TPM, RPD: l.RPD, TPD: l.TPD, MonthlyTokens: l.MonthlyTokens, Concurrency: l.Concurrency,
+	}
+	if b := l.Budget; b != (settings.Budget{}) {
+		limits.Budget = &users.Budget{Day: users.USD(b.Day), Month: users.USD(b.Month), Total: users.USD(b.Total)}
+	}
+	return limits
 }
 
 // provisionPrices reads the table of prices, at every load of a configuration.

@@ -54,6 +54,8 @@ type resource struct {
 	aliases  *settings.Aliases
 	hidden   *settings.Hidden
 	hits     *gateway.Hits
+	guests   *gateway.Guests
+	catalog  *gateway.Catalog
 	memo     *gateway.Memo
 	kept     *gateway.Conversations
 	bound    *gateway.Resources
@@ -115,7 +117,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if err != nil {
 		return nil, err
 	}
-	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{}), hits: new(gateway.Hits)}
+	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{}), hits: new(gateway.Hits), guests: new(gateway.Guests), catalog: new(gateway.Catalog)}
 	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
 		return nil, err
 	}
@@ -123,7 +125,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if r.users, err = users.Open(db, users.Options{StoreFailed: r.storeFailed("the counts of user keys")}); err != nil {
 		return nil, err
 	}
-	if r.usage, err = usage.Open(db, usage.Options{StoreFailed: r.storeFailed("usage")}); err != nil {
+	if r.usage, err = usage.Open(db, usage.Options{StoreFailed: r.storeFailed("usage"), Sealer: sealer}); err != nil {
 		return nil, err
 	}
 	if r.aliases, err = settings.OpenAliases(db); err != nil {

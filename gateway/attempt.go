@@ -135,6 +135,7 @@ func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchd
 	}
 	if x.aboutModels() {
 		x.g.lists.keep(x.call, body)
+		x.g.Catalog.Learn(body, time.Now())
 	}
 	x.record.FirstOutput = time.Since(x.accepted)
 	x.release()

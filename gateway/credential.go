@@ -70,7 +70,14 @@ func (x *exchange) authenticate() *translate.Failure {
 				Message: "No API key was sent. Send your user key in the header Authorization: Bearer <key>, x-api-key or x-goog-api-key.",
 			}
 		}
-		x.account, err = x.g.Users.Authenticate(secret)
+		if user, ok := x.g.Guests.find(secret, x.accepted); !ok {
+			x.account, err = x.g.Users.Authenticate(secret)
+		} else if user == "" {
+			x.record.UserID = Guest
+			return nil
+		} else {
+			x.account, err = x.g.Users.Account(user)
+		}
 	}
 	switch {
 	case err == nil:

@@ -37,6 +37,8 @@ type Config struct {
 	Aliases         []Alias
 	Named           *settings.Aliases // further aliases, set at run time; nil = none
 	Hidden          *settings.Hidden  // models that are not offered; nil = none
+	Guests          *Guests           // keys for a few minutes; nil = none
+	Catalog         *Catalog          // learns what lists say of models; nil = nobody asks
 	Hits            *Hits             // counts what aliases were asked for; nil = one of its own
 	MaxRequestSize  int64             // bytes of a request body; 0 = what the settings say
 	CORS            []string          // allowed origins, "*" for any; none = no CORS headers

@@ -21,7 +21,7 @@ type site struct {
 	maxRequestSize int64
 	heartbeat      time.Duration // < 0 = never
 	reasoning      string        // see openai.Options
-	fetches        bool // media that requests name by URL
+	fetches        bool          // media that requests name by URL
 	affinity       bool
 	timeouts       Timeouts
 	aliases        *aliasTable

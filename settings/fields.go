@@ -81,7 +81,7 @@ var fields = []*Field{
 
 	{Name: "request_log.retention", Type: TypeDuration, Min: time.Hour, Max: 400 * day, Directive: "request_log retention", Effect: EffectAtOnce, ref: func(v *Values) any { return &v.RequestLog.Retention }},
 	{Name: "request_log.max_size", Type: TypeBytes, Unit: "bytes", Min: int64(1) << 20, Max: int64(1) << 40, Directive: "request_log max_size", Effect: EffectAtOnce, ref: func(v *Values) any { return &v.RequestLog.MaxSize }},
-	{Name: "request_log.bodies", Type: TypeSwitch, Directive: "request_log bodies", Effect: EffectRequest, ref: func(v *Values) any { return &v.RequestLog.Bodies }},
+	{Name: "request_log.bodies", Type: TypeWord, Options: []string{BodiesOff, BodiesErrors, BodiesAll}, Directive: "request_log bodies", Effect: EffectRequest, ref: func(v *Values) any { return &v.RequestLog.Bodies }},
 
 	{Name: "probe.enabled", Type: TypeSwitch, Directive: "probe", Effect: EffectAtOnce, ref: func(v *Values) any { return &v.Probe.Enabled }},
 	{Name: "validation.model", Type: TypeText, Effect: EffectJob, ref: func(v *Values) any { return &v.Validation.Model }},

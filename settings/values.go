@@ -58,8 +58,8 @@ type Budget struct{ Day, Month, Total int64 }
 // RequestLog says how long requests are remembered, and how much of them.
 type RequestLog struct {
 	Retention time.Duration
-	MaxSize   int64 // bytes of all rows together
-	Bodies    bool  // keep what was asked and answered, too
+	MaxSize   int64  // bytes of all rows together
+	Bodies    string // of which requests what was asked and answered is kept, too: BodiesOff, BodiesErrors or BodiesAll
 }
 
 // Probe says whether Google is asked about Gemini keys before requests try them.
@@ -94,6 +94,10 @@ const (
 	ReasoningTags    = "thought_tags"
 	ReasoningOff     = "off"
 
+	BodiesOff    = "off"
+	BodiesErrors = "errors" // of requests that failed
+	BodiesAll    = "all"
+
 	UnknownPass   = "pass"   // Google is asked, who may know more than we do
 	UnknownRefuse = "refuse" // 404 for what no Gemini key is known to have
 )
@@ -121,7 +125,7 @@ func Defaults() Values {
 		FetchImages:    true,
 		MaxRequestSize: 100_000_000,
 		Limits:         Limits{RPM: 600, TPM: 4_000_000, RPD: 100_000, Concurrency: 50},
-		RequestLog:     RequestLog{Retention: 7 * 24 * time.Hour, MaxSize: 1 << 30},
+		RequestLog:     RequestLog{Retention: 7 * 24 * time.Hour, MaxSize: 1 << 30, Bodies: BodiesOff},
 		Probe:          Probe{Enabled: true},
 		Session:        Session{Idle: 30 * time.Minute, Absolute: 12 * time.Hour},
 		Validation:     Validation{Concurrency: 16},
