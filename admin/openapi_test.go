@@ -146,7 +146,7 @@ func TestOpenAPI_ReferencesExist(t *testing.T) {
 		}
 	}
 	for name := range d.Components.Responses {
-		if !used["responses/"+name] && name != "Changed" { // which the next routes use
+		if !used["responses/"+name] {
 			t.Errorf("response %s is not used", name)
 		}
 	}
@@ -157,6 +157,9 @@ func TestOpenAPI_NamesTheSameWords(t *testing.T) {
 	d := parseDocument(t)
 	words := map[string][]string{"status": stateNames(), "sort": geminiKeySorts, "window": slices.Sorted(maps.Keys(windows)), "standing": standingNames(), "order": {"asc", "desc"}}
 	for path, operations := range d.Paths {
+		if path == "/admin/keys/user" { // which has words of its own
+			continue
+		}
 		for _, p := range operations["get"].Parameters {
 			if want, ok := words[p.Name]; ok && !sameWords(p.Schema.Enum, want) {
 				t.Errorf("%s: %s is one of %v, want %v", path, p.Name, p.Schema.Enum, want)

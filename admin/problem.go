@@ -26,6 +26,10 @@ type Problem struct {
 	RequestID string       `json:"request_id"`
 	Errors    []fieldError `json:"errors,omitempty"` // what is wrong with which field or parameter
 
+	// Of count_changed: what the client expected, and what there is.
+	Expected *int `json:"expected,omitempty"`
+	Found    *int `json:"found,omitempty"`
+
 	retryAfter time.Duration
 }
 

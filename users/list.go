@@ -5,6 +5,7 @@ package users
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -50,10 +51,8 @@ const (
 	ByName    Sort = "name" // without regard to case
 	ByUsed    Sort = "last_used"
 	ByExpiry  Sort = "expires_at"
+	ByValue   Sort = "value" // of [Query.Values]
 )
-
-// Sorts are all there are.
-var Sorts = []Sort{ByCreated, ByName, ByUsed, ByExpiry}
 
 // Query says which keys, in what order. The zero value is no key of all.
 type Query struct {
@@ -65,6 +64,9 @@ type Query struct {
 	Unused        time.Duration // those not used for so long, nor made since; 0 for all
 	Sort          Sort          // "" for ByCreated
 	Ascending     bool          // otherwise the newest, or Z, comes first
+	// Values are by id, for ByValue: what somebody else counts. Keys without one, or
+	// with 0, come last.
+	Values map[string]int64
 }
 
 // Page is a part of the keys that a [Query] finds.
@@ -216,6 +218,9 @@ func (x *index) page(q *Query, f *found) []int32 {
 		return x.sorted(q, f, n, func(r *row) uint32 { return r.used })
 	case ByExpiry:
 		return x.sorted(q, f, n, func(r *row) uint32 { return r.expires })
+	case ByValue:
+		ranks := x.ranks(q.Values)
+		return x.sorted(q, f, n, func(r *row) uint32 { return ranks[r.id()] })
 	case ByName:
 		return walk(q, f, n, len(x.named), func(i int) int32 { return x.named[i] })
 	default:
@@ -241,6 +246,19 @@ func walk(q *Query, f *found, n, all int, place func(rank int) int32) []int32 {
 		}
 	}
 	return page
+}
+
+// ranks are the places of values among all that there are, from 1; 0 stays 0.
+func (x *index) ranks(values map[string]int64) map[string]uint32 {
+	all := slices.Sorted(maps.Values(values))
+	ranks := make(map[string]uint32, len(values))
+	for id, v := range values {
+		if v != 0 {
+			at, _ := slices.BinarySearch(all, v)
+			ranks[id] = uint32(at) + 1 //nolint:gosec // fewer than 2^31 keys
+		}
+	}
+	return ranks
 }
 
 // placeBits are those of a place in a rank.

@@ -34,6 +34,9 @@ func (r *Registry) Purge(ctx context.Context) error {
 		ids = append(ids, id)
 		return true
 	})
+	if err == nil {
+		err = r.dropOldIndex()
+	}
 	for i := 0; err == nil && i < len(ids); i++ {
 		if err = ctx.Err(); err == nil {
 			err = r.purge(ids[i], limit)
@@ -43,6 +46,19 @@ func (r *Registry) Purge(ctx context.Context) error {
 		return fmt.Errorf("forgetting deleted user keys: %w", err)
 	}
 	return nil
+}
+
+// dropOldIndex removes the index that older versions kept, some of it at a time.
+func (r *Registry) dropOldIndex() error {
+	var b store.Batch
+	err := r.store.Scan(newPrefix, "", func(key string, _ []byte) bool {
+		b.Ops = append(b.Ops, store.Op{Key: key})
+		return len(b.Ops) < store.MaxBatchOps/2
+	})
+	if err != nil || len(b.Ops) == 0 {
+		return err
+	}
+	return r.store.Write(b)
 }
 
 func (r *Registry) purge(id string, limit int64) error {
