@@ -3,6 +3,9 @@ import { full } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 import { Button, ErrorNote, cls } from './parts.js';
 
+// modals are the open dialogs, the newest last: what must stay usable over them goes into it.
+export const modals = signal([]);
+
 const firstField = '.body :is(input:not([type=checkbox], [type=radio], .sr), textarea, select):not(:disabled)';
 
 // useModal opens a <dialog> while its component lives and gives the focus back
@@ -14,7 +17,9 @@ export function useModal(onClose, { locked = false } = {}) {
     const before = document.activeElement;
     el.showModal();
     el.querySelector(firstField)?.focus();
+    modals.value = [...modals.value, el];
     return () => {
+      modals.value = modals.value.filter((x) => x !== el);
       if (el.open) el.close();
       if (before?.isConnected) before.focus({ preventScroll: true });
     };

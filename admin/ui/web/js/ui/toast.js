@@ -1,5 +1,6 @@
-import { html, signal } from '../vendor/preact.mjs';
+import { createPortal, html, signal } from '../vendor/preact.mjs';
 import { t } from '../lib/i18n.js';
+import { modals } from './dialog.js';
 import { Button, Icon, LinkButton, explain } from './parts.js';
 
 const list = signal([]);
@@ -34,8 +35,9 @@ export function undoable(text, undo) {
   toast({ text, action: { text: t('undo'), act: () => attempt(undo) } });
 }
 
+// Toasts stand in the newest open dialog, because all outside of it is inert.
 export function Toasts() {
-  return html`
+  return createPortal(html`
     <div class="toasts" role="status" aria-live="polite">
       ${list.value.map((x) => html`
         <div class=${'toast ' + x.kind} key=${x.id}>
@@ -43,5 +45,5 @@ export function Toasts() {
           ${x.action && html`<${LinkButton} onClick=${() => { drop(x.id); x.action.act(); }}>${x.action.text}<//>`}
           <${Button} icon="x" kind="ghost" label=${t('close')} onClick=${() => drop(x.id)} />
         </div>`)}
-    </div>`;
+    </div>`, modals.value.at(-1) ?? document.body);
 }

@@ -45,7 +45,9 @@ export function Validate({ about, onClose, changed }) {
       setBusy(false);
     }
   };
-  const attach = async () => follow(await api('jobs/' + error.data.job));
+  const attach = async () => {
+    try { await follow(await api('jobs/' + error.data.job)); } catch (e) { setError(e); }
+  };
   const footer = html`<${Button} onClick=${onClose}>${t('cancel')}<//>
     ${error?.code === 'job_running' && error.data.job ? html`<${Button} kind="primary" onClick=${attach}>${t('keys.validate.attach')}<//>`
       : html`<${Button} type="submit" kind="primary" icon="shield" busy=${busy} disabled=${!fits}>${t('keys.validate')}<//>`}`;
