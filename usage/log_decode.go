@@ -36,6 +36,13 @@ func (r *reader) varint() int64 {
 	return n
 }
 
+// skip passes numbers, which are as long whether they have a sign or not.
+func (r *reader) skip(n int) {
+	for range n {
+		r.uvarint()
+	}
+}
+
 func (r *reader) take(n uint64) []byte {
 	if n > uint64(len(r.rest)) {
 		r.rest, r.damaged = nil, true
@@ -58,14 +65,32 @@ func (r *reader) count() int {
 
 func (r *reader) text() string { return string(r.take(r.uvarint())) }
 
+// words reads texts that follow each other. They share one string.
+func (r *reader) words(out []string) {
+	look := *r
+	for range out {
+		look.take(look.uvarint())
+	}
+	all := string(r.rest[:len(r.rest)-len(look.rest)])
+	for i := range out {
+		n := r.uvarint()
+		from := len(all) - (len(r.rest) - len(look.rest))
+		if r.take(n); r.damaged {
+			return
+		}
+		out[i] = all[from : from+int(n)]
+	}
+}
+
 // rows are encoded records, of which columns are decoded when they are asked for.
 // It is for one goroutine.
 type rows struct {
 	n       int
 	columns [][]byte
 	ints    [len(intColumns)][]int64
+	known   [len(intColumns)]bool // ints that are of these rows
 	texts   [len(textColumns)]*texts
-	tries   [][]Try
+	tries   *tries
 	ids     []string // where they are not packed
 	damaged bool
 }
@@ -106,35 +131,53 @@ func (t *texts) find(word string) int {
 
 // decodeRows opens what encodeRows wrote.
 func decodeRows(data []byte) (*rows, error) {
+	b := newRows()
+	return b, b.open(data)
+}
+
+func newRows() *rows { return &rows{columns: make([][]byte, columnTexts+len(textColumns))} }
+
+// open makes b other rows. What it gave before is no longer good, but for records.
+func (b *rows) open(data []byte) error {
 	if len(data) == 0 || data[0] != blockFormat {
-		return nil, errDamaged
+		return errDamaged
 	}
 	in := reader{rest: data[1:]}
 	n := in.uvarint()
-	b := &rows{n: int(n), columns: make([][]byte, columnTexts+len(textColumns))}
+	*b = rows{columns: b.columns, ints: b.ints, n: int(n)}
 	for i := range b.columns {
 		b.columns[i] = in.take(in.uvarint())
 	}
 	if in.damaged || n > 1<<16 {
-		return nil, errDamaged
+		return errDamaged
 	}
-	return b, nil
+	return nil
 }
 
 // int returns a column of numbers.
 func (b *rows) int(column int) []int64 {
-	if b.ints[column] != nil {
+	if b.known[column] {
 		return b.ints[column]
 	}
-	out := make([]int64, b.n)
+	b.known[column] = true
+	if cap(b.ints[column]) < b.n {
+		b.ints[column] = make([]int64, b.n)
+	}
+	out := b.ints[column][:b.n]
 	b.ints[column] = out
 	in := reader{rest: b.columns[columnInts+column]}
 	if len(in.rest) == 0 {
+		clear(out)
 		return out
 	}
 	before := int64(0)
 	for i := range out {
-		out[i] = before + in.varint()
+		if len(in.rest) > 0 && in.rest[0] < 0x80 { // one byte, mostly
+			out[i] = before + (int64(in.rest[0]>>1) ^ -int64(in.rest[0]&1))
+			in.rest = in.rest[1:]
+		} else {
+			out[i] = before + in.varint()
+		}
 		if column == intAt {
 			before = out[i]
 		}
@@ -150,9 +193,7 @@ func (b *rows) text(column int) *texts {
 	}
 	in := reader{rest: b.columns[columnTexts+column]}
 	t := &texts{words: make([]string, in.count())}
-	for i := range t.words {
-		t.words[i] = in.text()
-	}
+	in.words(t.words)
 	switch {
 	case len(t.words) > 256:
 		t.width = 2
@@ -213,58 +254,82 @@ func (b *rows) findID(id string) int {
 	return -1
 }
 
-// attempts returns the tries of a row.
-func (b *rows) attempts(i int) []Try {
-	if b.tries == nil {
-		b.tries = b.decodeTries()
-	}
-	return b.tries[i]
+// tries are where the attempts of each row are.
+type tries struct {
+	words []string
+	rest  []byte
+	at    []int  // in rest
+	plain []bool // rows whose tries are all plain
 }
 
-func (b *rows) decodeTries() [][]Try {
-	all := make([][]Try, b.n)
-	in := reader{rest: b.columns[columnTries]}
-	if len(in.rest) == 0 {
-		return all
+// attempts returns the tries of a row.
+func (b *rows) attempts(i int) []Try {
+	t := b.allTries()
+	if len(t.at) == 0 {
+		return nil
 	}
-	words := make([]string, in.count())
-	for i := range words {
-		words[i] = in.text()
+	in := reader{rest: t.rest[t.at[i]:]}
+	n := in.count()
+	if n == 0 {
+		return nil
 	}
 	word := func() string {
-		if p := in.uvarint(); p < uint64(len(words)) {
-			return words[p]
+		if p := in.uvarint(); p < uint64(len(t.words)) {
+			return t.words[p]
 		}
 		in.damaged = true
 		return ""
 	}
-	keys, projects := b.text(textKey), b.text(textProject)
-	for i := 0; i < b.n && !in.damaged; i++ {
-		n := in.count()
-		if n == 0 {
-			continue
-		}
-		tries := make([]Try, n)
-		for j := range tries {
-			t := &tries[j]
-			if kind := in.take(1); len(kind) == 1 && kind[0] == 1 {
-				t.KeyID, t.Project, t.Status, t.Verdict = keys.at(i), projects.at(i), 200, "ok"
-			} else {
-				t.KeyID, t.Project, t.Verdict, t.Reason = word(), word(), word(), word()
-				t.Status = int(in.varint())
-				if charged := in.take(1); len(charged) == 1 && charged[0] == 1 {
-					for _, n := range t.Charge.fields() {
-						*n = in.varint()
-					}
+	out := make([]Try, n)
+	for j := range out {
+		t := &out[j]
+		if kind := in.take(1); len(kind) == 1 && kind[0] == 1 {
+			t.KeyID, t.Project, t.Status, t.Verdict = b.text(textKey).at(i), b.text(textProject).at(i), 200, "ok"
+		} else {
+			t.KeyID, t.Project, t.Verdict, t.Reason = word(), word(), word(), word()
+			t.Status = int(in.varint())
+			if charged := in.take(1); len(charged) == 1 && charged[0] == 1 {
+				for _, n := range t.Charge.fields() {
+					*n = in.varint()
 				}
 			}
-			t.Started = time.Duration(in.varint()) * time.Millisecond
-			t.Duration = time.Duration(in.varint()) * time.Millisecond
 		}
-		all[i] = tries
+		t.Started = time.Duration(in.varint()) * time.Millisecond
+		t.Duration = time.Duration(in.varint()) * time.Millisecond
 	}
 	b.damaged = b.damaged || in.damaged
-	return all
+	return out
+}
+
+// allTries finds where the tries of each row are, without reading them.
+func (b *rows) allTries() *tries {
+	if b.tries != nil {
+		return b.tries
+	}
+	t := &tries{}
+	b.tries = t
+	in := reader{rest: b.columns[columnTries]}
+	if len(in.rest) == 0 {
+		return t
+	}
+	t.words = make([]string, in.count())
+	in.words(t.words)
+	t.rest, t.at, t.plain = in.rest, make([]int, b.n), make([]bool, b.n)
+	for i := range b.n {
+		t.at[i], t.plain[i] = len(t.rest)-len(in.rest), true
+		for range in.count() {
+			if kind := in.take(1); len(kind) != 1 || kind[0] != 1 {
+				t.plain[i] = false
+				in.skip(5)
+				if charged := in.take(1); len(charged) == 1 && charged[0] == 1 {
+					in.skip(chargeFields)
+				}
+			}
+			in.skip(2)
+		}
+	}
+	b.damaged = b.damaged || in.damaged
+	return t
 }
 
 // record makes a row a record again.

@@ -122,6 +122,16 @@ func (r *Record) hadReason(reason string) bool {
 	return found
 }
 
+// inside is the query for the rows of a block: without the time that it has anyway.
+func (q *query) inside(s *summary) *query {
+	if s.from < q.from || s.until >= q.to {
+		return q
+	}
+	in := *q
+	in.from, in.to = -1<<63, 1<<63-1
+	return &in
+}
+
 // find returns which rows of a block are wanted, in order. It looks at the columns
 // that are asked for, and makes a row a record only where that tells too little.
 func (q *query) find(b *rows) (found []int) {
@@ -146,15 +156,16 @@ func (q *query) find(b *rows) (found []int) {
 			return nil
 		}
 	}
-	at, flags, status := b.int(intAt), b.int(intFlags), b.int(intStatus)
-	durations, attempts := b.int(intDuration), b.int(intAttempts)
+	numbers := q.numbers(b)
 rows:
 	for i := range b.n {
-		if one >= 0 && i != one || at[i] < q.from || at[i] >= q.to ||
-			q.classed && Class(flags[i]>>classShift) != q.class ||
-			q.Status != 0 && status[i] != int64(q.Status) ||
-			durations[i] < q.min || attempts[i] < int64(q.MinAttempts) {
+		if one >= 0 && i != one {
 			continue
+		}
+		for _, n := range numbers {
+			if v := n.values[i] >> n.shift; v < n.least || v > n.most {
+				continue rows
+			}
 		}
 		for j, t := range texts {
 			if t != nil && t.place(i) != want[j] {
@@ -168,11 +179,42 @@ rows:
 	return found
 }
 
+// asked is what is asked of a number of a row.
+type asked struct {
+	values      []int64
+	shift       int
+	least, most int64
+}
+
+// numbers are those that are asked for; other columns need not be decoded.
+func (q *query) numbers(b *rows) (out []asked) {
+	const most = 1<<63 - 1
+	if q.from > -1<<63 || q.to < most {
+		out = append(out, asked{b.int(intAt), 0, q.from, q.to - 1})
+	}
+	if q.classed {
+		out = append(out, asked{b.int(intFlags), classShift, int64(q.class), int64(q.class)})
+	}
+	if q.Status != 0 {
+		out = append(out, asked{b.int(intStatus), 0, int64(q.Status), int64(q.Status)})
+	}
+	if q.min > 0 {
+		out = append(out, asked{b.int(intDuration), 0, q.min, most})
+	}
+	if q.MinAttempts > 0 {
+		out = append(out, asked{b.int(intAttempts), 0, int64(q.MinAttempts), most})
+	}
+	return out
+}
+
 // tried tells whether a row's attempts are those that are asked for.
 func (q *query) tried(b *rows, i int) bool {
 	if q.Key == "" && q.Code == "" && q.Reason == "" {
 		return true
 	}
-	r := Record{KeyID: b.text(textKey).at(i), Code: b.text(textCode).at(i), Outcome: b.text(textOutcome).at(i), Tries: b.attempts(i)}
+	r := Record{KeyID: b.text(textKey).at(i), Code: b.text(textCode).at(i), Outcome: b.text(textOutcome).at(i)}
+	if t := b.allTries(); len(t.plain) > 0 && !t.plain[i] { // plain ones have the row's key and no failure
+		r.Tries = b.attempts(i)
+	}
 	return (q.Key == "" || r.usedKey(q.Key)) && (q.Code == "" || r.hadCode(q.Code)) && (q.Reason == "" || r.hadReason(q.Reason))
 }

@@ -80,19 +80,20 @@ func (l *Log) walk(ctx context.Context, f Filter, before uint64, row func(seq ui
 			}
 		}
 	}
+	b := newRows()
 	for i := len(v.blocks) - 1; i >= 0; i-- {
 		s := v.blocks[i]
 		if s.first >= before || !q.mayHave(s) {
 			continue
 		}
-		b, err := l.block(s)
-		if b == nil {
-			if err != nil {
-				return err
-			}
+		there, err := l.block(s, b)
+		if err != nil {
+			return err
+		}
+		if !there {
 			continue // dropped a moment ago
 		}
-		found := q.find(b)
+		found := q.inside(s).find(b)
 		for j := len(found) - 1; j >= 0; j-- {
 			seq := s.first + uint64(found[j])
 			if seq >= before {
@@ -123,20 +124,19 @@ func (l *Log) within(f Filter) *query {
 	return f.query()
 }
 
-// block reads a block, nil if it was dropped in the meantime.
-func (l *Log) block(s *summary) (*rows, error) {
+// block reads a block into b. there is false if it was dropped in the meantime.
+func (l *Log) block(s *summary, b *rows) (there bool, err error) {
 	data, err := l.store.Get(rowKey(blockPrefix, s.first))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
+		return false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the request log: %w", err)
+		return false, fmt.Errorf("reading the request log: %w", err)
 	}
-	b, err := decodeRows(data)
-	if err != nil || b.n != s.rows {
-		return nil, fmt.Errorf("block %d of the request log %w", s.first, errDamaged)
+	if err := b.open(data); err != nil || b.n != s.rows {
+		return false, fmt.Errorf("block %d of the request log %w", s.first, errDamaged)
 	}
-	return b, nil
+	return true, nil
 }
 
 // Find returns a request by its id, and its bodies where they are kept. found is

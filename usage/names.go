@@ -36,7 +36,7 @@ const dayHours = 25
 
 // A span's sums by name are kept in shards, so that those of one name can be read
 // without all the others.
-const nameShards = 64
+const nameShards = 16
 
 type nameBlobs [dimensions][nameShards][]byte
 

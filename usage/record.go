@@ -82,8 +82,11 @@ func (c *Charge) Add(d Charge) {
 	}
 }
 
+// chargeFields is how many numbers Charge has.
+const chargeFields = 6
+
 // fields are the numbers, in their order in the store.
-func (c *Charge) fields() [6]*int64 {
+func (c *Charge) fields() [chargeFields]*int64 {
 	return [...]*int64{&c.Input, &c.Cached, &c.Output, &c.Thoughts, &c.ToolUse, &c.Cost}
 }
 

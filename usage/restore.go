@@ -145,8 +145,8 @@ func (l *Ledger) replay() error {
 		if s.first+uint64(s.rows) <= l.saved.seq {
 			continue
 		}
-		b, err := g.block(s)
-		if err != nil || b == nil {
+		b := newRows()
+		if there, err := g.block(s, b); err != nil || !there {
 			return err
 		}
 		all, err := b.all()
