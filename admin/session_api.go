@@ -60,6 +60,9 @@ func (a *api) signIn(c *call) (status int, body any, err error) {
 		a.refuse(c, "sign-in: "+p.Code)
 		return 0, nil, p
 	}
+	if role == roleAdmin {
+		a.State.setup.close()
+	}
 	if c.actor.session != nil {
 		a.State.sessions.end(c.actor.session)
 	}
