@@ -41,6 +41,13 @@ test('index.html names files that exist', () => {
   for (const [, path] of read('index.html').matchAll(/"@rel\/([^"]+)"/g)) assert.ok(existsSync(join(web, path)), path);
 });
 
+test('index.html preloads what the overview adds, since that page is imported lazily', () => {
+  const first = new Set(staticGraph(['js/main.js']));
+  const more = staticGraph(['js/pages/overview.js', 'js/locale/en/overview.js']).filter((path) => !first.has(path)).sort();
+  const listed = [...read('index.html').matchAll(/modulepreload" href="@rel\/([^"]+)"/g)].map(([, path]) => path);
+  assert.deepEqual(listed, more);
+});
+
 test('the first page stays below 150 KiB compressed', () => {
   const files = new Set(staticGraph(['js/main.js', 'js/pages/overview.js', 'js/locale/zh-CN/core.js', 'js/locale/zh-CN/overview.js']));
   for (const [, path] of read('index.html').matchAll(/"@rel\/([^"]+)"/g)) files.add(path);

@@ -18,6 +18,7 @@ import { columns as allColumns, keyName } from './keys/columns.js';
 import { KeyDrawer } from './keys/drawer.js';
 import { Export } from './keys/export.js';
 import { Import } from './keys/import.js';
+import { readKey, readList } from './keys/key.js';
 import { Validate } from './keys/validate.js';
 
 const statuses = ['active', 'cooling', 'exhausted', 'invalid', 'disabled', 'untested'];
@@ -142,13 +143,14 @@ export function Page() {
   const [dialog, setDialog] = useState(route.value.q.has('import') ? 'import' : null);
   const { selection, setSelection, table } = useSelection(f.filter);
   const query = toQuery({ ...f.filter, ...f.order });
-  const w = useWindow(query, (offset, limit, signal) => api('keys/gemini', { query: { ...f.filter, ...f.order, limit, offset }, signal }));
+  const w = useWindow(query, (offset, limit, signal) => api('keys/gemini', { query: { ...f.filter, ...f.order, limit, offset }, signal })
+    .then(readList));
   const counts = w.meta?.counts;
   const admin = isAdmin.value;
   const openId = route.value.q.get('id');
 
   useKeyEvents(w.renew);
-  const changed = (key) => (key?.id ? w.patchRow(key.id, () => key) : w.refresh());
+  const changed = (key) => (key?.id ? w.patchRow(key.id, (old) => readKey({ ...old, ...key })) : w.refresh());
   const afterBulk = (clear) => { if (clear) setSelection(none()); w.refresh(); };
   const show = (name) => () => setDialog(name);
   const close = () => { setDialog(null); setQuery({ import: undefined }); };

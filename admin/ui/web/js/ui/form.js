@@ -115,5 +115,5 @@ export function FileDrop({ onFiles, accept, multiple = false, children }) {
 
 // problemsByField turns an ApiError's errors into { field: text } for the controls.
 export function problemsByField(error) {
-  return Object.fromEntries((error?.errors ?? []).map(({ field, code, detail }) => [field, detail ?? code]));
+  return Object.fromEntries((error?.errors ?? []).map(({ field, code, message }) => [field, message ?? code]));
 }

@@ -152,7 +152,7 @@ export function explain(error) {
 export const ErrorNote = ({ error, onRetry, title }) => html`
   <div class="note note-bad" role="alert"><${Icon} name="alert" />
     <div><b>${title ?? t('err.failed')}</b> <span>${explain(error)}</span>
-      <small>${error.status ? `HTTP ${error.status}` : t('err.offline')}${error.requestId && html` · <code>${error.requestId}</code>`}</small></div>
+      <small>${error.status ? `HTTP ${error.status}` : error.status === 0 && t('err.offline')}${error.requestId && html` · <code>${error.requestId}</code>`}</small></div>
     ${onRetry && html`<${Button} icon="refresh" onClick=${onRetry}>${t('retry')}<//>`}
   </div>`;
 

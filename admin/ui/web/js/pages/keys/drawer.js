@@ -12,6 +12,7 @@ import { Ago, Button, Countdown, Copy, ErrorNote, Facts, LinkButton, Meter, Note
 import { keyName } from './columns.js';
 import { rowMenu } from './actions.js';
 import { Edit } from './edit.js';
+import { readKey } from './key.js';
 
 const word = (prefix, value) => (has(prefix + value) ? t(prefix + value) : value);
 
@@ -91,10 +92,10 @@ const facts = (k) => [
 
 // KeyDrawer: one key whole. Its id stands in the address.
 export function KeyDrawer({ id, onClose, changed }) {
-  const { data: k, error, reload, set } = useLoad((signal) => api('keys/gemini/' + id, { signal }), [id]);
+  const { data: k, error, reload, set } = useLoad((signal) => api('keys/gemini/' + id, { signal }).then(readKey), [id]);
   useEvent('keys', (e) => { if (Array.isArray(e.changed) && e.changed.includes(id)) reload(); }, [id]);
   const update = (key) => {
-    if (key) set((old) => ({ ...old, ...key }));
+    if (key) set((old) => readKey({ ...old, ...key }));
     changed(key);
   };
   if (error && !k) {

@@ -28,9 +28,8 @@ export function Edit({ k, changed }) {
       changed(await patch('keys/gemini/' + k.id, part));
       setWrong((w) => ({ ...w, [field]: undefined }));
       undoable(t('keys.saved', { field: t('keys.field.' + field) }), async () => {
-        const key = await patch('keys/gemini/' + k.id, before);
-        changed(key);
-        setDraft(key);
+        changed(await patch('keys/gemini/' + k.id, before));
+        set(before);
       });
     } catch (error) {
       setWrong((w) => ({ ...w, [field]: problemsByField(error)[field] ?? explain(error) }));
