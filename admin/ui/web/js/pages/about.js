@@ -17,15 +17,18 @@ const icons = { ok: 'circleCheck', warn: 'alert', bad: 'circleX' };
 const rank = { bad: 0, warn: 1, ok: 2 };
 
 const Check = ({ check: c }) => html`<li class=${'check-' + c.status}><${Icon} name=${icons[c.status] ?? 'info'} size=${18} />
-  <div><b>${has('about.check.' + c.id) ? t('about.check.' + c.id) : c.id}</b> <span class="word">${has('st.' + c.status) ? t('st.' + c.status) : c.status}</span>
+  <div><b>${has('about.check.' + c.id) ? t('about.check.' + c.id) : c.id}</b> <span class="word">${has('st.' + c.status)
+    ? t('st.' + c.status) : c.status}</span>
     <p>${c.message}</p>${c.advice && html`<p class="advice">${c.advice}</p>`}</div>
   <small class="num"><${Ago} at=${c.at} />${c.duration_ms !== undefined && html` · ${ms(c.duration_ms)}`}</small></li>`;
 
 function Checks({ items, stale }) {
-  const sorted = [...items].sort((a, b) => (rank[a.status] ?? 3) - (rank[b.status] ?? 3)), bad = items.filter((c) => c.status === 'bad').length, warn = items.filter((c) => c.status === 'warn').length;
+  const sorted = [...items].sort((a, b) => (rank[a.status] ?? 3) - (rank[b.status] ?? 3)), bad = items.filter((c) => c.status === 'bad')
+    .length, warn = items.filter((c) => c.status === 'warn').length;
   const note = bad ? t('about.bad', { n: bad }) : warn ? t('about.warn', { n: warn }) : t('about.fine');
   if (!items.length) return html`<section class="card"><${Empty} icon="about" title=${t('about.none')} /></section>`;
-  return html`<${Card} title=${t('about.checks')} note=${note} stale=${stale}><ul class="checklist">${sorted.map((c) => html`<${Check} key=${c.id} check=${c} />`)}</ul><//>`;
+  return html`<${Card} title=${t('about.checks')} note=${note} stale=${stale}><ul class="checklist">
+    ${sorted.map((c) => html`<${Check} key=${c.id} check=${c} />`)}</ul><//>`;
 }
 
 // figureText formats a figure by what its name ends in.
@@ -40,8 +43,10 @@ function figureText(name, value) {
   return /_at$/.test(name) || name === 'started' ? stamp(value) : typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
-const Figures = ({ figures }) => html`<${Card} title=${t('about.figures')}><div class="pad14"><${Facts} rows=${Object.entries(figures).map(([name, value]) => [
-  has('about.figure.' + name) ? t('about.figure.' + name) : name.replaceAll('_', ' '), html`<span class="break">${figureText(name, value)}</span>`])} /></div><//>`;
+const Figures = ({ figures }) => html`<${Card} title=${t('about.figures')}><div class="pad14">
+  <${Facts} rows=${Object.entries(figures).map(([name, value]) => [
+  has('about.figure.' + name) ? t('about.figure.' + name) : name.replaceAll('_', ' '), html`<span class="break">
+    ${figureText(name, value)}</span>`])} /></div><//>`;
 
 // Preview shows a text before it is saved: the diagnostics, or the licences.
 function Preview({ title: head, text, note, file, type, onClose }) {
@@ -51,9 +56,11 @@ function Preview({ title: head, text, note, file, type, onClose }) {
 }
 
 function Links({ onDiagnostics, onLicences, busy }) {
-  const link = (href, icon, text) => html`<li><a href=${href} target="_blank" rel="noreferrer noopener"><${Icon} name=${icon} />${text}</a></li>`;
+  const link = (href, icon, text) => html`<li><a href=${href} target="_blank" rel="noreferrer noopener"><${Icon} name=${icon} />
+    ${text}</a></li>`;
   return html`<${Card} title=${t('about.more')}><ul class="links">
-    <li><button type="button" class="link" disabled=${busy} onClick=${onDiagnostics}><${Icon} name="clipboard" />${t('about.diagnostics')}</button></li>
+    <li><button type="button" class="link" disabled=${busy} onClick=${onDiagnostics}><${Icon} name="clipboard" />
+      ${t('about.diagnostics')}</button></li>
     ${link(new URL('openapi.json', root).href, 'braces', t('about.openapi'))}
     ${link(new URL('../metrics', root).href, 'overview', t('about.metrics'))}
     ${link('https://github.com/gemini-balance/caddy-gemini-balance#readme', 'book', t('about.docs'))}
@@ -61,20 +68,24 @@ function Links({ onDiagnostics, onLicences, busy }) {
 }
 
 export function Page() {
-  const { data, error, stale, reload } = useLoad((signal) => api('checks', { signal }), []), [shown, setShown] = useState(null), [busy, setBusy] = useState(false);
+  const { data, error, stale, reload } = useLoad((signal) => api('checks', { signal }), []), [shown, setShown] = useState(null),
+    [busy, setBusy] = useState(false);
   const diagnostics = () => attempt(async () => {
     setBusy(true);
-    try { setShown({ title: t('about.diagnostics'), note: t('about.diagnosticsText'), text: JSON.stringify(await api('diagnostics'), null, 2), file: 'gemini-balance-diagnostics.json', type: 'application/json' }); } finally { setBusy(false); }
+    try { setShown({ title: t('about.diagnostics'), note: t('about.diagnosticsText'), text: JSON.stringify(await api('diagnostics'), null,
+      2), file: 'gemini-balance-diagnostics.json', type: 'application/json' }); } finally { setBusy(false); }
   });
   const licences = () => attempt(async () => {
     const answer = await fetch(new URL('../vendor/LICENSES.txt', import.meta.url));
     setShown({ title: t('about.licences'), text: await answer.text() });
   });
   const figures = { version: session.value?.version, ...data?.figures };
-  return html`<div class="page about"><${PageHead} title=${title()}><${Button} icon="refresh" busy=${stale} onClick=${reload}>${t('about.again')}<//><//>
+  return html`<div class="page about"><${PageHead} title=${title()}><${Button} icon="refresh" busy=${stale} onClick=${reload}>
+    ${t('about.again')}<//><//>
     ${error && html`<${ErrorNote} error=${error} onRetry=${reload} />`}
     ${!data && !error && html`<${Skeleton} height=${320} />`}
     <div class="aboutcols">${data && html`<${Checks} items=${data.items} stale=${stale} />`}
-      <div class="aboutside">${data && html`<${Figures} figures=${figures} />`}<${Links} onDiagnostics=${diagnostics} onLicences=${licences} busy=${busy} /></div></div>
+      <div class="aboutside">${data && html`<${Figures} figures=${figures} />`}<${Links} onDiagnostics=${diagnostics}
+        onLicences=${licences} busy=${busy} /></div></div>
     ${shown && html`<${Preview} ...${shown} onClose=${() => setShown(null)} />`}</div>`;
 }

@@ -26,7 +26,8 @@ function useModels() {
   const [state, setState] = useState({ items: null, error: null }), [version, setVersion] = useState(0);
   useEffect(() => {
     const abort = new AbortController();
-    api('models', { signal: abort.signal }).then((x) => setState({ items: x.items, error: null, synced: x.synced_at }), (error) => error.name === 'AbortError' || setState((s) => ({ ...s, error })));
+    api('models', { signal: abort.signal }).then((x) => setState({ items: x.items, error: null, synced: x.synced_at }),
+      (error) => error.name === 'AbortError' || setState((s) => ({ ...s, error })));
     return () => abort.abort();
   }, [version]);
   const offer = (model, offered) => attempt(async () => {
@@ -40,40 +41,53 @@ const flip = (model, models) => models.offer(model, !model.offered).then(() =>
   undoable(t(model.offered ? 'models.hidden' : 'models.shown', { model: model.id }), () => models.offer(model, model.offered)));
 
 const columnsFor = (models) => [
-  { id: 'id', label: t('models.col.id'), width: 196, fixed: true, area: 'a', cell: (m) => html`<button type="button" class="rowlink mono">${m.id}</button>`, title: (m) => m.id },
+  { id: 'id', label: t('models.col.id'), width: 196, fixed: true, area: 'a', cell: (m) => html`<button type="button" class="rowlink mono">
+    ${m.id}</button>`, title: (m) => m.id },
   { id: 'kind', label: t('models.col.kind'), width: 86, area: 'c', cell: (m) => t('models.kind.' + m.kind) },
-  { id: 'offered', label: t('models.col.offered'), width: 70, sort: false, area: 'b', cell: (m) => html`<${Switch} label=${t('models.offer', { model: m.id })} checked=${m.offered}
+  { id: 'offered', label: t('models.col.offered'), width: 70, sort: false, area: 'b', cell: (m) =>
+    html`<${Switch} label=${t('models.offer', { model: m.id })} checked=${m.offered}
     disabled=${!isAdmin.value} onChange=${() => flip(m, models)} />` },
-  { id: 'aliases', label: t('models.aliases'), width: 110, sort: false, cell: (m) => html`<${Tags} tags=${m.aliases ?? []} />`, title: (m) => (m.aliases ?? []).join(', ') },
-  { id: 'requests_24h', label: t('models.col.requests'), width: 84, num: true, area: 'd', cell: (m) => short(m.requests_24h), title: (m) => full(m.requests_24h) },
+  { id: 'aliases', label: t('models.aliases'), width: 110, sort: false, cell: (m) => html`<${Tags} tags=${m.aliases ?? []} />`,
+    title: (m) => (m.aliases ?? []).join(', ') },
+  { id: 'requests_24h', label: t('models.col.requests'), width: 84, num: true, area: 'd', cell: (m) => short(m.requests_24h),
+    title: (m) => full(m.requests_24h) },
   { id: 'success', label: t('models.col.success'), width: 76, num: true, cell: (m) => (m.requests_24h ? pct(m.success, 2) : '–') },
   { id: 'ttft_p50_ms', label: t('models.col.ttft'), width: 96, num: true, cell: (m) => ms(m.ttft_p50_ms) },
   { id: 'p95_ms', label: t('models.col.p95'), width: 64, num: true, cell: (m) => ms(m.p95_ms) },
-  { id: 'tokens_out_per_s', label: t('models.col.speed'), width: 78, num: true, cell: (m) => (m.tokens_out_per_s ? m.tokens_out_per_s.toFixed(1) : '–') },
-  { id: 'keys_usable', label: t('models.col.keys'), width: 78, num: true, cell: (m) => short(m.keys_usable), title: (m) => t('models.usable', { n: m.keys_usable, all: m.keys }) },
+  { id: 'tokens_out_per_s', label: t('models.col.speed'), width: 78, num: true, cell: (m) => (m.tokens_out_per_s
+    ? m.tokens_out_per_s.toFixed(1) : '–') },
+  { id: 'keys_usable', label: t('models.col.keys'), width: 78, num: true, cell: (m) => short(m.keys_usable), title: (m) =>
+    t('models.usable', { n: m.keys_usable, all: m.keys }) },
 ];
 
 const compare = (a, b) => (a === b ? 0 : a === null || a === undefined ? 1 : b === null || b === undefined ? -1 : a < b ? -1 : 1);
 
 function ModelTable({ models }) {
-  const q = route.value.q, text = q.get('q') ?? '', kind = kinds.includes(q.get('kind')) ? q.get('kind') : '', order = parseSort(q.get('sort'), '-requests_24h');
+  const q = route.value.q, text = q.get('q') ?? '', kind = kinds.includes(q.get('kind')) ? q.get('kind') : '',
+    order = parseSort(q.get('sort'), '-requests_24h');
   const search = useRef();
   useShortcuts({ '/': () => search.current?.focus() }, []);
   const shown = useMemo(() => {
-    const list = (models.items ?? []).filter((m) => (!kind || m.kind === kind) && (!text || m.id.includes(text.toLowerCase()) || m.aliases?.some((a) => a.includes(text))));
+    const list = (models.items ?? []).filter((m) => (!kind || m.kind === kind) && (!text || m.id.includes(text.toLowerCase())
+      || m.aliases?.some((a) => a.includes(text))));
     const sign = order.order === 'desc' ? -1 : 1;
     return list.sort((a, b) => sign * compare(a[order.sort], b[order.sort]) || compare(a.id, b.id));
   }, [models.items, text, kind, order.sort, order.order]);
   const columns = useMemo(() => columnsFor(models), [lang.value, models.items]);
   const w = useRows(shown, { ready: models.items !== null, error: models.items ? null : models.error, onRetry: models.reload });
   const none = models.items?.length === 0
-    ? html`<${Empty} icon="models" title=${t('models.none')} text=${t('models.noneText')}><${Go} to="/keys" icon="key" kind="primary">${t('nav.keys')}<//><//>`
-    : html`<${Empty} title=${t('models.noMatch')}><${Button} onClick=${() => { search.current.value = ''; setQuery({ q: '', kind: '' }); }}>${t('clearFilters')}<//><//>`;
+    ? html`<${Empty} icon="models" title=${t('models.none')} text=${t('models.noneText')}><${Go} to="/keys" icon="key" kind="primary">
+      ${t('nav.keys')}<//><//>`
+    : html`<${Empty} title=${t('models.noMatch')}><${Button} onClick=${() => { search.current.value = ''; setQuery({ q: '', kind: '' });
+      }}>${t('clearFilters')}<//><//>`;
   return html`<section class="card tablecard"><div class="toolbar"><label class="search"><${Icon} name="search" />
-      <input type="search" ref=${search} defaultValue=${text} placeholder=${t('models.search')} aria-label=${t('models.search')} onInput=${(e) => setQuery({ q: e.target.value.trim() })} /><kbd>/</kbd></label>
-    <select class="input kinds" aria-label=${t('models.col.kind')} value=${kind} onChange=${(e) => setQuery({ kind: e.target.value })}>${kinds.map((k) => html`
+      <input type="search" ref=${search} defaultValue=${text} placeholder=${t('models.search')} aria-label=${t('models.search')}
+        onInput=${(e) => setQuery({ q: e.target.value.trim() })} /><kbd>/</kbd></label>
+    <select class="input kinds" aria-label=${t('models.col.kind')} value=${kind} onChange=${(e) => setQuery({ kind: e.target.value })}>
+      ${kinds.map((k) => html`
       <option key=${k} value=${k} selected=${k === kind}>${t('models.kind.' + (k || 'all'))}</option>`)}</select>
-    <span class="grow"></span><span class="count" aria-live="polite">${models.items ? t('models.count', { n: shown.length }) : ''}</span></div>
+    <span class="grow"></span><span class="count" aria-live="polite">${models.items ? t('models.count', { n: shown.length }) : ''}</span>
+      </div>
     <${VTable} w=${w} label=${t('models.models')} columns=${columns} order=${order} onSort=${(o) => setQuery({ sort: formatSort(o) })}
       name=${(m) => m.id} onOpen=${(m) => setQuery({ id: m.id }, { push: true })} empty=${none} /></section>`;
 }
@@ -81,18 +95,22 @@ function ModelTable({ models }) {
 function ModelDrawer({ model, models, onClose }) {
   const per = (nano) => (nano === undefined || nano < 0 ? '–' : t('models.perMillion', { usd: usd(nano) }));
   return html`<${Drawer} title=${model.id} subtitle=${html`<span class="dim">${t('models.kind.' + model.kind)}</span>`} onClose=${onClose}>
-    <label class="offer"><${Switch} label=${t('models.offer', { model: model.id })} checked=${model.offered} disabled=${!isAdmin.value} onChange=${() => flip(model, models)} />
+    <label class="offer"><${Switch} label=${t('models.offer', { model: model.id })} checked=${model.offered} disabled=${!isAdmin.value}
+      onChange=${() => flip(model, models)} />
       <span><b>${t(model.offered ? 'models.isOffered' : 'models.notOffered')}</b><small>${t('models.offerHelp')}</small></span></label>
     <div class="actions wrap"><${Go} to="/requests" query=${{ model: model.id }} icon="requests">${t('models.viewRequests')}<//>
       <${Go} to="/playground" query=${{ model: model.id }} icon="play">${t('models.try')}<//></div>
     <h3>${t('models.last24')}</h3><${Facts} rows=${[
-    [t('models.col.requests'), full(model.requests_24h)], [t('models.col.success'), model.requests_24h ? pct(model.success, 2) : '–'], [t('models.col.ttft'), ms(model.ttft_p50_ms)],
+    [t('models.col.requests'), full(model.requests_24h)], [t('models.col.success'), model.requests_24h ? pct(model.success, 2) : '–'],
+      [t('models.col.ttft'), ms(model.ttft_p50_ms)],
     [t('models.col.p95'), ms(model.p95_ms)], [t('models.col.speed'), model.tokens_out_per_s ? model.tokens_out_per_s.toFixed(1) : '–'],
   ]} />
     <h3>${t('models.about')}</h3><${Facts} rows=${[
     [t('models.contextIn'), full(model.context_in)], [t('models.contextOut'), full(model.context_out)],
-    [t('models.col.keys'), html`<a class="inline" href=${href('/keys')}>${t('models.usable', { n: model.keys_usable, all: model.keys })}</a>`],
-    [t('models.left'), model.left_today === null || model.left_today === undefined ? html`<span class="dim">${t('models.leftUnknown')}</span>` : t('models.leftN', { n: model.left_today })],
+    [t('models.col.keys'), html`<a class="inline" href=${href('/keys')}>
+      ${t('models.usable', { n: model.keys_usable, all: model.keys })}</a>`],
+    [t('models.left'), model.left_today === null || model.left_today === undefined ? html`<span class="dim">
+      ${t('models.leftUnknown')}</span>` : t('models.leftN', { n: model.left_today })],
     [t('models.aliases'), model.aliases?.length ? html`<${Tags} tags=${model.aliases} />` : t('none')],
   ]} />
     <h3>${t('models.price')}</h3>${model.price ? html`<${Facts} rows=${[
@@ -116,9 +134,11 @@ export function Page() {
   });
   const open = models.items?.find((m) => m.id === id);
   return html`<div class=${'page models ' + tab}><${PageHead} title=${title()}>
-      <${Segmented} label=${t('models.view')} value=${tab} options=${['models', 'aliases'].map((x) => [x, t('models.' + x)])} onChange=${(x) => setQuery({ tab: x === 'models' ? '' : x, id: '' })} />
+      <${Segmented} label=${t('models.view')} value=${tab} options=${['models', 'aliases'].map((x) => [x, t('models.' + x)])}
+        onChange=${(x) => setQuery({ tab: x === 'models' ? '' : x, id: '' })} />
       ${isAdmin.value && html`<${Button} icon="refresh" busy=${syncing} onClick=${sync}>${t('models.sync')}<//>`}<//>
     ${models.error && models.items && html`<${ErrorNote} error=${models.error} onRetry=${models.reload} />`}
-    ${tab === 'aliases' ? html`<${Aliases} list=${aliases} known=${known} />` : models.items || models.error ? html`<${ModelTable} models=${models} />` : html`<${Skeleton} height=${400} />`}
+    ${tab === 'aliases' ? html`<${Aliases} list=${aliases} known=${known} />` : models.items || models.error
+      ? html`<${ModelTable} models=${models} />` : html`<${Skeleton} height=${400} />`}
     ${open && html`<${ModelDrawer} model=${open} models=${models} onClose=${() => setQuery({ id: undefined })} />`}</div>`;
 }

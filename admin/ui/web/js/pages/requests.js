@@ -35,11 +35,13 @@ function Head({ filter, live }) {
   });
   return html`<${PageHead} title=${t('nav.requests')}>
     ${!live && html`<${Segmented} label=${t('requests.range')} value=${filter.from ? '' : filter.window}
-      options=${Object.keys(windows).map((w) => [w, t('requests.range.' + w)])} onChange=${(w) => setFilter({ ...filter, from: undefined, to: undefined, window: w })} />`}
+      options=${Object.keys(windows).map((w) => [w, t('requests.range.' + w)])} onChange=${(w) => setFilter({ ...filter, from: undefined,
+        to: undefined, window: w })} />`}
     <${Button} kind=${live ? 'primary' : ''} icon=${live ? 'square' : 'zap'} aria-pressed=${live ? 'true' : 'false'}
       onClick=${() => setQuery({ live: live ? undefined : '1' })}>${t(live ? 'requests.live.stop' : 'requests.live')}<//>
     <${MenuButton} icon="download" kind="quiet" label=${t('requests.export')} items=${[
-      { text: t('requests.export.csv'), act: exported('csv') }, { text: t('requests.export.ndjson'), act: exported('ndjson') }]}>${t('requests.export')}<//>
+      { text: t('requests.export.csv'), act: exported('csv') }, { text: t('requests.export.ndjson'), act: exported('ndjson') }]}>
+        ${t('requests.export')}<//>
   <//>`;
 }
 
@@ -61,9 +63,11 @@ const namesOf = (rows) => ({
 
 function Kept({ kept, scannedTo, onMore }) {
   if (!kept) return null;
-  return html`<footer class="kept"><span>${t('requests.kept', { rows: full(kept.rows), span: left(kept.retention_ms), size: bytes(kept.bytes) })}</span>
+  return html`<footer class="kept"><span>${t('requests.kept', { rows: full(kept.rows), span: left(kept.retention_ms),
+    size: bytes(kept.bytes) })}</span>
     ${kept.from && html`<span title=${kept.from}>${t('requests.keptFrom', { at: stamp(kept.from) })}</span>`}
-    ${scannedTo && html`<span class="warn">${t('requests.partly', { at: stamp(scannedTo) })}</span> <${LinkButton} onClick=${onMore}>${t('requests.searchOn')}<//>`}</footer>`;
+    ${scannedTo && html`<span class="warn">${t('requests.partly', { at: stamp(scannedTo) })}</span> <${LinkButton} onClick=${onMore}>
+      ${t('requests.searchOn')}<//>`}</footer>`;
 }
 
 function LiveBar({ feed, filter }) {
@@ -73,7 +77,8 @@ function LiveBar({ feed, filter }) {
     ${rate > 1 && html`<span class="tag">${t('requests.live.sampled', { n: rate })}</span>`}
     <small>${t('requests.live.count', { n: tail.seen })}</small><span class="grow"></span>
     ${chips(filter).length === 0 && html`<small class="hint">${t('requests.live.hint')}</small>`}
-    <${Button} icon=${own ? 'playSmall' : 'pause'} onClick=${feed.toggle}>${t(own ? 'requests.live.resume' : 'requests.live.pause')} <kbd>␣</kbd><//></div>`;
+    <${Button} icon=${own ? 'playSmall' : 'pause'} onClick=${feed.toggle}>
+      ${t(own ? 'requests.live.resume' : 'requests.live.pause')} <kbd>␣</kbd><//></div>`;
 }
 
 // useSpace pauses and resumes by the space bar where it means nothing else.
@@ -107,7 +112,8 @@ function Log({ filter, live, log, feed }) {
   const shown = useMemo(() => columns.filter((c) => c.fixed || names.includes(c.id)), [columns, names]);
   const rows = live ? feed.tail.rows : log.items;
   const w = useRows(rows, {
-    ready: live || log.ready, stale: !live && log.ready && log.busy && rows.length > 0 && !log.next, error: live || rows.length ? null : log.error,
+    ready: live || log.ready, stale: !live && log.ready && log.busy && rows.length > 0 && !log.next, error: live || rows.length ? null
+      : log.error,
     onEnd: live ? undefined : log.more, onRetry: log.reload, onScroll: live ? (top) => feed.hold('scroll', top > 4) : undefined,
   });
   const hold = (yes) => () => live && feed.hold('pointer', yes);
@@ -117,8 +123,10 @@ function Log({ filter, live, log, feed }) {
     ${!live && html`<div class="toolbar"><span class="count" aria-live="polite">${log.ready
       ? t(log.next ? 'requests.countMore' : 'requests.count', { n: rows.length }) : ''}</span><span class="grow"></span>
       <${Button} icon="refresh" kind="ghost" label=${t('requests.refresh')} onClick=${log.reload} busy=${log.busy && !rows.length} />
-      <${MenuButton} icon="columns" label=${t('requests.columns')} items=${() => columnItems(columns, names, (v) => (chosen.value = v))} /></div>`}
-    ${fresh > 0 && html`<button type="button" class="pill" onClick=${() => { w.box.current.scrollTop = 0; feed.catchUp(); }}>${t('requests.live.new', { n: fresh })}</button>`}
+      <${MenuButton} icon="columns" label=${t('requests.columns')} items=${() => columnItems(columns, names,
+        (v) => (chosen.value = v))} /></div>`}
+    ${fresh > 0 && html`<button type="button" class="pill" onClick=${() => { w.box.current.scrollTop = 0; feed.catchUp(); }}>
+      ${t('requests.live.new', { n: fresh })}</button>`}
     <${VTable} w=${w} label=${t('nav.requests')} columns=${shown} name=${(r) => r.id} onOpen=${(r) => open(r.id)}
       empty=${html`<${NoRows} filter=${filter} live=${live} />`} />
     ${!live && rows.length > 0 && log.error && html`<${ErrorNote} error=${log.error} onRetry=${log.more} />`}
@@ -143,8 +151,10 @@ export function Page() {
     <${FilterBar} filter=${filter} onChange=${setFilter} suggestions=${suggestions} names=${namesOf(rows)} />
     ${chart.error && !chart.data ? html`<${ErrorNote} error=${chart.error} onRetry=${() => setVersion(version + 1)} />`
       : html`<${Histogram} data=${chart.data} loading=${chart.busy} zoomed=${Boolean(filter.from)}
-          onBrush=${(a, b) => setFilter(brushed(filter, a, b))} onReset=${() => setFilter({ ...filter, from: undefined, to: undefined, window: '24h' })} />`}
+          onBrush=${(a, b) => setFilter(brushed(filter, a, b))} onReset=${() => setFilter({ ...filter, from: undefined, to: undefined,
+            window: '24h' })} />`}
     <${Log} filter=${filter} live=${live} log=${log} feed=${feed} />
     ${id && html`<${RequestDrawer} key=${id} id=${id} brief=${rows.find((r) => r.id === id)} onClose=${close}
-      onFilter=${(f) => { setQuery({ ...cleared, ...writeFilter({ window: filter.window ?? '24h', ...f }), id: undefined, live: undefined }); }} />`}</div>`;
+      onFilter=${(f) => { setQuery({ ...cleared, ...writeFilter({ window: filter.window ?? '24h', ...f }), id: undefined,
+        live: undefined }); }} />`}</div>`;
 }

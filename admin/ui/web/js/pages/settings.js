@@ -21,13 +21,15 @@ function SectionNav({ ids, current, config, sections }) {
   const count = (id) => sections.find(([x]) => x === id)?.[1].filter((name) => name in config.draft || config.faults[name]).length ?? 0;
   return html`<nav class="sections" aria-label=${t('settings.sections')}><ul>${ids.map((id) => html`<li key=${id}>
     <a href=${href('/settings', { section: id })} aria-current=${id === current ? 'true' : undefined}>${t('settings.section.' + id)}
-      ${count(id) > 0 && html`<span class="badge" title=${t('settings.changes', { n: count(id) })}>${count(id)}</span>`}</a></li>`)}</ul></nav>`;
+      ${count(id) > 0 && html`<span class="badge" title=${t('settings.changes', { n: count(id) })}>${count(id)}</span>`}</a></li>`)}</ul>
+        </nav>`;
 }
 
 function SaveBar({ config, onReview }) {
   const n = config.changes.length, wrong = Object.keys(config.faults).length;
   if (!n && !wrong) return null;
-  return html`<div class="savebar" role="region" aria-label=${t('settings.changes', { n })}><b role="status">${t('settings.changes', { n })}</b>
+  return html`<div class="savebar" role="region" aria-label=${t('settings.changes', { n })}><b role="status">
+    ${t('settings.changes', { n })}</b>
     ${wrong > 0 && html`<span class="badtext">${t('settings.wrong', { n: wrong })}</span>`}<span class="grow"></span>
     <${Button} kind="ghost" onClick=${config.discard}>${t('settings.discard')}<//>
     <${Button} disabled=${!n || wrong > 0} onClick=${onReview}>${t('settings.review')}<//>
@@ -39,14 +41,16 @@ function Faults({ config }) {
   const names = Object.keys(config.faults);
   if (!names.length) return null;
   const go = (name) => () => document.getElementById('setting-' + name)?.querySelector('input, select')?.focus();
-  return html`<${Note} kind="bad">${t('settings.wrong', { n: names.length })} ${names.map((name) => html`<${LinkButton} key=${name} onClick=${go(name)}>${labelOf(name)}<//> `)}<//>`;
+  return html`<${Note} kind="bad">${t('settings.wrong', { n: names.length })} ${names.map((name) => html`<${LinkButton} key=${name}
+    onClick=${go(name)}>${labelOf(name)}<//> `)}<//>`;
 }
 
 // useLeaveWarning asks before changes are lost, by a link here or by closing the tab.
 function useLeaveWarning(dirty) {
   useEffect(() => {
     if (!dirty) return undefined;
-    const release = guardLeaving(() => confirm({ title: t('settings.leave'), text: t('settings.leaveText'), confirm: t('settings.leaveDo'), danger: true }));
+    const release = guardLeaving(() => confirm({ title: t('settings.leave'), text: t('settings.leaveText'),
+      confirm: t('settings.leaveDo'), danger: true }));
     const closing = (event) => event.preventDefault();
     addEventListener('beforeunload', closing);
     return () => { release(); removeEventListener('beforeunload', closing); };
@@ -55,8 +59,10 @@ function useLeaveWarning(dirty) {
 
 function Section({ id, names, config }) {
   const Panel = panelOf[id];
-  return html`<section class="card settingcard" aria-label=${t('settings.section.' + id)}><header><h2>${t('settings.section.' + id)}</h2></header>
-    <div class="fields">${names.map((name) => html`<${SettingField} key=${name} name=${name} field=${config.fields[name]} draft=${config.draft}
+  return html`<section class="card settingcard" aria-label=${t('settings.section.' + id)}><header><h2>${t('settings.section.' + id)}</h2>
+    </header>
+    <div class="fields">${names.map((name) => html`<${SettingField} key=${name} name=${name} field=${config.fields[name]}
+      draft=${config.draft}
       fault=${config.faults[name]} onPut=${config.set} onFault=${config.fail} onServer=${config.adopt} />`)}
       ${id === 'security' && html`<${Security} />`}${Panel && html`<${Panel} config=${config} />`}</div></section>`;
 }
@@ -67,7 +73,8 @@ export function Page() {
   useLeaveWarning(dirty);
   const wanted = route.value.q.get('section');
   if (!config.fields) {
-    return html`<div class="page"><${PageHead} title=${title()} />${config.error ? html`<${ErrorNote} error=${config.error} onRetry=${config.load} />` : html`<${Skeleton} height=${420} />`}</div>`;
+    return html`<div class="page"><${PageHead} title=${title()} />${config.error ? html`<${ErrorNote} error=${config.error}
+      onRetry=${config.load} />` : html`<${Skeleton} height=${420} />`}</div>`;
   }
   const sections = sectionsOf(config.fields), ids = [...sections.map(([id]) => id), ...panels];
   const current = ids.includes(wanted) ? wanted : ids[0], names = sections.find(([id]) => id === current)?.[1] ?? [];
@@ -79,7 +86,8 @@ export function Page() {
         ${config.error && !review && html`<${ErrorNote} error=${config.error} />`}
         <${Section} key=${current} id=${current} names=${names} config=${config} /></div></div>
     <${SaveBar} config=${config} onReview=${() => setReview(true)} />
-    ${review && !config.conflicts && dirty && html`<${Review} fields=${config.fields} changes=${config.changes} busy=${config.busy} error=${config.error}
+    ${review && !config.conflicts && dirty && html`<${Review} fields=${config.fields} changes=${config.changes} busy=${config.busy}
+      error=${config.error}
       onSave=${save} onClose=${() => setReview(false)} />`}
     ${config.conflicts && html`<${Conflict} fields=${config.fields} conflicts=${config.conflicts} onClose=${config.giveUp}
       onResolve=${(choices) => { setReview(false); config.settle(choices); }} />`}</div>`;

@@ -23,7 +23,8 @@ const Steps = ({ at }) => html`<ol class="steps" aria-label=${t('setup.steps')}>
     <span>${i < at ? html`<${Icon} name="check" size=${13} />` : i + 1}</span>${t('setup.step.' + name)}</li>`)}</ol>`;
 
 export function Page() {
-  const [found, setFound] = useState(null), [error, setError] = useState(null), [at, setAt] = useState(0), [adminKey, setAdminKey] = useState(''), [user, setUser] = useState(null);
+  const [found, setFound] = useState(null), [error, setError] = useState(null), [at, setAt] = useState(0),
+    [adminKey, setAdminKey] = useState(''), [user, setUser] = useState(null);
   const head = useRef();
   const load = () => api('setup', { plain: true }).then((x) => { setFound(x); setAt(firstStep(x)); setError(null); }, setError);
   useEffect(() => { load(); }, []);
@@ -41,7 +42,8 @@ export function Page() {
   };
   const name = steps[at];
   return html`<div class=${'setup' + (phase.value === 'in' ? '' : ' alone')}>
-    <header><h1 tabindex="-1" ref=${head}>${t('setup.title')}</h1><span class="grow"></span>${phase.value !== 'in' && html`<${ThemeMenu} /><${LanguageMenu} />`}</header>
+    <header><h1 tabindex="-1" ref=${head}>${t('setup.title')}</h1><span class="grow"></span>${phase.value !== 'in'
+      && html`<${ThemeMenu} /><${LanguageMenu} />`}</header>
     <${Steps} at=${at} />
     ${found && !found.tls && at === 0 && html`<${Note} kind="warn">${t('signin.plain')}<//>`}
     ${error && html`<${ErrorNote} error=${error} onRetry=${load} />`}

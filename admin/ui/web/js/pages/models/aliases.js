@@ -29,26 +29,31 @@ export function useAliases() {
   // change saves at once and offers the way back.
   const change = async (list, text) => {
     const before = now.current.items.filter(own);
-    setState((s) => ({ ...s, items: [...s.items.filter((a) => a.source === 'caddyfile'), ...list, ...s.items.filter((a) => a.source === 'default')] }));
+    setState((s) => ({ ...s, items: [...s.items.filter((a) => a.source === 'caddyfile'), ...list,
+      ...s.items.filter((a) => a.source === 'default')] }));
     try {
       await put(list);
       undoable(text, () => put(before));
       return true;
     } catch (e) {
-      if (e.status === 412) { toast({ kind: 'bad', text: t('models.alias.changed') }); await load(); } else { setState((s) => ({ ...s, items: rebuilt(s.items, before) })); failed(e); }
+      if (e.status === 412) { toast({ kind: 'bad', text: t('models.alias.changed') }); await load(); } else {
+        setState((s) => ({ ...s, items: rebuilt(s.items, before) })); failed(e); }
       return false;
     }
   };
   return { items: state?.items ?? null, own: state?.items.filter(own) ?? [], error, load, change, put };
 }
 
-const rebuilt = (items, mine) => [...items.filter((a) => a.source === 'caddyfile'), ...mine, ...items.filter((a) => a.source === 'default')];
+const rebuilt = (items, mine) => [...items.filter((a) => a.source === 'caddyfile'), ...mine,
+  ...items.filter((a) => a.source === 'default')];
 
 function AliasDialog({ alias, others, known, onSave, onClose }) {
-  const [form, setForm] = useState({ name: alias?.name ?? '', targets: (alias?.targets ?? []).join('\n'), listed: alias?.listed !== false });
+  const [form, setForm] = useState({ name: alias?.name ?? '', targets: (alias?.targets ?? []).join('\n'),
+    listed: alias?.listed !== false });
   const [wrong, setWrong] = useState(''), [error, setError] = useState(null), [busy, setBusy] = useState(false);
   const set = (part) => { setForm({ ...form, ...part }); setWrong(''); };
-  const made = { name: form.name.trim(), targets: form.targets.split(/[\s,]+/).filter(Boolean), listed: form.listed, source: 'store', locked: false };
+  const made = { name: form.name.trim(), targets: form.targets.split(/[\s,]+/).filter(Boolean), listed: form.listed, source: 'store',
+    locked: false };
   const warning = problems([...others, made], known).at(-1);
   const stops = ['empty', 'all', 'no_target', 'itself', 'duplicate'];
   const save = async () => {
@@ -66,13 +71,15 @@ function AliasDialog({ alias, others, known, onSave, onClose }) {
     <${Area} label=${t('models.alias.targets')} rows=${3} value=${form.targets} help=${t('models.alias.targetsHelp')} spellcheck=${false}
       error=${wrong && at === 'targets' && t('models.problem.' + wrong)} onInput=${(targets) => set({ targets })} />
     <${Suggest} known=${known} have=${made.targets} onPick=${(m) => set({ targets: [...made.targets, m].join('\n') })} />
-    <${Checkbox} label=${t('models.alias.listed')} help=${t('models.alias.listedHelp')} checked=${form.listed && !isPattern(form.name)} disabled=${isPattern(form.name)}
+    <${Checkbox} label=${t('models.alias.listed')} help=${t('models.alias.listedHelp')} checked=${form.listed && !isPattern(form.name)}
+      disabled=${isPattern(form.name)}
       onChange=${(listed) => set({ listed })} />
     ${!wrong && ['shadowed', 'unknown'].includes(warning) && html`<${Note} kind="warn">${t('models.problem.' + warning)}<//>`}<//>`;
 }
 
 const Suggest = ({ known, have, onPick }) => known?.size > 0 && html`<${MenuButton} icon="plus" kind="quiet" label=${t('models.alias.pick')}
-  items=${() => [...known].filter((m) => !have.includes(m)).slice(0, 40).map((m) => ({ text: m, act: () => onPick(m) }))}>${t('models.alias.pick')}<//>`;
+  items=${() => [...known].filter((m) => !have.includes(m)).slice(0, 40).map((m) => ({ text: m, act: () => onPick(m) }))}>
+    ${t('models.alias.pick')}<//>`;
 
 // TestName asks the server which rule takes a name; the local preview marks the row.
 function TestName({ items, onMark }) {
@@ -83,13 +90,15 @@ function TestName({ items, onMark }) {
     setAnswer(null);
     if (!wanted) return undefined;
     const abort = new AbortController();
-    const timer = setTimeout(() => post('aliases/test', { name: wanted }, { signal: abort.signal }).then(setAnswer, (e) => e.name === 'AbortError' || failed(e)), 200);
+    const timer = setTimeout(() => post('aliases/test', { name: wanted }, { signal: abort.signal }).then(setAnswer,
+      (e) => e.name === 'AbortError' || failed(e)), 200);
     return () => { clearTimeout(timer); abort.abort(); };
   }, [name, items]);
   const said = answer && (answer.matched === null
     ? t(answer.known ? 'models.test.model' : 'models.test.none', { model: answer.model })
     : t('models.test.hit', { alias: answer.matched, model: answer.model }));
-  return html`<div class="testname"><label><span>${t('models.test')}</span><input class="input mono" value=${name} placeholder="gpt-4o" autocomplete="off" spellcheck=${false}
+  return html`<div class="testname"><label><span>${t('models.test')}</span><input class="input mono" value=${name} placeholder="gpt-4o"
+    autocomplete="off" spellcheck=${false}
       onInput=${(e) => setName(e.target.value)} /></label>
     <span role="status" class=${answer && (answer.known === false || answer.offered === false) ? 'warn' : undefined}>${said}
       ${answer?.targets?.length > 1 && html` <small>${t('models.test.then', { list: answer.targets.slice(1).join(', ') })}</small>`}
@@ -107,17 +116,22 @@ function Row({ alias, at, fault, marked, drag, onMove, onEdit, onRemove }) {
     onMove(at, at + by);
   };
   const movable = !alias.locked && isAdmin.value;
-  return html`<tr class=${cls(marked && 'marked', drag.over === at && movable && 'over')} draggable=${movable} onKeyDown=${keys} data-alias=${alias.name}
+  return html`<tr class=${cls(marked && 'marked', drag.over === at && movable && 'over')} draggable=${movable} onKeyDown=${keys}
+    data-alias=${alias.name}
     onDragStart=${(e) => { e.dataTransfer.effectAllowed = 'move'; drag.start(at); }} onDragEnd=${() => drag.start(-1)}
-    onDragOver=${(e) => { if (movable && drag.from >= 0) { e.preventDefault(); drag.enter(at); } }} onDrop=${(e) => { e.preventDefault(); drag.drop(at); }}>
-    <td class="grip">${movable ? html`<button type="button" class="btn ghost btn-icon" aria-label=${t('models.alias.move', { name: alias.name })} title=${t('models.alias.moveHelp')}><${Icon} name="grip" /></button>`
+    onDragOver=${(e) => { if (movable && drag.from >= 0) { e.preventDefault(); drag.enter(at); } }} onDrop=${(e) => { e.preventDefault();
+      drag.drop(at); }}>
+    <td class="grip">${movable ? html`<button type="button" class="btn ghost btn-icon" aria-label=${t('models.alias.move',
+      { name: alias.name })} title=${t('models.alias.moveHelp')}><${Icon} name="grip" /></button>`
     : html`<${Icon} name="lock" size=${14} />`}</td>
     <th scope="row" class="mono">${alias.name} ${alias.listed && html`<span class="tag">${t('models.alias.isListed')}</span>`}</th>
     <td class="mono">${alias.targets.join(' → ')}</td>
     <td>${sourceText(alias)}</td><td class="n">${full(alias.hits_24h)}</td>
     <td class="faultcell">${fault && html`<span class="warn" title=${fault}><${Icon} name="alert" size=${13} /> ${fault}</span>`}</td>
-    <td class="n rowbuttons">${movable && html`<${Button} icon="edit" kind="ghost" label=${t('models.alias.editOne', { name: alias.name })} onClick=${() => onEdit(alias)} />
-      <${Button} icon="trash" kind="ghost" label=${t('models.alias.removeOne', { name: alias.name })} onClick=${() => onRemove(alias)} />`}</td></tr>`;
+    <td class="n rowbuttons">${movable && html`<${Button} icon="edit" kind="ghost" label=${t('models.alias.editOne',
+      { name: alias.name })} onClick=${() => onEdit(alias)} />
+      <${Button} icon="trash" kind="ghost" label=${t('models.alias.removeOne', { name: alias.name })}
+        onClick=${() => onRemove(alias)} />`}</td></tr>`;
 }
 
 // Aliases is the ordered list. known: ids of models, null while not read.
@@ -146,18 +160,27 @@ export function Aliases({ list, known }) {
     if (next.length === mine.length) toast({ text: t('models.preset.there') });
     else await list.change(next, t('models.preset.added', { n: next.length - mine.length }));
   });
-  const dragging = { ...drag, start: (from) => setDrag({ from, over: -1 }), enter: (over) => drag.over === over || setDrag({ ...drag, over }),
+  const dragging = { ...drag, start: (from) => setDrag({ from, over: -1 }), enter: (over) => drag.over === over
+    || setDrag({ ...drag, over }),
     drop: (to) => { const { from } = drag; setDrag({ from: -1, over: -1 }); if (from >= 0) reorder(from, to); } };
   const local = problems(items, known);
-  return html`<section class="card aliascard" aria-label=${t('models.aliases')}><div class="toolbar wraps"><${TestName} items=${items} onMark=${setMark} /><span class="grow"></span>
-      ${isAdmin.value && html`<${MenuButton} icon="sparkles" kind="" label=${t('models.preset')} items=${['openai', 'anthropic'].map((p) => ({ text: t('models.preset.' + p), act: preset(p) }))}>${t('models.preset')}<//>
+  return html`<section class="card aliascard" aria-label=${t('models.aliases')}><div class="toolbar wraps"><${TestName} items=${items}
+    onMark=${setMark} /><span class="grow"></span>
+      ${isAdmin.value && html`<${MenuButton} icon="sparkles" kind="" label=${t('models.preset')}
+        items=${['openai', 'anthropic'].map((p) => ({ text: t('models.preset.' + p), act: preset(p) }))}>${t('models.preset')}<//>
         <${Button} icon="plus" kind="primary" onClick=${() => setDialog({})}>${t('models.alias.add')}<//>`}</div>
     ${items.length === 0 ? html`<${Empty} icon="link" title=${t('models.alias.none')} text=${t('models.alias.noneText')} />`
-    : html`<div class="scroll" tabindex="0" role="region" aria-label=${t('models.alias.rows')} ref=${box}><table class="plain aliases"><thead><tr><th scope="col"><span class="sr">${t('models.alias.order')}</span></th>
-      ${['name', 'targets', 'source'].map((c) => html`<th scope="col" key=${c}>${t('models.alias.col.' + c)}</th>`)}<th scope="col" class="n">${t('models.alias.col.hits')}</th>
-      <th scope="col"><span class="sr">${t('models.alias.col.problem')}</span></th><th scope="col"><span class="sr">${t('models.alias.col.actions')}</span></th></tr></thead>
-      <tbody>${items.map((alias, at) => html`<${Row} key=${alias.source + alias.name + alias.dialect} alias=${alias} at=${at} marked=${mark === at} drag=${dragging}
-        fault=${alias.problem || (alias.locked || !local[at] ? '' : t('models.problem.' + local[at]))} onMove=${reorder} onEdit=${(a) => setDialog({ alias: a })} onRemove=${remove} />`)}</tbody></table></div>`}
+    : html`<div class="scroll" tabindex="0" role="region" aria-label=${t('models.alias.rows')} ref=${box}><table class="plain aliases">
+      <thead><tr><th scope="col"><span class="sr">${t('models.alias.order')}</span></th>
+      ${['name', 'targets', 'source'].map((c) => html`<th scope="col" key=${c}>${t('models.alias.col.' + c)}</th>`)}<th scope="col"
+        class="n">${t('models.alias.col.hits')}</th>
+      <th scope="col"><span class="sr">${t('models.alias.col.problem')}</span></th><th scope="col"><span class="sr">
+        ${t('models.alias.col.actions')}</span></th></tr></thead>
+      <tbody>${items.map((alias, at) => html`<${Row} key=${alias.source + alias.name + alias.dialect} alias=${alias} at=${at}
+        marked=${mark === at} drag=${dragging}
+        fault=${alias.problem || (alias.locked || !local[at] ? '' : t('models.problem.' + local[at]))} onMove=${reorder}
+          onEdit=${(a) => setDialog({ alias: a })} onRemove=${remove} />`)}</tbody></table></div>`}
     <p class="pad14 dim">${t('models.alias.help')}</p>
-    ${dialog && html`<${AliasDialog} alias=${dialog.alias} known=${known} others=${items.filter((a) => a !== dialog.alias && a.source !== 'default')} onSave=${save} onClose=${() => setDialog(null)} />`}</section>`;
+    ${dialog && html`<${AliasDialog} alias=${dialog.alias} known=${known} others=${items.filter((a) => a !== dialog.alias
+      && a.source !== 'default')} onSave=${save} onClose=${() => setDialog(null)} />`}</section>`;
 }

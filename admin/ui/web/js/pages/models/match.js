@@ -48,7 +48,8 @@ export function move(list, from, to) {
 export const presets = {
   openai: [
     ['gpt-4o-mini', 'gemini-flash-lite-latest'], ['gpt-4o', 'gemini-flash-latest'],
-    ['gpt-*-mini', 'gemini-flash-lite-latest'], ['gpt-*', 'gemini-flash-latest'], ['o1*', 'gemini-pro-latest'], ['o3*', 'gemini-pro-latest'],
+    ['gpt-*-mini', 'gemini-flash-lite-latest'], ['gpt-*', 'gemini-flash-latest'], ['o1*', 'gemini-pro-latest'],
+      ['o3*', 'gemini-pro-latest'],
     ['text-embedding-*', 'gemini-embedding-001'],
   ],
   anthropic: [

@@ -19,7 +19,8 @@ export function Image({ type, data, alt }) {
 
 // Answer is text only: fences become code blocks, nothing becomes markup.
 export const Answer = ({ text }) => blocks(text).map((b, i) => (b.code
-  ? html`<div class="fence" key=${i}><header><small>${b.lang || t('playground.code')}</small><${Copy} text=${b.text} /></header><pre tabindex="0"><code>${b.text}</code></pre></div>`
+  ? html`<div class="fence" key=${i}><header><small>${b.lang || t('playground.code')}</small><${Copy} text=${b.text} /></header>
+    <pre tabindex="0"><code>${b.text}</code></pre></div>`
   : html`<p class="prose" key=${i}>${b.text}</p>`));
 
 // Facts: tokens, time to the first one, speed, who served.
@@ -37,20 +38,26 @@ function Served({ state }) {
     facts?.key && [t('playground.key'), html`<a class="inline" href=${href('/keys', { id: facts.key })}>${facts.key}</a>`],
   ].filter(Boolean);
   return html`<ul class="served">${parts.map(([name, value]) => html`<li key=${name}>${name} <b>${value}</b></li>`)}
-    ${facts?.requestId && times.end !== null && html`<li><a class="inline" href=${href('/requests', { id: facts.requestId })}>${t('playground.log')}</a></li>`}</ul>`;
+    ${facts?.requestId && times.end !== null && html`<li><a class="inline" href=${href('/requests', { id: facts.requestId })}>
+      ${t('playground.log')}</a></li>`}</ul>`;
 }
 
 function Reply({ state, running }) {
   const { reply, stopped, facts } = state;
-  return html`<article class=${cls('turn', 'model', running && 'running')} aria-label=${t('playground.answer')} aria-busy=${running ? 'true' : 'false'}>
-    ${reply.thought && html`<details class="thought"><summary>${t('playground.thinking.show')}</summary><p class="prose">${reply.thought}</p></details>`}
+  return html`<article class=${cls('turn', 'model', running && 'running')} aria-label=${t('playground.answer')} aria-busy=${running
+    ? 'true' : 'false'}>
+    ${reply.thought && html`<details class="thought"><summary>${t('playground.thinking.show')}</summary><p class="prose">
+      ${reply.thought}</p></details>`}
     <${Answer} text=${reply.text} />
     ${reply.images.map((image, i) => html`<${Image} key=${i} ...${image} alt=${t('playground.imageOut')} />`)}
     ${running && html`<span class="caret" aria-hidden="true"></span>`}
-    ${reply.error && html`<div class="note note-bad" role="alert"><${Icon} name="alert" /><div><b>${facts?.status >= 400 ? facts.status : ''} ${reply.error.code}</b>
-      <span class="break">${reply.error.message}</span>${facts?.retryAfter > 0 && html`<small>${t('playground.retryAfter', { t: ms(facts.retryAfter * 1000) })}</small>`}</div></div>`}
+    ${reply.error && html`<div class="note note-bad" role="alert"><${Icon} name="alert" /><div><b>${facts?.status >= 400 ? facts.status
+      : ''} ${reply.error.code}</b>
+      <span class="break">${reply.error.message}</span>${facts?.retryAfter > 0
+        && html`<small>${t('playground.retryAfter', { t: ms(facts.retryAfter * 1000) })}</small>`}</div></div>`}
     ${stopped && html`<p class="dim">${t('playground.stopped')}</p>`}
-    ${!running && reply.end && !/^(stop|end_turn|STOP)$/.test(reply.end) && html`<p class="warn">${t('playground.ended', { reason: reply.end })}</p>`}
+    ${!running && reply.end && !/^(stop|end_turn|STOP)$/.test(reply.end) && html`<p class="warn">
+      ${t('playground.ended', { reason: reply.end })}</p>`}
     <${Served} state=${state} /></article>`;
 }
 
@@ -65,7 +72,8 @@ export function Chat({ turns, running, label, empty }) {
   return html`<div class="chat" ref=${box} onScroll=${scrolled} tabindex="0" role="log" aria-label=${label}>
     ${turns.length === 0 && empty}
     ${turns.map((turn, i) => (turn.role === 'user'
-    ? html`<article class="turn user" key=${i} aria-label=${t('playground.you')}>${turn.images?.map((image, j) => html`<${Image} key=${j} ...${image} alt=${image.name || t('playground.imageIn')} />`)}
+    ? html`<article class="turn user" key=${i} aria-label=${t('playground.you')}>
+      ${turn.images?.map((image, j) => html`<${Image} key=${j} ...${image} alt=${image.name || t('playground.imageIn')} />`)}
         <p class="prose">${turn.text}</p></article>`
     : html`<${Reply} key=${i} state=${turn.state} running=${running && i === turns.length - 1} />`))}</div>`;
 }

@@ -101,7 +101,8 @@ export const request = (form, turns) => dialects[form.dialect].request(form, tur
 
 // shown is the request for people to read: image bytes are cut.
 export function shown({ path, headers, body }) {
-  const text = JSON.stringify(body, (_, v) => (typeof v === 'string' && v.length > 2000 && /^[\w+/=:;,.-]+$/.test(v) ? `${v.slice(0, 60)}…` : v), 2);
+  const text = JSON.stringify(body, (_, v) => (typeof v === 'string' && v.length > 2000 && /^[\w+/=:;,.-]+$/.test(v)
+    ? `${v.slice(0, 60)}…` : v), 2);
   const lines = Object.entries({ 'Content-Type': 'application/json', ...headers }).map(([k, v]) => `${k}: ${v}`);
   return `POST /${path}\n${lines.join('\n')}\n\n${text}`;
 }

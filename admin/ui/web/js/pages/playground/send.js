@@ -37,14 +37,16 @@ const MOST_RAW = 2000; // raw events that are kept for their tab
 // error. key is used instead of one of the playground's.
 export async function send(form, turns, { userKey, key: given, signal, onChange }) {
   const built = request(form, turns);
-  const state = { reply: emptyReply(), facts: null, times: { start: performance.now(), first: null, end: null }, raw: [], dropped: 0, stopped: false };
+  const state = { reply: emptyReply(), facts: null, times: { start: performance.now(), first: null, end: null }, raw: [], dropped: 0,
+    stopped: false };
   let frame = 0;
   const show = () => { frame ||= requestAnimationFrame(() => { frame = 0; onChange({ ...state }); }); };
   const take = (event) => {
     if (state.raw.length < MOST_RAW) state.raw.push({ at: performance.now() - state.times.start, ...event });
     else state.dropped++;
     const events = read(form.dialect, event);
-    if (state.times.first === null && events.some((e) => e.type === 'text' || e.type === 'thought' || e.type === 'image')) state.times.first = performance.now();
+    if (state.times.first === null && events.some((e) => e.type === 'text' || e.type === 'thought'
+      || e.type === 'image')) state.times.first = performance.now();
     state.reply = fold(state.reply, events);
     show();
   };
@@ -61,7 +63,8 @@ export async function send(form, turns, { userKey, key: given, signal, onChange 
     else await stream(response, take);
   } catch (error) {
     if (error.name === 'AbortError') state.stopped = true;
-    else state.reply = fold(state.reply, [{ type: 'error', message: error.detail || error.message, code: error.code || error.status || '' }]);
+    else state.reply = fold(state.reply, [{ type: 'error', message: error.detail || error.message, code: error.code || error.status
+      || '' }]);
   }
   cancelAnimationFrame(frame);
   state.times.end = performance.now();

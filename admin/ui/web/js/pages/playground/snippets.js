@@ -49,7 +49,8 @@ API Key: ${key}
 Model: ${model}`],
 ];
 
-const python = (value) => json(value).replace(/\btrue\b(?=,?$)/gm, 'True').replace(/\bfalse\b(?=,?$)/gm, 'False').replace(/\bnull\b(?=,?$)/gm, 'None');
+const python = (value) => json(value).replace(/\btrue\b(?=,?$)/gm, 'True').replace(/\bfalse\b(?=,?$)/gm, 'False')
+  .replace(/\bnull\b(?=,?$)/gm, 'None');
 
 // code shows a playground request in a language: 'curl', 'python' or 'js'. The key
 // is always a placeholder or the name of an environment variable.
@@ -87,7 +88,8 @@ export function asCurl(base, request) {
   const path = /^\//.test(request.endpoint ?? '') ? request.endpoint : {
     openai: '/v1/chat/completions', anthropic: '/v1/messages', gemini: `/v1beta/models/${request.asked}:generateContent`,
   }[request.dialect];
-  const header = { openai: `Authorization: Bearer ${PLACEHOLDER}`, anthropic: `x-api-key: ${PLACEHOLDER}`, gemini: `x-goog-api-key: ${PLACEHOLDER}` };
+  const header = { openai: `Authorization: Bearer ${PLACEHOLDER}`, anthropic: `x-api-key: ${PLACEHOLDER}`,
+    gemini: `x-goog-api-key: ${PLACEHOLDER}` };
   const text = [{ role: 'user', content: 'Hello' }];
   const body = {
     openai: { model: request.asked, messages: text, stream: request.stream },
@@ -95,5 +97,6 @@ export function asCurl(base, request) {
     gemini: { contents: [{ role: 'user', parts: [{ text: 'Hello' }] }] },
   }[request.dialect];
   const known = request.bodies?.request;
-  return `curl ${q(base + path)} \\\n  -H 'Content-Type: application/json' \\\n  -H ${q(header[request.dialect])} \\\n  -d ${q(known ?? JSON.stringify(body))}`;
+  return `curl ${q(base + path)} \\\n  -H 'Content-Type: application/json' \\\n  -H ${q(header[request.dialect])} \\\n  -d ${q(known
+    ?? JSON.stringify(body))}`;
 }

@@ -169,7 +169,8 @@ export function blocks(text) {
   const out = [];
   let code = null, lines = [];
   const flush = () => {
-    if (lines.length && (code !== null || lines.join('').trim())) out.push({ code: code !== null, lang: code ?? '', text: lines.join('\n') });
+    if (lines.length && (code !== null || lines.join('').trim())) out.push({ code: code !== null, lang: code ?? '',
+      text: lines.join('\n') });
     lines = [];
   };
   for (const line of text.split('\n')) {

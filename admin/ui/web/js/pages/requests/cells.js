@@ -22,12 +22,14 @@ const kinds = ['input', 'cached', 'thoughts', 'output'];
 const tokensText = (r) => kinds.map((kind) => `${t('requests.tokens.' + kind)} ${full(r.tokens[kind])}`).join(', ');
 
 // Tokens: in (of it cached) / thinking + out.
-const Tokens = ({ r: { tokens: { input, cached, output, thoughts } } }) => html`${short(input)}${cached > 0 && html` <small>(${short(cached)})</small>`}
+const Tokens = ({ r: { tokens: { input, cached, output, thoughts } } }) => html`${short(input)}${cached > 0
+  && html` <small>(${short(cached)})</small>`}
   ${' / '}${thoughts > 0 && html`<small>${short(thoughts)} +</small> `}${short(output)}`;
 
 // columnsFor gives the log's columns for VTable; area is the place in a narrow card.
 export const columnsFor = () => [
-  { id: 'at', width: 84, fixed: true, area: 'b', cell: (r) => html`<time datetime=${r.at}>${clock(r.at)}</time>`, title: (r) => stamp(r.at) },
+  { id: 'at', width: 84, fixed: true, area: 'b', cell: (r) => html`<time datetime=${r.at}>${clock(r.at)}</time>`, title: (r) =>
+    stamp(r.at) },
   { id: 'status', width: 112, fixed: true, area: 'c', cell: (r) => html`<${Outcome} request=${r} />` },
   { id: 'model', width: 172, fixed: true, area: 'a', cell: (r) => html`<span class="mono"><${Model} r=${r} /></span>`, title: modelText },
   { id: 'dialect', width: 82, cell: (r) => t('requests.dialect.' + r.dialect), title: (r) => r.endpoint },

@@ -33,7 +33,8 @@ function Actions({ request, onFilter }) {
     <${Copy} kind="" text=${() => asCurl(gateway, request)}>${t('requests.curl')}<//>
     <${Copy} kind="" text=${request.id}>${t('requests.copyId')}<//>
     ${request.key_id && html`<${Go} to="/keys" query=${{ id: request.key_id }} icon="key">${t('requests.openKey')}<//>`}
-    ${request.key_id && isAdmin.value && html`<${LinkButton} onClick=${() => disableKey(request.key_id, request.key_hint)}>${t('requests.disableKey')}<//>`}
+    ${request.key_id && isAdmin.value && html`<${LinkButton} onClick=${() => disableKey(request.key_id, request.key_hint)}>
+      ${t('requests.disableKey')}<//>`}
     ${request.key_id && html`<${LinkButton} onClick=${() => onFilter({ key: request.key_id })}>${t('requests.neighbours')}<//>`}
   </div>`;
 }
@@ -46,7 +47,8 @@ function Facts1({ r }) {
     [t('requests.model'), html`<span class="mono">${modelText(r)}</span>`],
     r.version && r.version !== r.model && [t('requests.version'), html`<span class="mono">${r.version}</span>`],
     [t('requests.dialect'), `${t('requests.dialect.' + r.dialect)} · ${r.endpoint}${r.stream ? ` · ${t('requests.streamed')}` : ''}`],
-    [t('requests.user'), r.user_id ? html`<a class="inline" href=${href('/users', { id: r.user_id })}>${r.user_name || r.user_id}</a>` : t('requests.anonymous')],
+    [t('requests.user'), r.user_id ? html`<a class="inline" href=${href('/users', { id: r.user_id })}>${r.user_name || r.user_id}</a>`
+      : t('requests.anonymous')],
     [t('requests.cost'), html`${cost}${r.estimated && html` <span class="tag">${t('requests.estimated')}</span>`}`],
     [t('requests.ip'), r.ip || '–'],
     [t('requests.agent'), html`<span class="break">${r.agent || '–'}</span>`],
@@ -61,7 +63,8 @@ function Details({ r, onFilter }) {
     <${Actions} request=${r} onFilter=${onFilter} />
     <h3>${t('requests.attempts.title', { n: r.attempts })}</h3><${Attempts} tries=${r.tries} whole=${r.duration_ms} />
     <h3>${t('requests.timing')}</h3><${Timing} request=${r} />
-    <h3>${t('requests.tokens')} <small>${full(r.tokens.input + r.tokens.output + r.tokens.thoughts)}</small></h3><${Tokens} tokens=${r.tokens} />
+    <h3>${t('requests.tokens')} <small>${full(r.tokens.input + r.tokens.output + r.tokens.thoughts)}</small></h3>
+      <${Tokens} tokens=${r.tokens} />
     <h3>${t('requests.details')}</h3><${Facts1} r=${r} />
     ${r.bodies && html`<${Bodies} bodies=${r.bodies} />`}`;
 }

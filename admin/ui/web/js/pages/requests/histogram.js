@@ -30,7 +30,8 @@ function Bars({ data, step, peak }) {
       if (!n) continue;
       const below = layers.slice(0, layer).reduce((s, [other]) => s + data[other][i], 0);
       const height = Math.max(1, (n / peak) * HEIGHT), foot = HEIGHT - (below / peak) * HEIGHT;
-      path += `M${(i * step).toFixed(1)} ${foot.toFixed(1)}v${(-height).toFixed(1)}h${Math.max(1, step - 1).toFixed(1)}v${height.toFixed(1)}z`;
+      path += `M${(i * step).toFixed(1)} ${foot.toFixed(1)}v${(-height).toFixed(1)}h${Math.max(1, step - 1)
+        .toFixed(1)}v${height.toFixed(1)}z`;
     }
     return html`<path key=${name} class=${'c-' + color} d=${path} />`;
   });
@@ -41,13 +42,15 @@ function Labels({ data, width }) {
   const span = times.at(-1) - times[0];
   return Array.from({ length: count }, (_, i) => {
     const at = Math.floor(((i + 0.5) / count) * times.length);
-    return html`<text key=${i} x=${((at + 0.5) / times.length) * width} y=${HEIGHT + 13} text-anchor="middle">${tick(new Date(times[at]), span)}</text>`;
+    return html`<text key=${i} x=${((at + 0.5) / times.length) * width} y=${HEIGHT + 13} text-anchor="middle">
+      ${tick(new Date(times[at]), span)}</text>`;
   });
 }
 
 function Table({ data }) {
   return html`<div class="scroll histtable" tabindex="0" role="region" aria-label=${t('requests.hist')}><table class="plain">
-    <thead><tr><th scope="col">${t('requests.time')}</th>${layers.map(([name]) => html`<th scope="col" class="n">${t('requests.class.' + name)}</th>`)}</tr></thead>
+    <thead><tr><th scope="col">${t('requests.time')}</th>${layers.map(([name]) => html`<th scope="col" class="n">
+      ${t('requests.class.' + name)}</th>`)}</tr></thead>
     <tbody>${data.t.map((at, i) => sum(data, i) > 0 && html`<tr key=${at}><td>${stamp(at)}</td>
       ${layers.map(([name]) => html`<td class="n">${full(data[name][i])}</td>`)}</tr>`).reverse()}</tbody></table></div>`;
 }
@@ -99,22 +102,27 @@ export function Histogram({ data, loading, zoomed, onBrush, onReset }) {
   };
   const shown = hover ?? null;
   const label = shown === null ? t('requests.hist.help')
-    : `${moment(new Date(data.t[shown]))}: ${layers.map(([name]) => `${t('requests.class.' + name)} ${full(data[name][shown])}`).join(', ')}`;
+    : `${moment(new Date(data.t[shown]))}: ${layers.map(([name]) => `${t('requests.class.' + name)} ${full(data[name][shown])}`)
+      .join(', ')}`;
   return html`<section class=${'card hist' + (loading ? ' stale' : '')} aria-busy=${loading}>
-    <header><h2>${t('requests.hist')}</h2><div class="legend">${[...layers].reverse().map(([name, color]) => html`<span key=${name}><i class=${'k-' + color}></i>
+    <header><h2>${t('requests.hist')}</h2><div class="legend">${[...layers].reverse().map(([name, color]) => html`<span key=${name}>
+      <i class=${'k-' + color}></i>
       ${t('requests.class.' + name)} <b>${data ? short(shown === null ? total(data, name) : data[name][shown]) : '–'}</b></span>`)}
       <time>${shown === null ? '' : moment(new Date(data.t[shown]))}</time></div>
       ${zoomed && html`<button type="button" class="link" onClick=${onReset}>${t('requests.hist.reset')}</button>`}
-      <button type="button" class="link" aria-pressed=${table} onClick=${() => setTable(!table)}>${t(table ? 'requests.hist.chart' : 'requests.hist.table')}</button></header>
+      <button type="button" class="link" aria-pressed=${table} onClick=${() => setTable(!table)}>
+        ${t(table ? 'requests.hist.chart' : 'requests.hist.table')}</button></header>
     ${table && data ? html`<${Table} data=${data} />` : null}
     <div class=${'histbox' + (table ? ' gone' : '')} ref=${box}>
       <svg width=${width} height=${HEIGHT + FOOT} tabindex="0" role="slider" aria-label=${t('requests.hist.help')} aria-valuetext=${label}
         aria-valuemin="0" aria-valuemax=${Math.max(0, n - 1)} aria-valuenow=${shown ?? 0}
-        onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onPointerLeave=${() => drag.current === null && setHover(null)} onKeyDown=${key}>
+        onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onPointerLeave=${() => drag.current === null
+          && setHover(null)} onKeyDown=${key}>
         <line x1="0" x2=${width} y1=${HEIGHT + 0.5} y2=${HEIGHT + 0.5} />
         ${n > 0 && width > 0 && html`<${Bars} data=${data} step=${step} peak=${peak} /><${Labels} data=${data} width=${width} />`}
         ${shown !== null && html`<rect class="hover" x=${shown * step} y="0" width=${step} height=${HEIGHT} />`}
-        ${span && html`<rect class="brush" x=${Math.min(...span) * step} y="0" width=${(Math.abs(span[1] - span[0]) + 1) * step} height=${HEIGHT} />`}
+        ${span && html`<rect class="brush" x=${Math.min(...span) * step} y="0" width=${(Math.abs(span[1] - span[0]) + 1) * step}
+          height=${HEIGHT} />`}
       </svg></div></section>`;
 }
 

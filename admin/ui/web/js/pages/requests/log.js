@@ -46,7 +46,8 @@ export function useHistogram(filter, version) {
     const abort = new AbortController();
     setState((s) => ({ ...s, busy: true, error: null }));
     api('requests/histogram', { query: apiQuery(filter, serverNow()), signal: abort.signal })
-      .then((data) => setState({ data, busy: false, error: null }), (error) => error.name === 'AbortError' || setState((s) => ({ ...s, busy: false, error })));
+      .then((data) => setState({ data, busy: false, error: null }), (error) => error.name === 'AbortError'
+        || setState((s) => ({ ...s, busy: false, error })));
     return () => abort.abort();
   }, [key, version]);
   return state;

@@ -13,7 +13,8 @@ const left = (start, whole) => `${Math.min(99.4, (Math.max(0, start) / Math.max(
 export function Attempts({ tries, whole }) {
   if (!tries?.length) return html`<p class="dim">${t('requests.noTries')}</p>`;
   return html`<ol class="tries">${tries.map((a, i) => html`<li key=${i} class=${good(a) ? 'good' : 'bad'}>
-    <span class="trace" aria-hidden="true"><i style=${{ insetInlineStart: left(a.started_ms, whole), width: share(a.duration_ms, whole) }}></i></span>
+    <span class="trace" aria-hidden="true"><i style=${{ insetInlineStart: left(a.started_ms, whole), width: share(a.duration_ms,
+      whole) }}></i></span>
     <span class="line"><b>${i + 1}</b> <a class="mono" href=${href('/keys', { id: a.key_id })}>${a.hint || a.key_id}</a>
       ${a.project && html`<small>${a.project}</small>`}<span class="grow"></span>
       <span class=${'code ' + (good(a) ? 'oktext' : 'badtext')}>${a.status || t('requests.noAnswer')}</span></span>
@@ -27,7 +28,8 @@ export function Timing({ request }) {
   const parts = phases(request);
   return html`<div class="timing"><div class="segbar" aria-hidden="true">${parts.map(([name, n]) =>
     html`<i key=${name} class=${'p-' + name} style=${{ flexGrow: n }}></i>`)}</div>
-    <ul>${parts.map(([name, n]) => html`<li key=${name}><i class=${'p-' + name}></i>${t('requests.phase.' + name)} <b>${ms(n)}</b></li>`)}</ul></div>`;
+    <ul>${parts.map(([name, n]) => html`<li key=${name}><i class=${'p-' + name}></i>${t('requests.phase.' + name)} <b>${ms(n)}</b>
+      </li>`)}</ul></div>`;
 }
 
 const kinds = ['input', 'cached', 'thoughts', 'output', 'tool_use'];
@@ -39,5 +41,6 @@ export function Tokens({ tokens }) {
   if (!shown.length) return html`<p class="dim">${t('requests.noTokens')}</p>`;
   return html`<div class="timing"><div class="segbar" aria-hidden="true">${shown.map((kind) =>
     html`<i key=${kind} class=${'t-' + kind} style=${{ flexGrow: fresh[kind] }}></i>`)}</div>
-    <ul>${shown.map((kind) => html`<li key=${kind}><i class=${'t-' + kind}></i>${t('requests.tokens.' + kind)} <b>${full(fresh[kind])}</b></li>`)}</ul></div>`;
+    <ul>${shown.map((kind) => html`<li key=${kind}><i class=${'t-' + kind}></i>${t('requests.tokens.' + kind)} <b>${full(fresh[kind])}</b>
+      </li>`)}</ul></div>`;
 }

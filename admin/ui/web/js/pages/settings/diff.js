@@ -51,7 +51,8 @@ export function size(text) {
 
 // sized writes bytes with the largest unit that loses nothing.
 export function sized(n) {
-  const units = [['TiB', 2 ** 40], ['TB', 1e12], ['GiB', 2 ** 30], ['GB', 1e9], ['MiB', 2 ** 20], ['MB', 1e6], ['KiB', 2 ** 10], ['kB', 1e3]];
+  const units = [['TiB', 2 ** 40], ['TB', 1e12], ['GiB', 2 ** 30], ['GB', 1e9], ['MiB', 2 ** 20], ['MB', 1e6], ['KiB', 2 ** 10],
+    ['kB', 1e3]];
   const [name, by] = units.find(([, by]) => n > 0 && n % by === 0) ?? ['B', 1];
   return `${n / by} ${name}`;
 }
@@ -103,7 +104,8 @@ export function parse(field, text) {
   if (error) return { error };
   const least = bound(field.min), most = bound(field.max);
   if (n !== undefined && !between(n, least, most)) {
-    return { error: range(least, most), min: least === undefined ? undefined : shown(field, field.min), max: most === undefined ? undefined : shown(field, field.max) };
+    return { error: range(least, most), min: least === undefined ? undefined : shown(field, field.min), max: most === undefined
+      ? undefined : shown(field, field.max) };
   }
   // The same span in another spelling is no change.
   return { value: kind(field) === 'duration' && duration(field.value) === n ? field.value : value };

@@ -18,15 +18,18 @@ export function valueText(name, field, value) {
   return `${shown(field, value)}${unitOf(field) ? ' ' + unitOf(field) : ''}` || '–';
 }
 
-const unitOf = (field) => (field.unit && field.unit !== 'bytes' ? (has('settings.unit.' + field.unit) ? t('settings.unit.' + field.unit) : field.unit) : '');
+const unitOf = (field) => (field.unit && field.unit !== 'bytes' ? (has('settings.unit.' + field.unit) ? t('settings.unit.' + field.unit)
+  : field.unit) : '');
 
 // faultText says what is wrong with what was typed.
-export const faultText = ({ error, min, max }) => (has('settings.fault.' + error) ? t('settings.fault.' + error, { min: min ?? '', max: max ?? '' }) : error);
+export const faultText = ({ error, min, max }) => (has('settings.fault.' + error) ? t('settings.fault.' + error, { min: min ?? '',
+  max: max ?? '' }) : error);
 
 function Control({ name, field, value, props, onPut, onFault }) {
   const what = kind(field), [text, setText] = useState(shown(field, value));
   useEffect(() => { if (!same(parse(field, text).value, value)) setText(shown(field, value)); }, [value, field]);
-  if (what === 'switch') return html`<${Switch} id=${props.id} label=${labelOf(name)} checked=${value === true} disabled=${props.disabled} onChange=${onPut} />`;
+  if (what === 'switch') return html`<${Switch} id=${props.id} label=${labelOf(name)} checked=${value === true} disabled=${props.disabled}
+    onChange=${onPut} />`;
   if (what === 'word') {
     return html`<select class="input" ...${props} value=${value} onChange=${(e) => onPut(e.target.value)}>${field.options.map((o) => html`
       <option key=${o} value=${o} selected=${o === value}>${optionText(name, o)}</option>`)}</select>`;
@@ -44,10 +47,13 @@ function Control({ name, field, value, props, onPut, onFault }) {
 
 function Source({ name, field, changed, onDefault }) {
   if (field.locked) {
-    return html`<span class="source locked"><${Icon} name="lock" size=${13} />${t('settings.lockedBy')} <code>${field.directive ?? name}</code></span>`;
+    return html`<span class="source locked"><${Icon} name="lock" size=${13} />${t('settings.lockedBy')} <code>${field.directive
+      ?? name}</code></span>`;
   }
-  return html`<span class="source">${changed ? html`<b class="changed">${t('settings.changed')}</b>` : t('settings.source.' + (field.source ?? 'default'))}
-    ${!changed && field.source === 'store' && isAdmin.value && html` <${LinkButton} onClick=${onDefault}>${t('settings.toDefault')}<//>`}</span>`;
+  return html`<span class="source">${changed ? html`<b class="changed">${t('settings.changed')}</b>`
+    : t('settings.source.' + (field.source ?? 'default'))}
+    ${!changed && field.source === 'store' && isAdmin.value && html` <${LinkButton} onClick=${onDefault}>
+      ${t('settings.toDefault')}<//>`}</span>`;
 }
 
 // SettingField is one row: label, help, control, where the value comes from, what is wrong.
@@ -66,6 +72,8 @@ export function SettingField({ name, field, draft, fault, onPut, onFault, onServ
         onPut=${(v) => onPut(name, v)} onFault=${(f) => onFault(name, f)} /></div>
       ${fault && html`<small class="badtext" id=${id + 'e'} role="alert">${typeof fault === 'string' ? fault : faultText(fault)}</small>`}
       <small id=${id + 's'}><${Source} name=${name} field=${field} changed=${changed} onDefault=${toDefault} />
-        ${(changed || !same(field.value, field.default)) && html`<span>${t('settings.default', { value: valueText(name, field, field.default) })}</span>`}
-        ${field.effect && has('settings.effect.' + field.effect) && html`<span>${t('settings.effect.' + field.effect)}</span>`}</small></div></div>`;
+        ${(changed || !same(field.value, field.default))
+          && html`<span>${t('settings.default', { value: valueText(name, field, field.default) })}</span>`}
+        ${field.effect && has('settings.effect.' + field.effect) && html`<span>${t('settings.effect.' + field.effect)}</span>`}</small>
+          </div></div>`;
 }

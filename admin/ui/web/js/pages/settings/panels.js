@@ -10,14 +10,20 @@ import { Checkbox, FileDrop } from '../../ui/form.js';
 import { Ago, Button, Empty, ErrorNote, Note, Secret, Segmented, Skeleton } from '../../ui/parts.js';
 import { attempt, toast } from '../../ui/toast.js';
 
-const Line = ({ title, text, children }) => html`<div class="setting"><div class="what"><b>${title}</b>${text && html`<small>${text}</small>`}</div><div class="how">${children}</div></div>`;
+const Line = ({ title, text, children }) => html`<div class="setting"><div class="what"><b>${title}</b>
+  ${text && html`<small>${text}</small>`}</div><div class="how">${children}</div></div>`;
 
 export const Appearance = () => html`
-  <${Line} title=${t('theme')}><${Segmented} label=${t('theme')} value=${choice.value} options=${['auto', 'light', 'dark'].map((v) => [v, t('theme.' + v)])} onChange=${setTheme} /><//>
-  <${Line} title=${t('language')}><${Segmented} label=${t('language')} value=${lang.value} options=${languages} onChange=${(l) => attempt(() => setLang(l))} /><//>
-  <${Line} title=${t('settings.zone')} text=${t('settings.zoneHelp')}><${Segmented} label=${t('settings.zone')} value=${utc.value ? 'utc' : 'local'}
-    options=${[['local', Intl.DateTimeFormat().resolvedOptions().timeZone], ['utc', 'UTC']]} onChange=${(v) => (utc.value = v === 'utc')} /><//>
-  <${Line} title=${t('key.letters')} text=${t('key.lettersHelp')}><${Checkbox} label=${t('settings.on')} checked=${letters.value} onChange=${(v) => (letters.value = v)} /><//>`;
+  <${Line} title=${t('theme')}><${Segmented} label=${t('theme')} value=${choice.value} options=${['auto', 'light', 'dark'].map((v) =>
+    [v, t('theme.' + v)])} onChange=${setTheme} /><//>
+  <${Line} title=${t('language')}><${Segmented} label=${t('language')} value=${lang.value} options=${languages}
+    onChange=${(l) => attempt(() => setLang(l))} /><//>
+  <${Line} title=${t('settings.zone')} text=${t('settings.zoneHelp')}><${Segmented} label=${t('settings.zone')} value=${utc.value ? 'utc'
+    : 'local'}
+    options=${[['local', Intl.DateTimeFormat().resolvedOptions().timeZone], ['utc', 'UTC']]}
+      onChange=${(v) => (utc.value = v === 'utc')} /><//>
+  <${Line} title=${t('key.letters')} text=${t('key.lettersHelp')}><${Checkbox} label=${t('settings.on')} checked=${letters.value}
+    onChange=${(v) => (letters.value = v)} /><//>`;
 
 function NewAdminKey({ value, onClose }) {
   const [saved, setSaved] = useState(false);
@@ -36,10 +42,13 @@ export function Security() {
     if (done) setMade(answer.admin_key);
   };
   const end = async () => {
-    if (await confirm({ title: t('settings.end'), text: t('settings.endText'), confirm: t('settings.endDo'), danger: true, act: () => del('sessions') })) await attempt(signOut);
+    if (await confirm({ title: t('settings.end'), text: t('settings.endText'), confirm: t('settings.endDo'), danger: true,
+      act: () => del('sessions') })) await attempt(signOut);
   };
-  return html`<${Line} title=${t('settings.adminKey')} text=${t('settings.rotateHelp')}><${Button} icon="rotate" disabled=${!isAdmin.value} onClick=${rotate}>${t('settings.rotateDo')}<//><//>
-    <${Line} title=${t('settings.sessions')} text=${t('settings.endHelp')}><${Button} icon="logout" disabled=${!isAdmin.value} onClick=${end}>${t('settings.endDo')}<//><//>
+  return html`<${Line} title=${t('settings.adminKey')} text=${t('settings.rotateHelp')}>
+    <${Button} icon="rotate" disabled=${!isAdmin.value} onClick=${rotate}>${t('settings.rotateDo')}<//><//>
+    <${Line} title=${t('settings.sessions')} text=${t('settings.endHelp')}><${Button} icon="logout" disabled=${!isAdmin.value}
+      onClick=${end}>${t('settings.endDo')}<//><//>
     ${made && html`<${NewAdminKey} value=${made} onClose=${() => setMade(null)} />`}`;
 }
 
@@ -58,7 +67,8 @@ export function Backup({ config }) {
   const take = async ([file]) => {
     try {
       const left = config.take(JSON.parse(await file.text()));
-      toast(left.length ? { kind: 'bad', text: t('settings.importLeft', { names: left.slice(0, 5).join(', ') }) } : { text: t('settings.imported') });
+      toast(left.length ? { kind: 'bad', text: t('settings.importLeft', { names: left.slice(0, 5).join(', ') }) }
+        : { text: t('settings.imported') });
     } catch { toast({ kind: 'bad', text: t('settings.notJson') }); }
   };
   const restore = ([file]) => confirm({
@@ -67,11 +77,16 @@ export function Backup({ config }) {
   }).then((done) => done && location.reload());
   return html`${error && html`<${ErrorNote} error=${error} />`}
     <${Line} title=${t('settings.file')} text=${t('settings.fileHelp')}><div class="actions wrap">
-      <${Button} icon="download" onClick=${() => saveFile(settingsFile(config.fields), 'gemini-balance-settings.json', 'application/json')}>${t('settings.exportDo')}<//></div>
-      ${isAdmin.value && html`<${FileDrop} accept=".json,application/json" onFiles=${take}><span>${t('settings.importHelp')}</span><//>`}<//>
-    <${Line} title=${t('settings.backup')} text=${t('settings.backupHelp')}><${Button} icon="save" disabled=${!isAdmin.value} busy=${busy === 'backup'}
-      onClick=${run('backup', () => download('backup', { method: 'POST', body: {} }, 'gemini-balance.backup'))}>${t('settings.backupDo')}<//><//>
-    ${isAdmin.value && html`<${Line} title=${t('settings.restore')} text=${t('settings.restoreHelp')}><${FileDrop} onFiles=${restore}><span>${t('settings.restoreDrop')}</span><//><//>`}`;
+      <${Button} icon="download" onClick=${() => saveFile(settingsFile(config.fields), 'gemini-balance-settings.json',
+        'application/json')}>${t('settings.exportDo')}<//></div>
+      ${isAdmin.value && html`<${FileDrop} accept=".json,application/json" onFiles=${take}><span>${t('settings.importHelp')}</span>
+        <//>`}<//>
+    <${Line} title=${t('settings.backup')} text=${t('settings.backupHelp')}><${Button} icon="save" disabled=${!isAdmin.value}
+      busy=${busy === 'backup'}
+      onClick=${run('backup', () => download('backup', { method: 'POST', body: {} }, 'gemini-balance.backup'))}>
+        ${t('settings.backupDo')}<//><//>
+    ${isAdmin.value && html`<${Line} title=${t('settings.restore')} text=${t('settings.restoreHelp')}><${FileDrop} onFiles=${restore}>
+      <span>${t('settings.restoreDrop')}</span><//><//>`}`;
 }
 
 // useList reads one list and says how that went.
@@ -92,30 +107,40 @@ function useList(path, query, deps) {
 
 function DeletedList({ kind, path, restorePath }) {
   const list = useList(path[0], path[1], []);
-  const restore = (key) => attempt(async () => { await post(restorePath(key.id)); toast({ text: t('settings.restored', { name: key.name || key.hint }) }); list.reload(); });
+  const restore = (key) => attempt(async () => { await post(restorePath(key.id));
+    toast({ text: t('settings.restored', { name: key.name || key.hint }) }); list.reload(); });
   if (list.error) return html`<${ErrorNote} error=${list.error} onRetry=${list.reload} />`;
   if (!list.items) return html`<${Skeleton} height=${60} />`;
   if (!list.items.length) return html`<p class="dim">${t('settings.deleted.none')}</p>`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('settings.deleted.' + kind)}><table class="plain"><tbody>${list.items.map((key) => html`<tr key=${key.id}>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('settings.deleted.' + kind)}><table class="plain">
+    <tbody>${list.items.map((key) => html`<tr key=${key.id}>
     <th scope="row">${key.name || key.id} <code>${key.hint}</code></th><td><${Ago} at=${key.deleted_at} /></td>
-    <td class="n">${isAdmin.value && html`<${Button} icon="undo" onClick=${() => restore(key)}>${t('settings.restoreKey')}<//>`}</td></tr>`)}</tbody></table></div>`;
+    <td class="n">${isAdmin.value && html`<${Button} icon="undo" onClick=${() => restore(key)}>${t('settings.restoreKey')}<//>`}</td>
+      </tr>`)}</tbody></table></div>`;
 }
 
 export const Deleted = () => html`<p class="dim">${t('settings.deleted.text')}</p>
-  <h3>${t('nav.keys')}</h3><${DeletedList} kind="gemini" path=${['keys/gemini/deleted', { limit: 100 }]} restorePath=${(id) => `keys/gemini/${encodeURIComponent(id)}/restore`} />
-  <h3>${t('nav.users')}</h3><${DeletedList} kind="user" path=${['keys/user/deleted', { limit: 100 }]} restorePath=${(id) => `keys/user/${encodeURIComponent(id)}/restore`} />`;
+  <h3>${t('nav.keys')}</h3><${DeletedList} kind="gemini" path=${['keys/gemini/deleted', { limit: 100 }]}
+    restorePath=${(id) => `keys/gemini/${encodeURIComponent(id)}/restore`} />
+  <h3>${t('nav.users')}</h3><${DeletedList} kind="user" path=${['keys/user/deleted', { limit: 100 }]}
+    restorePath=${(id) => `keys/user/${encodeURIComponent(id)}/restore`} />`;
 
 export function Audit() {
   const [text, setText] = useState(''), [q, setQ] = useState(''), list = useList('audit', { limit: 100, q }, [q]);
   useEffect(() => { const timer = setTimeout(() => setQ(text.trim()), 200); return () => clearTimeout(timer); }, [text]);
-  return html`<label class="search"><input type="search" value=${text} placeholder=${t('settings.audit.search')} aria-label=${t('settings.audit.search')}
+  return html`<label class="search"><input type="search" value=${text} placeholder=${t('settings.audit.search')}
+    aria-label=${t('settings.audit.search')}
       onInput=${(e) => setText(e.target.value)} /></label>
     ${list.error && html`<${ErrorNote} error=${list.error} onRetry=${list.reload} />`}
     ${!list.items && !list.error && html`<${Skeleton} height=${200} />`}
     ${list.items?.length === 0 && html`<${Empty} icon="history" title=${t('settings.audit.none')} />`}
-    ${list.items?.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label=${t('settings.audit.rows')}><table class="plain audit"><thead><tr>
-      ${['at', 'actor', 'ip', 'action', 'object', 'detail'].map((c) => html`<th scope="col" key=${c}>${t('settings.audit.' + c)}</th>`)}</tr></thead>
-      <tbody>${list.items.map((e) => html`<tr key=${e.hash ?? e.at + e.action}><td><${Ago} at=${e.at} /></td><td>${e.actor}${e.role && e.role !== e.actor && html` <small>${e.role}</small>`}</td>
-        <td class="mono">${e.ip}</td><td class="mono">${e.action}</td><td class="mono">${e.object || '–'}</td><td>${e.detail}</td></tr>`)}</tbody></table></div>`}
+    ${list.items?.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label=${t('settings.audit.rows')}>
+      <table class="plain audit"><thead><tr>
+      ${['at', 'actor', 'ip', 'action', 'object', 'detail'].map((c) => html`<th scope="col" key=${c}>
+        ${t('settings.audit.' + c)}</th>`)}</tr></thead>
+      <tbody>${list.items.map((e) => html`<tr key=${e.hash ?? e.at + e.action}><td><${Ago} at=${e.at} /></td>
+        <td>${e.actor}${e.role && e.role !== e.actor && html` <small>${e.role}</small>`}</td>
+        <td class="mono">${e.ip}</td><td class="mono">${e.action}</td><td class="mono">${e.object || '–'}</td><td>${e.detail}</td>
+          </tr>`)}</tbody></table></div>`}
     ${list.next && html`<${Button} onClick=${list.more}>${t('settings.audit.more')}<//>`}`;
 }

@@ -34,10 +34,12 @@ export function AdminKey({ made, onMade, onNext }) {
       <div class="actions"><${Checkbox} label=${t('setup.saved')} checked=${saved} onChange=${setSaved} /><span class="grow"></span>
         <${Button} kind="primary" disabled=${!saved} onClick=${onNext}>${t('setup.next')}<//></div>`;
   }
-  return html`<p>${t('setup.admin.text')}</p><form onSubmit=${create} class="stepform"><${Password} label=${t('setup.admin.token')} help=${t('setup.admin.tokenHelp')}
+  return html`<p>${t('setup.admin.text')}</p><form onSubmit=${create} class="stepform"><${Password} label=${t('setup.admin.token')}
+    help=${t('setup.admin.tokenHelp')}
       autocomplete="off" inputRef=${field} value=${token} onInput=${setToken} />
     ${task.error && html`<${ErrorNote} error=${task.error} title=${t('setup.admin.failed')} />`}
-    <div class="actions"><span class="grow"></span><${Button} type="submit" kind="primary" busy=${task.busy} disabled=${!token.trim()}>${t('setup.admin.make')}<//></div></form>`;
+    <div class="actions"><span class="grow"></span><${Button} type="submit" kind="primary" busy=${task.busy} disabled=${!token.trim()}>
+      ${t('setup.admin.make')}<//></div></form>`;
 }
 
 // watch asks for a job until it is over: the stream of events is not open in set-up.
@@ -53,8 +55,10 @@ async function watch(job, onJob, alive) {
 
 function Progress({ job }) {
   const counts = Object.entries(job.counts ?? {}).filter(([, n]) => n > 0);
-  return html`<div class="stepjob" role="status"><progress max=${Math.max(1, job.total)} value=${job.done} aria-label=${t('setup.keys.progress')}></progress>
-    <p>${full(job.done)} / ${full(job.total)} ${counts.map(([name, n]) => html` <span key=${name} class=${name === 'invalid' ? 'badtext' : undefined}>· ${full(n)} ${t('job.count.' + name)}</span>`)}</p></div>`;
+  return html`<div class="stepjob" role="status"><progress max=${Math.max(1, job.total)} value=${job.done}
+    aria-label=${t('setup.keys.progress')}></progress>
+    <p>${full(job.done)} / ${full(job.total)} ${counts.map(([name, n]) => html` <span key=${name} class=${name === 'invalid' ? 'badtext'
+      : undefined}>· ${full(n)} ${t('job.count.' + name)}</span>`)}</p></div>`;
 }
 
 function Verdict({ job }) {
@@ -68,7 +72,8 @@ function Verdict({ job }) {
 
 // GeminiKeys takes pasted text or a file, counts at once, adds and validates.
 export function GeminiKeys({ onNext }) {
-  const [text, setText] = useState(''), [tags, setTags] = useState(''), [job, setJob] = useState(null), task = useTask(), here = useRef(true);
+  const [text, setText] = useState(''), [tags, setTags] = useState(''), [job, setJob] = useState(null), task = useTask(),
+    here = useRef(true);
   useEffect(() => () => { here.current = false; }, []);
   const { found, duplicates, malformed } = scan(text);
   const add = () => task.run(async () => {
@@ -79,8 +84,10 @@ export function GeminiKeys({ onNext }) {
   });
   const over = job && ['done', 'cancelled', 'failed'].includes(job.state);
   return html`<p>${t('setup.keys.text')}</p>
-    <${Area} label=${t('setup.keys.label')} rows=${5} value=${text} spellcheck=${false} autocomplete="off" data-secret=${text ? 'true' : undefined} onInput=${setText} />
-    <${FileDrop} accept=".txt,.csv,.json,text/plain" onFiles=${async ([file]) => setText(await file.text())}><span>${t('setup.keys.drop')}</span><//>
+    <${Area} label=${t('setup.keys.label')} rows=${5} value=${text} spellcheck=${false} autocomplete="off" data-secret=${text ? 'true'
+      : undefined} onInput=${setText} />
+    <${FileDrop} accept=".txt,.csv,.json,text/plain" onFiles=${async ([file]) => setText(await file.text())}>
+      <span>${t('setup.keys.drop')}</span><//>
     <p role="status" class="dim">${text ? t('setup.keys.count', { found, duplicates, malformed }) : ''}</p>
     <${Text} label=${t('setup.keys.tags')} optional value=${tags} onInput=${setTags} />
     ${task.error && html`<${ErrorNote} error=${task.error} onRetry=${add} />`}
@@ -101,13 +108,15 @@ export function UserKey({ made, onMade, onNext }) {
       <div class="actions"><${Checkbox} label=${t('setup.saved')} checked=${saved} onChange=${setSaved} /><span class="grow"></span>
         <${Button} kind="primary" disabled=${!saved} onClick=${onNext}>${t('setup.next')}<//></div>`;
   }
-  return html`<p>${t('setup.user.text')}</p><form class="stepform" onSubmit=${create}><${Text} label=${t('setup.user.name')} value=${name} onInput=${setName} autocomplete="off" />
+  return html`<p>${t('setup.user.text')}</p><form class="stepform" onSubmit=${create}><${Text} label=${t('setup.user.name')} value=${name}
+    onInput=${setName} autocomplete="off" />
     ${task.error && html`<${ErrorNote} error=${task.error} />`}
     <div class="actions"><${Button} kind="quiet" onClick=${onNext}>${t('setup.skip')}<//><span class="grow"></span>
       <${Button} type="submit" kind="primary" busy=${task.busy} disabled=${!name.trim()}>${t('setup.user.make')}<//></div></form>`;
 }
 
-const form = { dialect: 'openai', model: 'gemini-flash-latest', system: '', temperature: '', top_p: '', max_tokens: '', thinking: '', schema: '', search: false };
+const form = { dialect: 'openai', model: 'gemini-flash-latest', system: '', temperature: '', top_p: '', max_tokens: '', thinking: '',
+  schema: '', search: false };
 
 function Test({ secret }) {
   const [state, setState] = useState(null), [busy, setBusy] = useState(false), abort = useRef(null);
@@ -115,20 +124,23 @@ function Test({ secret }) {
   const test = async () => {
     abort.current = new AbortController();
     setBusy(true);
-    await send(form, [{ role: 'user', text: t('setup.try.prompt') }], { userKey: '', key: secret, signal: abort.current.signal, onChange: setState });
+    await send(form, [{ role: 'user', text: t('setup.try.prompt') }], { userKey: '', key: secret, signal: abort.current.signal,
+      onChange: setState });
     setBusy(false);
   };
   const first = state?.times.first ? state.times.first - state.times.start : null;
   return html`<div class="actions"><${Button} icon="send" kind="primary" busy=${busy} onClick=${test}>${t('setup.try.send')}<//>
       ${busy && html`<${Button} icon="square" onClick=${() => abort.current.abort()}>${t('setup.try.stop')}<//>`}</div>
     ${state && html`<div class="testreply" role="status"><${Answer} text=${state.reply.text} />
-      ${state.reply.error && html`<${Note} kind="bad"><b>${state.facts?.status >= 400 ? state.facts.status : ''}</b> ${state.reply.error.message}<//>`}
+      ${state.reply.error && html`<${Note} kind="bad"><b>${state.facts?.status >= 400 ? state.facts.status
+        : ''}</b> ${state.reply.error.message}<//>`}
       ${first !== null && html`<small>${t('setup.try.first', { t: ms(first) })}</small>`}</div>`}`;
 }
 
 // TryIt shows addresses and ready code with the key filled in, and sends a test.
 export function TryIt({ made, onDone }) {
-  return html`<${Facts} rows=${[['OpenAI', html`<code>${gateway}/v1</code>`], ['Anthropic', html`<code>${gateway}</code>`], ['Gemini', html`<code>${gateway}</code>`]]} />
+  return html`<${Facts} rows=${[['OpenAI', html`<code>${gateway}/v1</code>`], ['Anthropic', html`<code>${gateway}</code>`],
+    ['Gemini', html`<code>${gateway}</code>`]]} />
     <${Test} secret=${made?.key} /><${Snippets} secret=${made?.key} model=${form.model} label=${t('setup.try.code')} />
     <div class="actions"><span class="grow"></span><${Button} kind="primary" onClick=${onDone}>${t('setup.finish')}<//></div>`;
 }

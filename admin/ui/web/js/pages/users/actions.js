@@ -12,7 +12,8 @@ const path = (id, act) => `keys/user/${encodeURIComponent(id)}${act ? '/' + act 
 // setEnabled acts at once and offers Undo. tools.changed takes the newest key.
 export const setEnabled = (user, yes, tools) => attempt(async () => {
   tools.changed(await post(path(user.id, yes ? 'enable' : 'disable')));
-  undoable(t(yes ? 'users.enabled' : 'users.disabled', { name: user.name }), async () => tools.changed(await post(path(user.id, yes ? 'disable' : 'enable'))));
+  undoable(t(yes ? 'users.enabled' : 'users.disabled', { name: user.name }), async () => tools.changed(await post(path(user.id, yes
+    ? 'disable' : 'enable'))));
 });
 
 // remove asks with the name and the day's traffic, then deletes; for 24 h it can be restored.
@@ -32,8 +33,10 @@ export async function rotate(user, tools) {
   let grace = 3600, made = null;
   const done = await confirm({
     title: t('users.rotate.title', { name: user.name }), text: t('users.rotate.text'), confirm: t('users.rotate'),
-    children: html`<fieldset class="radios"><legend>${t('users.rotate.grace')}</legend>${graces.map((s) => html`<label key=${s} class="check">
-      <input type="radio" name="grace" value=${s} defaultChecked=${s === grace} onChange=${() => (grace = s)} /><span>${t('users.grace.' + s)}</span></label>`)}</fieldset>`,
+    children: html`<fieldset class="radios"><legend>${t('users.rotate.grace')}</legend>
+      ${graces.map((s) => html`<label key=${s} class="check">
+      <input type="radio" name="grace" value=${s} defaultChecked=${s === grace} onChange=${() => (grace = s)} />
+        <span>${t('users.grace.' + s)}</span></label>`)}</fieldset>`,
     act: async () => { made = await post(path(user.id, 'rotate'), { grace_s: grace }); },
   });
   if (!done || !made) return;

@@ -10,10 +10,12 @@ import { attempt, toast, undoable } from '../../ui/toast.js';
 import { bulk, changedText } from './actions.js';
 import { limitNames, listCsv } from './spec.js';
 
-const extensions = [['7', 'users.expiry.7'], ['30', 'users.expiry.30'], ['90', 'users.expiry.90'], ['365', 'users.expiry.365'], ['never', 'users.expiry.never']];
+const extensions = [['7', 'users.expiry.7'], ['30', 'users.expiry.30'], ['90', 'users.expiry.90'], ['365', 'users.expiry.365'],
+  ['never', 'users.expiry.never']];
 
 // What the dialogs send beside the action.
-const extendBody = (days, now) => (days === 'never' ? { expires_at: null } : { expires_at: new Date(now + Number(days) * 86400e3).toISOString() });
+const extendBody = (days, now) => (days === 'never' ? { expires_at: null } : { expires_at: new Date(now + Number(days) * 86400e3)
+  .toISOString() });
 
 function ExtendDialog({ onClose, onSend }) {
   const [days, setDays] = useState('30');
@@ -25,15 +27,19 @@ function LimitsDialog({ onClose, onSend }) {
   const [limits, setLimits] = useState({});
   const set = Object.fromEntries(Object.entries(limits).filter(([, v]) => v !== null));
   const wrong = Object.values(set).some((v) => !Number.isInteger(v) || v < 0) || !Object.keys(set).length;
-  return html`<${Ask} title=${t('users.bulk.limits')} disabled=${wrong} onClose=${onClose} onSend=${() => onSend('limits', { limits: set })}>
-    <p class="dim">${t('users.bulk.limitsHelp')}</p><div class="formgrid">${limitNames.map((name) => html`<${Num} key=${name} label=${t('users.limit.' + name)}
+  return html`<${Ask} title=${t('users.bulk.limits')} disabled=${wrong} onClose=${onClose}
+    onSend=${() => onSend('limits', { limits: set })}>
+    <p class="dim">${t('users.bulk.limitsHelp')}</p><div class="formgrid">
+      ${limitNames.map((name) => html`<${Num} key=${name} label=${t('users.limit.' + name)}
       value=${limits[name] ?? null} onInput=${(n) => setLimits({ ...limits, [name]: n })} />`)}</div><//>`;
 }
 
 function LabelDialog({ onClose, onSend }) {
   const [text, setText] = useState(''), [action, setAction] = useState('label'), labels = splitTags(text);
-  return html`<${Ask} title=${t('users.bulk.label')} disabled=${!labels.length} onClose=${onClose} onSend=${() => onSend(action, { labels })}>
-    <${Select} label=${t('users.bulk.what')} value=${action} onChange=${setAction} options=${['label', 'unlabel'].map((a) => [a, t('users.bulk.' + a + 'Do')])} />
+  return html`<${Ask} title=${t('users.bulk.label')} disabled=${!labels.length} onClose=${onClose}
+    onSend=${() => onSend(action, { labels })}>
+    <${Select} label=${t('users.bulk.what')} value=${action} onChange=${setAction}
+      options=${['label', 'unlabel'].map((a) => [a, t('users.bulk.' + a + 'Do')])} />
     <${Text} label=${t('users.labels')} value=${text} onInput=${setText} help=${t('users.listHelp')} /><//>`;
 }
 
@@ -46,7 +52,8 @@ function Ask({ title, children, disabled, onClose, onSend }) {
     try { await onSend(); } catch (e) { setError(e); setBusy(false); }
   };
   return html`<${Dialog} title=${title} size="small" onClose=${onClose} onSubmit=${send}
-    footer=${html`<${Button} onClick=${onClose}>${t('cancel')}<//><${Button} kind="primary" type="submit" disabled=${disabled} busy=${busy}>${t('users.apply')}<//>`}>
+    footer=${html`<${Button} onClick=${onClose}>${t('cancel')}<//><${Button} kind="primary" type="submit" disabled=${disabled}
+      busy=${busy}>${t('users.apply')}<//>`}>
     ${children}${error && html`<${ErrorNote} error=${error} />`}<//>`;
 }
 
@@ -92,7 +99,8 @@ export function BulkBar({ sel, n, total, filter, onSelect, onDone }) {
   const save = () => attempt(async () => { setBusy(true); try { await exportSelected(sel, clean); } finally { setBusy(false); } });
   const Asked = dialogs[dialog];
   return html`<div class="bulk" role="region" aria-label=${t('users.selected', { n })}><b role="status">${t('users.selected', { n })}</b>
-    ${!sel.all && total > n && html`<${LinkButton} onClick=${() => onSelect(selection.everything())}>${t('users.selectAll', { n: total })}<//>`}
+    ${!sel.all && total > n && html`<${LinkButton} onClick=${() => onSelect(selection.everything())}>
+      ${t('users.selectAll', { n: total })}<//>`}
     <span class="grow"></span>
     <${Button} icon="power" onClick=${() => flip('enable', 'disable')}>${t('users.enable')}<//>
     <${Button} icon="ban" onClick=${() => flip('disable', 'enable')}>${t('users.disable')}<//>
@@ -102,5 +110,6 @@ export function BulkBar({ sel, n, total, filter, onSelect, onDone }) {
     <${Button} icon="download" busy=${busy} onClick=${save}>${t('users.export')}<//>
     <${Button} icon="trash" kind="danger" onClick=${remove}>${t('users.delete')}<//>
     <${Button} icon="x" kind="ghost" label=${t('users.clearSelection')} onClick=${() => onSelect(selection.none())} />
-    ${Asked && html`<${Asked} onClose=${() => setDialog(null)} onSend=${async (action, more) => { toast({ text: changedText(await send(action, more)) }); onDone(); }} />`}</div>`;
+    ${Asked && html`<${Asked} onClose=${() => setDialog(null)} onSend=${async (action, more) =>
+      { toast({ text: changedText(await send(action, more)) }); onDone(); }} />`}</div>`;
 }

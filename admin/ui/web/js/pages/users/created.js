@@ -13,13 +13,15 @@ import { keysCsv } from './spec.js';
 export function Created({ made, onClose }) {
   const many = made.items, [saved, setSaved] = useState(false);
   const close = async () => {
-    if (!saved && !(await confirm({ title: t('users.leave'), text: t('users.leaveText'), confirm: t('users.leaveDo'), danger: true }))) return;
+    if (!saved && !(await confirm({ title: t('users.leave'), text: t('users.leaveText'), confirm: t('users.leaveDo'),
+      danger: true }))) return;
     onClose();
   };
   const file = () => { saveFile(keysCsv(many), 'user-keys-new.csv', 'text/csv'); setSaved(true); };
   const footer = html`<${Checkbox} label=${t('users.haveSaved')} checked=${saved} onChange=${setSaved} /><span class="grow"></span>
     <${Button} kind="primary" disabled=${!saved} onClick=${onClose}>${t('users.done')}<//>`;
-  return html`<${Dialog} title=${many ? t('users.madeMany', { n: many.length }) : t('users.made', { name: made.name })} size="wide" onClose=${close} footer=${footer}>
+  return html`<${Dialog} title=${many ? t('users.madeMany', { n: many.length }) : t('users.made', { name: made.name })} size="wide"
+    onClose=${close} footer=${footer}>
     <${Note} kind="warn">${t('users.once')}<//>
     ${made.old_until && html`<p>${t('users.oldUntil', { at: stamp(made.old_until) })}</p>`}
     ${many ? html`<${Button} kind="primary" icon="download" onClick=${file}>${t('users.saveCsv', { n: many.length })}<//>`

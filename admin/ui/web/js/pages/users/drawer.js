@@ -21,7 +21,8 @@ function Windows({ windows }) {
 
 function ByModel({ rows }) {
   if (!rows?.length) return html`<p class="dim">${t('users.noTraffic')}</p>`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('users.byModel')}><table class="plain"><thead><tr><th scope="col">${t('users.model')}</th>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('users.byModel')}><table class="plain"><thead><tr>
+    <th scope="col">${t('users.model')}</th>
     ${['requests', 'tokens', 'cost'].map((c) => html`<th scope="col" class="n" key=${c}>${t('users.col.' + c)}</th>`)}</tr></thead>
     <tbody>${rows.map((m) => html`<tr key=${m.model}><th scope="row" class="mono">${m.model}</th><td class="n">${full(m.requests)}</td>
       <td class="n" title=${full(m.tokens)}>${short(m.tokens)}</td><td class="n">${usd(m.cost_nano)}</td></tr>`)}</tbody></table></div>`;
@@ -38,7 +39,8 @@ function LastErrors({ id }) {
   }, [id]);
   if (!rows) return html`<${Skeleton} height=${60} />`;
   if (!rows.length) return html`<p class="dim">${t('users.noErrors')}</p>`;
-  return html`<ul class="errlist">${rows.map((r) => html`<li key=${r.id}><a href=${href('/requests', { user: id, id: r.id })}><${Outcome} request=${r} />
+  return html`<ul class="errlist">${rows.map((r) => html`<li key=${r.id}><a href=${href('/requests', { user: id, id: r.id })}>
+    <${Outcome} request=${r} />
     <span class="mono">${modelText(r)}</span><small>${stamp(r.at)}</small></a></li>`)}</ul>`;
 }
 
@@ -46,8 +48,10 @@ function Actions({ user, tools, onClose }) {
   return html`<div class="actions wrap"><${Go} to="/requests" query=${{ user: user.id }} icon="requests">${t('users.viewRequests')}<//>
     ${isAdmin.value && html`<${Button} icon="edit" onClick=${() => tools.edit(user)}>${t('users.edit')}<//>
       <${Button} icon="rotate" onClick=${() => rotate(user, tools)}>${t('users.rotate')}<//>
-      <${Button} icon="power" onClick=${() => setEnabled(user, !user.enabled, tools)}>${t(user.enabled ? 'users.disable' : 'users.enable')}<//>
-      <${Button} icon="trash" kind="danger" onClick=${async () => { if (await remove(user, tools)) onClose(); }}>${t('users.delete')}<//>`}</div>`;
+      <${Button} icon="power" onClick=${() => setEnabled(user, !user.enabled, tools)}>
+        ${t(user.enabled ? 'users.disable' : 'users.enable')}<//>
+      <${Button} icon="trash" kind="danger" onClick=${async () => { if (await remove(user, tools)) onClose(); }}>
+        ${t('users.delete')}<//>`}</div>`;
 }
 
 function Details({ u }) {
@@ -88,7 +92,8 @@ export function UserDrawer({ id, tools, onClose }) {
       ${user.rotating && html`<${Note} kind="info">${t('users.oldUntil', { at: stamp(user.rotating.old_until) })}<//>`}
       <${Actions} user=${user} tools=${own} onClose=${onClose} />
       <h3>${t('users.now')}</h3><${Windows} windows=${user.windows} />
-      ${user.spent && html`<dl class="figures">${['day', 'month', 'total'].map((span) => html`<div key=${span}><dt>${t('users.spent.' + span)}</dt>
+      ${user.spent && html`<dl class="figures">${['day', 'month', 'total'].map((span) => html`<div key=${span}>
+        <dt>${t('users.spent.' + span)}</dt>
         <dd>${usd(user.spent[span + '_nano'])}</dd></div>`)}</dl>`}
       <h3>${t('users.byModel')}</h3><${ByModel} rows=${user.by_model} />
       <h3>${t('users.lastErrors')}</h3><${LastErrors} id=${id} />
