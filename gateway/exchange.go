@@ -60,6 +60,7 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 	x.out = newClientWriter(w)
 	x.out.onHeader, x.out.onServed = x.headers, x.explain
 	x.out.deadline, _ = x.ctx.Deadline()
+	x.keepBodies()
 	return x
 }
 
@@ -158,6 +159,7 @@ func (x *exchange) decode() (f *translate.Failure) {
 		if x.body, f = x.readBody(); f != nil {
 			return f
 		}
+		x.keepRequest()
 	}
 	x.env = translate.Env{Now: x.accepted, NewID: randomID, Memo: x.g.Memo.of(x.record.UserID)}
 	if f = x.convert(); f == nil {
@@ -297,6 +299,7 @@ func (x *exchange) settle() {
 	x.fill()
 	x.settleLimits()
 	x.g.Usage.Add(x.record)
+	x.record.Bodies = nil // of no concern to those who watch
 	if x.g.Observer != nil {
 		x.g.Observer.Served(x.r.Context(), x.record)
 	}

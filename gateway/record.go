@@ -63,6 +63,7 @@ func (x *exchange) fill() {
 	r.Status = x.out.status
 	r.At = time.Now()
 	r.Duration = r.At.Sub(x.accepted)
+	r.Bodies = x.kept()
 }
 
 // leased notes with which key an attempt is made.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
 // clientWriter is the client's side of an exchange. It knows two points of no
@@ -32,8 +33,9 @@ type clientWriter struct {
 	contentType string
 	every       time.Duration
 	lastWrite   time.Time
-	armed       time.Time   // when the write deadline was set last
-	timer       *time.Timer // nil when no heartbeat runs
+	armed       time.Time     // when the write deadline was set last
+	timer       *time.Timer   // nil when no heartbeat runs
+	kept        *usage.Bodies // for the request log; nil = nobody wants it
 }
 
 func newClientWriter(w http.ResponseWriter) *clientWriter {
@@ -138,6 +140,7 @@ func (c *clientWriter) write(p []byte, contentType string) error {
 		c.lastWrite = time.Now()
 	}
 	c.arm()
+	c.keep(p)
 	if _, c.err = c.w.Write(p); c.err == nil { //nolint:gosec // JSON and event streams, never HTML; nosniff is set
 		c.err = c.rc.Flush()
 	}
@@ -157,6 +160,7 @@ func (c *clientWriter) answer(a translate.Answer) error {
 	c.useful = a.Status == http.StatusOK
 	c.header(a.Status)
 	c.arm()
+	c.keep(a.Body)
 	_, c.err = c.w.Write(a.Body)
 	return c.err
 }
