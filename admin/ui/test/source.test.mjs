@@ -21,8 +21,8 @@ test('nothing is fetched from elsewhere', () => {
 });
 
 test('lines can be read', () => {
-  const long = own.filter((path) => path.endsWith('.js')).flatMap((path) => read(path).split('\n').map((line, i) => [line.length, `${path}:${i + 1}`]))
-    .filter(([n]) => n > 180).map(([, where]) => where);
+  const long = modules.filter((path) => !path.includes('/locale/')).flatMap((path) => read(path).split('\n').map((line, i) => [line.length, `${path}:${i + 1}`]))
+    .filter(([n]) => n > 160).map(([, where]) => where);
   assert.deepEqual(long, []);
 });
 

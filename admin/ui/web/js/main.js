@@ -53,7 +53,8 @@ function Content() {
 }
 
 const NewVersion = () => outdated.value && html`
-  <div class="newversion" role="status"><span>${t('newVersion')}</span><${Button} icon="refresh" onClick=${() => location.reload()}>${t('reload')}<//></div>`;
+  <div class="newversion" role="status"><span>${t('newVersion')}</span><${Button} icon="refresh" onClick=${() => location.reload()}>
+    ${t('reload')}<//></div>`;
 
 const toMain = (event) => {
   event.preventDefault();
@@ -67,7 +68,8 @@ function Shell() {
     <aside class="side"><${Brand} /><${Nav} /><footer><${LiveDot} /><span class="grow"></span><${Tools} /></footer></aside>
     <header class="topbar"><${Button} icon="menu" kind="ghost" label=${t('menu')} onClick=${() => setMenu(true)} /><${Brand} />
       <span class="grow"></span><${LiveDot} /><${Tools} /></header>
-    ${menu && html`<${Drawer} side="left" label=${t('menu')} onClose=${() => setMenu(false)}><${Brand} /><${Nav} onGo=${() => setMenu(false)} /><//>`}
+    ${menu && html`<${Drawer} side="left" label=${t('menu')} onClose=${() => setMenu(false)}><${Brand} /><${Nav}
+      onGo=${() => setMenu(false)} /><//>`}
     <main id="main" tabindex="-1"><${NewVersion} /><${Content} /></main>
     <${Dock} /><${Palette} /><${Help} />`;
 }
@@ -75,7 +77,8 @@ function Shell() {
 // Setup is the first run: the page stands alone, without the shell.
 function Setup() {
   const loaded = usePage(setupPage);
-  if (loaded.error) return html`<main class="signin" id="main"><${ErrorNote} error=${loaded.error} title=${t('err.load')} onRetry=${loaded.retry} /></main>`;
+  if (loaded.error) return html`<main class="signin" id="main"><${ErrorNote} error=${loaded.error} title=${t('err.load')}
+    onRetry=${loaded.retry} /></main>`;
   return html`<main id="main">${loaded.module && html`<${Page} loaded=${loaded} />`}</main>`;
 }
 
@@ -94,7 +97,8 @@ shortcuts({
 
 function unreachable(error) {
   const again = () => { render(null, document.getElementById('app')); boot(); };
-  render(html`<main class="signin" id="main"><${ErrorNote} error=${error} title=${t('err.start')} onRetry=${again} /></main>`, document.getElementById('app'));
+  render(html`<main class="signin" id="main"><${ErrorNote} error=${error} title=${t('err.start')} onRetry=${again} /></main>`,
+    document.getElementById('app'));
 }
 
 async function boot() {

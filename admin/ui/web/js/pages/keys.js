@@ -32,7 +32,8 @@ function useFilter() {
   const read = (name) => q.get(name) ?? '';
   const [text, status, tag, batch] = ['q', 'status', 'tag', 'batch'].map(read);
   const order = parseSort(read('sort'), 'name');
-  const filter = useMemo(() => Object.fromEntries(Object.entries({ q: text, status, tag, batch }).filter(([, v]) => v)), [text, status, tag, batch]);
+  const filter = useMemo(() => Object.fromEntries(Object.entries({ q: text, status, tag, batch }).filter(([, v]) => v)),
+    [text, status, tag, batch]);
   return { filter, order, text, status, tag, batch };
 }
 
@@ -69,7 +70,8 @@ function Search({ value, inputRef }) {
   useEffect(() => { if (document.activeElement !== inputRef.current) inputRef.current.value = value; }, [value]);
   return html`
     <label class="search"><${Icon} name="search" />
-      <input type="search" ref=${inputRef} defaultValue=${value} placeholder=${t('keys.search')} aria-label=${t('keys.search')} autocomplete="off"
+      <input type="search" ref=${inputRef} defaultValue=${value} placeholder=${t('keys.search')} aria-label=${t('keys.search')}
+        autocomplete="off"
         spellcheck="false" onInput=${later} /><kbd>/</kbd></label>`;
 }
 
@@ -80,7 +82,8 @@ function TagFilter({ tag }) {
     { text: t('keys.allTags'), checked: tag === '', act: () => setQuery({ tag: '' }) },
     ...tags.map((x) => ({ text: x.tag, hint: String(x.count), checked: x.tag === tag, act: () => setQuery({ tag: x.tag }) })),
   ];
-  return html`<${MenuButton} icon="tag" kind="quiet" label=${t('keys.tagFilter')} items=${items} class="tagfilter">${tag || t('keys.allTags')}<//>`;
+  return html`<${MenuButton} icon="tag" kind="quiet" label=${t('keys.tagFilter')} items=${items} class="tagfilter">
+    ${tag || t('keys.allTags')}<//>`;
 }
 
 function Toolbar({ f, total, ready, search, columns }) {
@@ -91,7 +94,8 @@ function Toolbar({ f, total, ready, search, columns }) {
       <${TagFilter} tag=${f.tag} />
       ${f.batch && html`<${Button} icon="x" kind="quiet" onClick=${() => setQuery({ batch: '' })}>${f.batch}<//>`}
       <span class="grow"></span><span class="count" role="status">${ready ? t('keys.count', { n: total }) : ''}</span>
-      <span class="wide"><${MenuButton} icon="columns" label=${t('columns')} items=${() => columnItems(columns.all, columns.ids, toggle)} /></span>
+      <span class="wide"><${MenuButton} icon="columns" label=${t('columns')} items=${() => columnItems(columns.all, columns.ids, toggle)} />
+        </span>
     </div>`;
 }
 
@@ -169,20 +173,26 @@ export function Page() {
   return html`
     <div class="page full">
       <${Head} show=${setDialog} />
-      <div class="between"><${Tabs} label=${t('keys.filters')} value=${f.status} options=${tabs} onChange=${(status) => setQuery({ status })} />
-        ${f.status === 'attention' && html`<${Note} kind="warn" actions=${html`<${LinkButton} onClick=${() => setQuery({ status: '' })}>${t('clearFilters')}<//>`}>
+      <div class="between"><${Tabs} label=${t('keys.filters')} value=${f.status} options=${tabs}
+        onChange=${(status) => setQuery({ status })} />
+        ${f.status === 'attention' && html`<${Note} kind="warn" actions=${html`<${LinkButton} onClick=${() => setQuery({ status: '' })}>
+          ${t('clearFilters')}<//>`}>
           ${t('keys.attention')}<//>`}
         <${AllBad} counts=${counts} rows=${w.rows} />${!admin && html`<${Note}>${t('readOnly')}<//>`}</div>
       <section class="card tablecard">
         ${count(selection, w.total) > 0 ? html`
-          <${BulkBar} selection=${selection} total=${w.total} filter=${f.filter} changed=${afterBulk} onAll=${() => setSelection(everything())}
+          <${BulkBar} selection=${selection} total=${w.total} filter=${f.filter} changed=${afterBulk}
+            onAll=${() => setSelection(everything())}
             onClear=${() => setSelection(none())} onValidate=${show('validate')} onExport=${show('export')} />`
         : html`<${Toolbar} f=${f} total=${w.total} ready=${w.ready} search=${search} columns=${columns} />`}
-        <${VTable} w=${w} label=${title()} columns=${columns.list} order=${f.order} onSort=${(order) => setQuery({ sort: formatSort(order) })}
-          name=${keyName} onOpen=${(k) => openKey(k.id)} selection=${admin ? table : undefined} onMenu=${(k, anchor) => setMenu({ k, anchor })}
+        <${VTable} w=${w} label=${title()} columns=${columns.list} order=${f.order}
+          onSort=${(order) => setQuery({ sort: formatSort(order) })}
+          name=${keyName} onOpen=${(k) => openKey(k.id)} selection=${admin ? table : undefined}
+            onMenu=${(k, anchor) => setMenu({ k, anchor })}
           empty=${html`<${NoKeys} filtered=${Object.keys(f.filter).length > 0} onImport=${show('import')} />`} />
       </section>
-      ${menu && html`<${MenuPopover} label=${t('table.actions', { name: keyName(menu.k) })} anchor=${menu.anchor} onClose=${() => setMenu(null)}
+      ${menu && html`<${MenuPopover} label=${t('table.actions', { name: keyName(menu.k) })} anchor=${menu.anchor}
+        onClose=${() => setMenu(null)}
         items=${rowMenu(menu.k, { changed, open: () => openKey(menu.k.id) })} />`}
       ${openId && html`<${KeyDrawer} key=${openId} id=${openId} onClose=${() => setQuery({ id: undefined })} changed=${changed} />`}
       <${Dialogs} open=${dialog} close=${close} about=${about} changed=${() => w.refresh()} /><${Revealed} />

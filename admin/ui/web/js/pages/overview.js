@@ -92,7 +92,8 @@ export function Page() {
       <${PageHead} title=${title()}>
         ${zoom.from !== null && html`<${Button} icon="x" kind="quiet" onClick=${() => zoom.set(undefined, undefined)}>
           ${moment(zoom.from)} – ${moment(zoom.to)}<//>`}
-        <${Segmented} label=${t('range')} value=${window} options=${ranges.map((r) => [r, t('range.' + r)])} onChange=${(r) => setQuery({ range: r })} />
+        <${Segmented} label=${t('range')} value=${window} options=${ranges.map((r) => [r, t('range.' + r)])}
+          onChange=${(r) => setQuery({ range: r })} />
       <//>
       ${overview.error && html`<${ErrorNote} error=${overview.error} title=${t('overview.failed')} onRetry=${overview.reload} />`}
       <${Figures} overview=${o} series=${series.data} span=${t('range.' + window)} />
@@ -100,7 +101,7 @@ export function Page() {
       ${series.error && html`<${ErrorNote} error=${series.error} title=${t('overview.seriesFailed')} onRetry=${series.reload} />`}
       ${quiet ? html`<${NoRequests} keys=${o.pool.total} />` : html`
         <${Charts} series=${series.data} zoom=${zoom} stale=${false}>
-          ${o ? html`<${Errors} rows=${o.errors} window=${window} />` : html`<${Skeleton} />`}
+          ${o ? html`<${Errors} rows=${o.errors} window=${window} />` : !overview.error && html`<${Skeleton} />`}
         <//>
         ${o && html`<div class="cols c32"><${Models} rows=${o.models} /><${Users} rows=${o.users} cost=${o.figures.cost_nano} /></div>`}`}
     </div>`;

@@ -6,7 +6,8 @@ import { cancelJob, closeJob, isOver, jobs } from '../lib/jobs.js';
 import { Button, LinkButton } from '../ui/parts.js';
 import { attempt } from '../ui/toast.js';
 
-const moods = { valid: 'oktext', added: 'oktext', changed: 'oktext', invalid: 'badtext', malformed: 'badtext', failed: 'badtext', unreachable: 'warn', rate_limited: 'warn' };
+const moods = { valid: 'oktext', added: 'oktext', changed: 'oktext', invalid: 'badtext', malformed: 'badtext', failed: 'badtext',
+  unreachable: 'warn', rate_limited: 'warn' };
 const word = (name) => (has('job.count.' + name) ? t('job.count.' + name) : name);
 
 const Counts = ({ counts }) => Object.entries(counts ?? {}).filter(([, n]) => n > 0).map(([name, n]) => html`
@@ -20,13 +21,15 @@ function Job({ job }) {
   const results = () => attempt(() => download(`jobs/${job.id}/results?format=csv`, {}, `${job.kind}-${job.id}.csv`));
   return html`
     <div class="job" role="group" aria-label=${title}>
-      <header><b>${title}</b>${over && html`<span class=${'state-' + job.state}>${t('job.state.' + job.state)}</span>`}<span class="grow"></span>
+      <header><b>${title}</b>${over && html`<span class=${'state-' + job.state}>${t('job.state.' + job.state)}</span>`}<span class="grow">
+        </span>
         ${over ? html`<${Button} icon="x" kind="ghost" label=${t('close')} onClick=${() => closeJob(job.id)} />`
           : html`<${Button} busy=${busy} onClick=${cancel}>${t('cancel')}<//>`}</header>
       <progress max=${Math.max(1, job.total)} value=${job.done} aria-label=${title}></progress>
       <p><span>${full(job.done)} / ${full(job.total)}</span><${Counts} counts=${job.counts} /></p>
       ${!over && html`<p>${job.rate_per_s > 0 && html`<span>${t('job.rate', { n: short(job.rate_per_s) })}</span>`}
-        <span class="grow"></span>${job.left_ms !== null && job.left_ms !== undefined && html`<span>${t('job.left', { t: left(job.left_ms) })}</span>`}</p>`}
+        <span class="grow"></span>${job.left_ms !== null && job.left_ms !== undefined && html`<span>
+          ${t('job.left', { t: left(job.left_ms) })}</span>`}</p>`}
       ${job.error && html`<p class="badtext">${job.error}</p>`}
       ${over && job.results > 0 && html`<p><${LinkButton} onClick=${results}>${t('job.results', { n: job.results })}<//></p>`}
     </div>`;
@@ -34,4 +37,5 @@ function Job({ job }) {
 
 // Dock shows long work at the bottom right; finished jobs stay until closed.
 export const Dock = () => html`
-  <div class="dock" role="region" aria-label=${t('jobs')}>${jobs.value.slice(-4).map((job) => html`<${Job} key=${job.id} job=${job} />`)}</div>`;
+  <div class="dock" role="region" aria-label=${t('jobs')}>${jobs.value.slice(-4).map((job) => html`<${Job} key=${job.id} job=${job} />`)}
+    </div>`;

@@ -7,10 +7,12 @@ import { Checkbox } from '../ui/form.js';
 import { Kbd } from '../ui/parts.js';
 
 const everywhere = [['/', 'key.search'], ['Ctrl+K', 'key.palette'], ['?', 'key.help']];
-const tables = [['↑ ↓', 'key.move'], ['Space', 'key.select'], ['Shift', 'key.range'], ['Enter', 'key.open'], ['.', 'key.menu'], ['Esc', 'key.esc']];
+const tables = [['↑ ↓', 'key.move'], ['Space', 'key.select'], ['Shift', 'key.range'], ['Enter', 'key.open'], ['.', 'key.menu'],
+  ['Esc', 'key.esc']];
 
 const Keys = ({ title, rows }) => html`
-  <section><h3>${title}</h3><dl class="keys-list">${rows.map(([keys, text]) => html`<dt><${Kbd} keys=${keys} /></dt><dd>${text}</dd>`)}</dl></section>`;
+  <section><h3>${title}</h3><dl class="keys-list">${rows.map(([keys, text]) => html`<dt><${Kbd} keys=${keys} /></dt><dd>${text}</dd>`)}</dl>
+    </section>`;
 
 const Box = () => html`
   <${Dialog} title=${t('help')} onClose=${() => (helpOpen.value = false)}>

@@ -41,7 +41,8 @@ function useKeyForm(send) {
 
 const KeyFields = ({ form, keep, setKeep }) => html`
   <input class="sr" type="text" name="username" value="admin" autocomplete="username" tabindex="-1" aria-hidden="true" readonly />
-  <${Password} label=${t('signin.key')} value=${form.key} onInput=${form.setKey} inputRef=${form.input} error=${form.said} name="password" />
+  <${Password} label=${t('signin.key')} value=${form.key} onInput=${form.setKey} inputRef=${form.input} error=${form.said}
+    name="password" />
   ${setKeep && html`<${Checkbox} label=${t('signin.keep')} help=${t('signin.keepHelp')} checked=${keep} onChange=${setKeep} />`}`;
 
 // SignIn is the page while signed out.
@@ -67,7 +68,8 @@ function Again() {
   const [keep, setKeep] = useState(false);
   const form = useKeyForm((key) => signIn(key, keep));
   const leave = () => { answer(false); phase.value = 'out'; };
-  const footer = html`<${Button} onClick=${leave}>${t('signOut')}<//><${Button} type="submit" kind="primary" busy=${form.busy}>${t('signin')}<//>`;
+  const footer = html`<${Button} onClick=${leave}>${t('signOut')}<//><${Button} type="submit" kind="primary" busy=${form.busy}>
+    ${t('signin')}<//>`;
   return html`
     <${Dialog} title=${t('signin.again')} size="small" locked=${true} footer=${footer} onSubmit=${form.submit} onClose=${leave}>
       <p>${t('signin.againText')}</p><${KeyFields} form=${form} keep=${keep} setKeep=${setKeep} /><//>`;

@@ -106,7 +106,8 @@ export function TimeChart({ title, unit, data, series, stack = false, height = 2
     if (!columns || table || columns.x.length === 0) return undefined;
     const el = box.current;
     const ranged = onRange && ((from, to) => latest.current(from, to));
-    const drawn = options({ data: columns, series, order: columns.order, stack, height, width: el.clientWidth, fmt, onHover: setHover, onRange: ranged });
+    const drawn = options({ data: columns, series, order: columns.order, stack, height, width: el.clientWidth, fmt, onHover: setHover,
+      onRange: ranged });
     const u = new uPlot(drawn, [columns.x, ...columns.ys], el);
     const watch = new ResizeObserver(() => u.setSize({ width: el.clientWidth, height }));
     watch.observe(el);
@@ -119,9 +120,11 @@ export function TimeChart({ title, unit, data, series, stack = false, height = 2
   return html`
     <section class=${cls('card', 'chart', stale && 'stale')}>
       <header><h2>${title} ${unit && html`<small>${unit}</small>`}</h2><span class="grow"></span>
-        <${LinkButton} aria-pressed=${table ? 'true' : 'false'} onClick=${() => setTable(!table)}>${t(table ? 'chart.chart' : 'chart.table')}<//></header>
+        <${LinkButton} aria-pressed=${table ? 'true' : 'false'} onClick=${() => setTable(!table)}>
+          ${t(table ? 'chart.chart' : 'chart.table')}<//></header>
       <div class="legend">
-        ${series.map((s) => html`<span key=${s.key}><i class=${'dot-' + s.color}></i>${s.label} <b>${i === null ? '–' : fmt(data[s.key][i])}</b></span>`)}
+        ${series.map((s) => html`<span key=${s.key}><i class=${'dot-' + s.color}></i>${s.label} 
+          <b>${i === null ? '–' : fmt(data[s.key][i])}</b></span>`)}
         <time>${hover === null ? '' : at}</time>
       </div>
       ${table ? html`<${ChartTable} title=${title} data=${data} series=${series} fmt=${fmt} height=${height} />`
@@ -134,6 +137,7 @@ const ChartTable = ({ title, data, series, fmt, height }) => html`
     <table class="plain">
       <thead><tr><th scope="col">${t('chart.time')}</th>${series.map((s) => html`<th scope="col" class="n">${s.label}</th>`)}</tr></thead>
       <tbody>${(data?.t ?? []).map((iso, row) => html`
-        <tr key=${iso}><td>${stamp(iso)}</td>${series.map((s) => html`<td class="n">${fmt(data[s.key][row])}</td>`)}</tr>`).reverse()}</tbody>
+        <tr key=${iso}><td>${stamp(iso)}</td>${series.map((s) => html`<td class="n">${fmt(data[s.key][row])}</td>`)}</tr>`).reverse()}
+          </tbody>
     </table>
   </div>`;

@@ -79,7 +79,8 @@ function Question({ options, resolve }) {
   };
   const footer = html`
     <${Button} onClick=${() => end(false)}>${t('cancel')}<//>
-    <${Button} type="submit" kind=${options.danger ? 'primary bad' : 'primary'} disabled=${!needed} busy=${busy}>${options.confirm ?? t('ok')}<//>`;
+    <${Button} type="submit" kind=${options.danger ? 'primary bad' : 'primary'} disabled=${!needed} busy=${busy}>
+      ${options.confirm ?? t('ok')}<//>`;
   return html`
     <${Dialog} title=${options.title} size="small" footer=${footer} onSubmit=${submit} onClose=${() => end(false)}>
       ${options.text && html`<p>${options.text}</p>`}

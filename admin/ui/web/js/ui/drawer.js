@@ -9,7 +9,8 @@ export function Drawer({ title, subtitle, children, onClose, side, wide, label }
   const id = useId();
   const { ref, ...events } = useModal(onClose);
   return html`
-    <dialog class=${cls('drawer', side, wide && 'wide')} ref=${ref} aria-labelledby=${title ? id : undefined} aria-label=${title ? undefined : label} ...${events}>
+    <dialog class=${cls('drawer', side, wide && 'wide')} ref=${ref} aria-labelledby=${title ? id : undefined}
+      aria-label=${title ? undefined : label} ...${events}>
       <div class="in">
         ${title && html`<header><div><h2 id=${id}>${title}</h2>${subtitle}</div>
           <${Button} icon="x" kind="ghost" label=${t('close')} onClick=${onClose} /></header>`}

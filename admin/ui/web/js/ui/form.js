@@ -29,7 +29,8 @@ export const Text = ({ label, help, error, optional, unit, onInput, onChange, ty
 // Num: a number, or '' for none. onInput gets a number, null, or NaN while it is not one.
 export const Num = ({ onInput, onChange, value: n, ...rest }) => {
   const parse = (fn) => fn && ((text) => fn(text.trim() === '' ? null : Number(text)));
-  return html`<${Text} inputmode="decimal" autocomplete="off" value=${n ?? ''} onInput=${parse(onInput)} onChange=${parse(onChange)} ...${rest} />`;
+  return html`<${Text} inputmode="decimal" autocomplete="off" value=${n ?? ''} onInput=${parse(onInput)} onChange=${parse(onChange)}
+    ...${rest} />`;
 };
 
 export const Area = ({ label, help, error, optional, onInput, onChange, rows = 3, ...rest }) => html`
@@ -78,7 +79,8 @@ export function TagInput({ label, help, error, optional, tags, onChange, known =
       ${(props) => html`
         <div class="input taginput" onClick=${(e) => e.target === e.currentTarget && input.current.focus()}>
           ${tags.map((tag) => html`<span class="tag" key=${tag}>${tag}
-            ${!disabled && html`<button type="button" aria-label=${t('tag.remove', { tag })} onClick=${() => remove(tag)}><${Icon} name="x" size=${12} /></button>`}</span>`)}
+            ${!disabled && html`<button type="button" aria-label=${t('tag.remove', { tag })} onClick=${() => remove(tag)}>
+              <${Icon} name="x" size=${12} /></button>`}</span>`)}
           <input ref=${input} ...${props} value=${typed} list=${list} autocomplete="off" disabled=${disabled || tags.length >= most}
             onInput=${(e) => setTyped(e.target.value)} onKeyDown=${keys} onBlur=${() => typed.trim() && add(typed)} />
           <datalist id=${list}>${known.filter((x) => !tags.includes(x)).map((x) => html`<option value=${x} />`)}</datalist>
@@ -104,7 +106,8 @@ export function FileDrop({ onFiles, accept, multiple = false, children }) {
   const input = useRef();
   const take = (files) => { setOver(false); if (files.length) onFiles([...files].slice(0, multiple ? undefined : 1)); };
   return html`
-    <div class=${cls('drop', over && 'over')} onDragOver=${(e) => { e.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)}
+    <div class=${cls('drop', over && 'over')} onDragOver=${(e) => { e.preventDefault(); setOver(true); }}
+      onDragLeave=${() => setOver(false)}
       onDrop=${(e) => { e.preventDefault(); take(e.dataTransfer.files); }}>
       ${children}
       <${Button} icon="file" kind="quiet" onClick=${() => input.current.click()}>${t('file.choose')}<//>

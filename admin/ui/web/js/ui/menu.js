@@ -36,7 +36,10 @@ export function MenuPopover({ items, anchor, label, onClose }) {
     menu.showPopover();
     place(menu, anchor);
     (menu.querySelector('[aria-checked=true]') ?? itemsOf(menu)[0])?.focus();
-    return () => { if (anchor.isConnected && (document.activeElement === document.body || menu.contains(document.activeElement))) anchor.focus(); };
+    return () => {
+      const { activeElement } = document;
+      if (anchor.isConnected && (activeElement === document.body || menu.contains(activeElement))) anchor.focus();
+    };
   }, []);
   useEffect(() => {
     const shut = (e) => { if (e.type !== 'scroll' || !ref.current?.contains(e.target)) onClose(); };
@@ -64,7 +67,8 @@ function Item({ item, onChoose }) {
   const shared = { role: choice ? 'menuitemradio' : 'menuitem', tabindex: -1, class: cls(item.danger && 'danger'), onClick: onChoose };
   if (item.href) return html`<a href=${item.href} ...${shared}>${inner}</a>`;
   return html`
-    <button type="button" disabled=${item.disabled} aria-checked=${choice ? String(item.checked) : undefined} lang=${item.lang} ...${shared}>${inner}</button>`;
+    <button type="button" disabled=${item.disabled} aria-checked=${choice ? String(item.checked) : undefined} lang=${item.lang}
+      ...${shared}>${inner}</button>`;
 }
 
 // MenuButton: a button that opens a menu. items may be a function, asked when it opens.
@@ -79,6 +83,7 @@ export function MenuButton({ items, label, icon, kind = 'ghost', children, disab
     <span class=${cls('menubox', extra)} ref=${box}>
       <${Button} icon=${icon} kind=${kind} label=${children ? undefined : label} disabled=${disabled} id=${id} aria-haspopup="menu"
         aria-expanded=${open ? 'true' : 'false'} onPointerDown=${() => (wasOpen.current = open)} onClick=${press}>${children}<//>
-      ${open && html`<${MenuPopover} items=${list} label=${label} anchor=${box.current.firstElementChild} onClose=${() => setOpen(false)} />`}
+      ${open && html`<${MenuPopover} items=${list} label=${label} anchor=${box.current.firstElementChild}
+        onClose=${() => setOpen(false)} />`}
     </span>`;
 }

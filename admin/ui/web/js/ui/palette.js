@@ -44,7 +44,8 @@ function Box() {
   const { ref, ...events } = useModal(close);
   const list = useRef();
   const named = useKeysNamed(typed);
-  const places = pages.filter((p) => p.icon).map((p) => ({ text: t('nav.' + p.name), icon: p.icon, hint: p.key && `g ${p.key}`, act: () => go(p.path) }));
+  const places = pages.filter((p) => p.icon).map((p) => ({ text: t('nav.' + p.name), icon: p.icon, hint: p.key && `g ${p.key}`,
+    act: () => go(p.path) }));
   const items = [...places, ...actions.value].filter((x) => matches(x.text, typed)).concat(named);
   const chosen = Math.min(at, items.length - 1);
   const choose = (item) => { close(); item?.act(); };
@@ -62,13 +63,16 @@ function Box() {
   return html`
     <dialog class="dialog palette" ref=${ref} aria-label=${t('palette')} ...${events}>
       <label class="search"><${Icon} name="search" />
-        <input type="text" role="combobox" aria-expanded="true" aria-controls=${id} aria-autocomplete="list" autocomplete="off" spellcheck="false"
-          aria-activedescendant=${items.length ? `${id}-${chosen}` : undefined} placeholder=${t('palette.hint')} aria-label=${t('palette.hint')}
+        <input type="text" role="combobox" aria-expanded="true" aria-controls=${id} aria-autocomplete="list" autocomplete="off"
+          spellcheck="false"
+          aria-activedescendant=${items.length ? `${id}-${chosen}` : undefined} placeholder=${t('palette.hint')}
+            aria-label=${t('palette.hint')}
           value=${typed} onInput=${(e) => { setTyped(e.target.value); setAt(0); }} onKeyDown=${keys} /></label>
       <ul role="listbox" id=${id} ref=${list} aria-label=${t('palette')}>
         ${items.map((item, i) => html`
           <li role="option" key=${i} id=${`${id}-${i}`} aria-selected=${i === chosen ? 'true' : 'false'} onClick=${() => choose(item)}
-            onPointerMove=${() => i !== at && setAt(i)}><${Icon} name=${item.icon} /><span>${item.text}</span>${item.hint && html`<small>${item.hint}</small>`}</li>`)}
+            onPointerMove=${() => i !== at && setAt(i)}><${Icon} name=${item.icon} /><span>${item.text}</span>
+              ${item.hint && html`<small>${item.hint}</small>`}</li>`)}
       </ul>
       ${items.length === 0 && html`<p class="dim pad14" role="status">${t('palette.none')}</p>`}
     </dialog>`;

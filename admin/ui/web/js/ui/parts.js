@@ -152,7 +152,8 @@ export function explain(error) {
 export const ErrorNote = ({ error, onRetry, title }) => html`
   <div class="note note-bad" role="alert"><${Icon} name="alert" />
     <div><b>${title ?? t('err.failed')}</b> <span>${explain(error)}</span>
-      <small>${error.status ? `HTTP ${error.status}` : error.status === 0 && t('err.offline')}${error.requestId && html` · <code>${error.requestId}</code>`}</small></div>
+      <small>${error.status ? `HTTP ${error.status}` : error.status === 0 && t('err.offline')}${error.requestId && html` · <code>
+        ${error.requestId}</code>`}</small></div>
     ${onRetry && html`<${Button} icon="refresh" onClick=${onRetry}>${t('retry')}<//>`}
   </div>`;
 
@@ -208,7 +209,8 @@ export function Secret({ value, label, clear = 0 }) {
     return () => clearTimeout(timer);
   }, [value, clear]);
   if (!shown) return html`<p class="dim">${t('secret.cleared')}</p>`;
-  return html`<div class="secret" data-secret="true"><code aria-label=${label}>${shown}</code><${Copy} text=${shown} kind="">${t('copy')}<//></div>`;
+  return html`<div class="secret" data-secret="true"><code aria-label=${label}>${shown}</code><${Copy} text=${shown} kind="">${t('copy')}
+    <//></div>`;
 }
 
 // SegBar: parts of a whole in one bar. parts: [[name, count]], coloured by .b-<name>.

@@ -149,10 +149,12 @@ function Head({ column, order, onSort }) {
     order: sorted ? (order.order === 'asc' ? 'desc' : 'asc') : column.num ? 'desc' : 'asc',
   });
   return html`
-    <th scope="col" class=${cls(column.num && 'n')} style=${{ width: column.width && column.width + 'px' }} aria-sort=${column.sort === false ? undefined : direction}>
+    <th scope="col" class=${cls(column.num && 'n')} style=${{ width: column.width && column.width + 'px' }}
+      aria-sort=${column.sort === false ? undefined : direction}>
       ${column.sort === false ? column.label : html`
         <button type="button" onClick=${flip}>${column.label}
-          <${Icon} size=${12} name=${sorted && order.order === 'desc' ? 'arrowDown' : 'arrowUp'} class=${sorted ? undefined : 'off'} /></button>`}
+          <${Icon} size=${12} name=${sorted && order.order === 'desc' ? 'arrowDown' : 'arrowUp'} class=${sorted ? undefined : 'off'} />
+            </button>`}
     </th>`;
 }
 
@@ -173,7 +175,8 @@ const Row = ({ i, row, columns, selected, current, actions, name }) => html`
 
 const Waiting = ({ i, span, error, onRetry }) => html`
   <tr class="wait" aria-rowindex=${i + 2}><td colspan=${span}>
-    ${error ? html`<span class="badtext">${t('table.failed')}</span> <button type="button" class="link" onClick=${onRetry}>${t('retry')}</button>` : html`<i></i>`}
+    ${error ? html`<span class="badtext">${t('table.failed')}</span> <button type="button" class="link" onClick=${onRetry}>${t('retry')}
+      </button>` : html`<i></i>`}
   </td></tr>`;
 
 // VTable shows a window. Props: w (useWindow), label, columns, order and onSort,
@@ -243,6 +246,8 @@ export function VTable({ w, label, columns, order, onSort, name, onOpen, selecti
     return entry.vnode;
   });
   seen.current = kept;
+  const first = !w.ready && body.length === 0 && Array.from({ length: 12 }, (_, i) => html`
+    <tr class="wait late" key=${i} aria-hidden="true"><td colspan=${span}><i></i></td></tr>`);
 
   if (w.error) return html`<div class="pad14"><${ErrorNote} error=${w.error} onRetry=${() => w.retry(0)} /></div>`;
   if (w.ready && w.total === 0) return empty;
@@ -251,18 +256,20 @@ export function VTable({ w, label, columns, order, onSort, name, onOpen, selecti
   const wide = columns.reduce((sum, c) => sum + (c.width ?? 200), 0) + 80;
   return html`
     ${w.fresh > 0 && html`<button type="button" class="freshpill" onClick=${w.refresh}>${t('table.fresh', { n: w.fresh })}</button>`}
-    <div class=${cls('vbox', w.stale && 'stale')} ref=${w.box} onScroll=${w.onScroll} tabindex="0" role="region" aria-label=${label} onKeyDown=${keys}
+    <div class=${cls('vbox', w.stale && 'stale')} ref=${w.box} onScroll=${w.onScroll} tabindex="0" role="region" aria-label=${label}
+      onKeyDown=${keys}
       onPointerEnter=${() => w.hold(true)} onPointerLeave=${() => w.hold(false)}>
       <table class="grid" aria-rowcount=${w.total + 1} style=${{ '--wide': wide + 'px' }} onClick=${click}>
         <thead><tr aria-rowindex="1">
-          ${selection && html`<th scope="col" class="chk"><label><input type="checkbox" checked=${allHere} indeterminate=${!allHere && ids.some(selection.has)}
+          ${selection && html`<th scope="col" class="chk"><label><input type="checkbox" checked=${allHere}
+            indeterminate=${!allHere && ids.some(selection.has)}
             aria-label=${t('table.selectAll')} onChange=${() => selection.set(ids, !allHere)} /></label></th>`}
           ${columns.map((c) => html`<${Head} key=${c.id} column=${c} order=${order} onSort=${onSort} />`)}
           ${onMenu && html`<th scope="col" class="mn"><span class="sr">${t('table.menu')}</span></th>`}
         </tr></thead>
         <tbody>
           ${before > 0 && html`<tr class="pad" aria-hidden="true"><td colspan=${span} style=${{ height: before + 'px' }}></td></tr>`}
-          ${body}
+          ${first}${body}
           ${after > 0 && html`<tr class="pad" aria-hidden="true"><td colspan=${span} style=${{ height: after + 'px' }}></td></tr>`}
         </tbody>
       </table>
@@ -290,6 +297,7 @@ function useTableKeys({ w, current, moveTo, pick, openMenu, onOpen, onMenu }) {
 // ColumnChooser: which columns show; ids in chosen, saved by the caller.
 export const columnItems = (columns, chosen, onChange) => columns.map((c) => ({
   text: c.label, checked: chosen.includes(c.id), disabled: c.fixed,
-  act: () => onChange(chosen.includes(c.id) ? chosen.filter((x) => x !== c.id) : columns.map((x) => x.id).filter((x) => x === c.id || chosen.includes(x))),
+  act: () => onChange(chosen.includes(c.id) ? chosen.filter((x) => x !== c.id) : columns.map((x) => x.id).filter((x) => x === c.id
+    || chosen.includes(x))),
 }));
 

@@ -21,7 +21,8 @@ const bulk = (body) => post('keys/gemini/bulk', body);
 async function turn(key, on, changed) {
   const act = on ? 'enable' : 'disable';
   changed(await post(at(key.id, act)));
-  undoable(t(on ? 'keys.enabled' : 'keys.disabled', { name: keyName(key) }), async () => changed(await post(at(key.id, on ? 'disable' : 'enable'))));
+  undoable(t(on ? 'keys.enabled' : 'keys.disabled', { name: keyName(key) }),
+    async () => changed(await post(at(key.id, on ? 'disable' : 'enable'))));
 }
 
 async function validate(key, changed) {
@@ -31,7 +32,8 @@ async function validate(key, changed) {
   changed(answer);
   const { ok, verdict, message, duration_ms: span } = answer.validation;
   const word = has('job.count.' + verdict) ? t('job.count.' + verdict) : verdict;
-  toast({ kind: ok ? 'ok' : 'bad', key: 'validated', text: t('keys.validated', { name: keyName(key), verdict: word, t: ms(span) }) + (message ? ` ${message}` : '') });
+  const text = t('keys.validated', { name: keyName(key), verdict: word, t: ms(span) }) + (message ? ` ${message}` : '');
+  toast({ kind: ok ? 'ok' : 'bad', key: 'validated', text });
 }
 
 async function reset(key, changed) {
@@ -64,7 +66,8 @@ export function Revealed() {
   const { key, value } = revealed.value;
   const close = () => (revealed.value = null);
   return html`
-    <${Dialog} title=${keyName(key)} size="small" onClose=${close} footer=${html`<${Button} kind="primary" onClick=${close}>${t('close')}<//>`}>
+    <${Dialog} title=${keyName(key)} size="small" onClose=${close}
+      footer=${html`<${Button} kind="primary" onClick=${close}>${t('close')}<//>`}>
       <${Note} kind="warn">${t('keys.reveal.note')}<//>
       <${Secret} value=${value} label=${t('keys.col.key')} clear=${60_000} /><//>`;
 }
@@ -74,7 +77,8 @@ export function rowMenu(key, { changed, open, closed }) {
   const off = key.status === 'disabled';
   const look = [
     { text: t('keys.requests'), icon: 'requests', act: () => go('/requests', { key: key.id }) },
-    { text: t('keys.copyId'), icon: 'copy', act: () => attempt(async () => toast({ text: t((await copyText(key.id)) ? 'copied' : 'copy.failed') })) },
+    { text: t('keys.copyId'), icon: 'copy',
+      act: () => attempt(async () => toast({ text: t((await copyText(key.id)) ? 'copied' : 'copy.failed') })) },
   ];
   if (!isAdmin.value) return look;
   return [

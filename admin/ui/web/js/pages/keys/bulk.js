@@ -33,7 +33,8 @@ export function BulkBar({ selection, total, filter, onAll, onClear, onValidate, 
       <${MenuButton} icon="more" label=${t('keys.more')} items=${more} />
       <${Button} icon="x" kind="ghost" label=${t('keys.clear')} onClick=${onClear} />
       ${asking === 'tag' && html`<${TagDialog} n=${n} onClose=${close} onDone=${(action, tags) => { close(); run(action, { tags }); }} />`}
-      ${asking === 'weight' && html`<${WeightDialog} n=${n} onClose=${close} onDone=${(weight) => { close(); run('weight', { weight }); }} />`}
+      ${asking === 'weight' && html`<${WeightDialog} n=${n} onClose=${close}
+        onDone=${(weight) => { close(); run('weight', { weight }); }} />`}
     </div>`;
 }
 
@@ -46,16 +47,21 @@ function TagDialog({ n, onClose, onDone }) {
   const footer = html`<${Button} onClick=${onClose}>${t('cancel')}<//>
     <${Button} type="submit" kind="primary" disabled=${tags.length === 0}>${t('keys.tag.' + action)}<//>`;
   return html`
-    <${Dialog} title=${t('keys.tag.title', { n })} size="small" footer=${footer} onClose=${onClose} onSubmit=${() => tags.length && onDone(action, tags)}>
-      <${Segmented} label=${t('keys.tagAct')} value=${action} onChange=${setAction} options=${[['tag', t('keys.tag.tag')], ['untag', t('keys.tag.untag')]]} />
+    <${Dialog} title=${t('keys.tag.title', { n })} size="small" footer=${footer} onClose=${onClose}
+      onSubmit=${() => tags.length && onDone(action, tags)}>
+      <${Segmented} label=${t('keys.tagAct')} value=${action} onChange=${setAction}
+        options=${[['tag', t('keys.tag.tag')], ['untag', t('keys.tag.untag')]]} />
       <${TagInput} label=${t('keys.col.tags')} tags=${tags} known=${known} onChange=${setTags} /><//>`;
 }
 
 function WeightDialog({ n, onClose, onDone }) {
   const [weight, setWeight] = useState(1);
   const fits = Number.isInteger(weight) && weight >= 0 && weight <= 100;
-  const footer = html`<${Button} onClick=${onClose}>${t('cancel')}<//><${Button} type="submit" kind="primary" disabled=${!fits}>${t('save')}<//>`;
+  const footer = html`<${Button} onClick=${onClose}>${t('cancel')}<//>
+    <${Button} type="submit" kind="primary" disabled=${!fits}>${t('save')}<//>`;
   return html`
-    <${Dialog} title=${t('keys.weight.title', { n })} size="small" footer=${footer} onClose=${onClose} onSubmit=${() => fits && onDone(weight)}>
-      <${Num} label=${t('keys.col.weight')} help=${t('keys.weight.help')} value=${weight} onInput=${setWeight} error=${fits ? undefined : t('keys.weight.wrong')} /><//>`;
+    <${Dialog} title=${t('keys.weight.title', { n })} size="small" footer=${footer} onClose=${onClose}
+      onSubmit=${() => fits && onDone(weight)}>
+      <${Num} label=${t('keys.col.weight')} help=${t('keys.weight.help')} value=${weight} onInput=${setWeight}
+        error=${fits ? undefined : t('keys.weight.wrong')} /><//>`;
 }

@@ -8,7 +8,7 @@ import { href } from '../../lib/route.js';
 import { isAdmin } from '../../lib/session.js';
 import { Drawer } from '../../ui/drawer.js';
 import { MenuButton } from '../../ui/menu.js';
-import { Ago, Button, Countdown, Copy, ErrorNote, Facts, LinkButton, Meter, Note, Skeleton, Spark, Status, cls } from '../../ui/parts.js';
+import { Ago, Button, Countdown, Copy, ErrorNote, Facts, LinkButton, Meter, Note, Skeleton, Spark, Status } from '../../ui/parts.js';
 import { keyName } from './columns.js';
 import { rowMenu } from './actions.js';
 import { Edit } from './edit.js';
@@ -27,7 +27,8 @@ const Why = ({ k }) => {
 
 function Actions({ k, context }) {
   const items = rowMenu(k, context);
-  if (!isAdmin.value) return html`<div class="actions">${items.map((x) => html`<${Button} key=${x.text} icon=${x.icon} onClick=${x.act}>${x.text}<//>`)}</div>`;
+  if (!isAdmin.value) return html`<div class="actions">
+    ${items.map((x) => html`<${Button} key=${x.text} icon=${x.icon} onClick=${x.act}>${x.text}<//>`)}</div>`;
   const [first, second, ...rest] = items;
   return html`
     <div class="actions">
@@ -41,7 +42,8 @@ const share = (q) => (q.limit ? q.used / q.limit : 0);
 const QuotaRow = ({ q }) => html`
   <tr><th scope="row"><span class="mono">${q.model}</span></th><td><abbr title=${word('keys.window.', q.window)}>${q.window}</abbr></td>
     <td>${q.limit > 0 && html`<${Meter} value=${share(q)} label=${`${q.model} ${q.window}`} />`}</td>
-    <td class="n" title=${word('keys.source.', q.source)}>${short(q.used)}${q.limit > 0 ? html` / ${short(q.limit)}` : ''}${q.source !== 'set' && q.limit > 0 && html`<small> ≈</small>`}</td></tr>`;
+    <td class="n" title=${word('keys.source.', q.source)}>${short(q.used)}${q.limit > 0 && html` / ${short(q.limit)}`}
+      ${q.source !== 'set' && q.limit > 0 && html`<small> ≈</small>`}</td></tr>`;
 
 function Quotas({ quotas }) {
   const [all, setAll] = useState(false);
@@ -49,14 +51,16 @@ function Quotas({ quotas }) {
   const sorted = quotas.toSorted((a, b) => share(b) - share(a));
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label=${t('keys.quotas')}><table class="plain">
-      <thead class="sr"><tr><th scope="col">${t('keys.model')}</th><th scope="col">${t('keys.window')}</th><th scope="col">${t('keys.share')}</th><th scope="col">${t('keys.used')}</th></tr></thead>
+      <thead class="sr"><tr><th scope="col">${t('keys.model')}</th><th scope="col">${t('keys.window')}</th><th scope="col">
+        ${t('keys.share')}</th><th scope="col">${t('keys.used')}</th></tr></thead>
       <tbody>${(all ? sorted : sorted.slice(0, 6)).map((q) => html`<${QuotaRow} key=${q.model + q.window} q=${q} />`)}</tbody></table></div>
     ${sorted.length > 6 && !all && html`<${LinkButton} onClick=${() => setAll(true)}>${t('keys.showAll', { n: sorted.length })}<//>`}`;
 }
 
 const Rests = ({ rests }) => rests.length > 0 && html`
   <h3>${t('keys.rests')}</h3>
-  <ul class="lines">${rests.map((r) => html`<li key=${r.model}><span class="mono">${r.model}</span> <span class="dim">${r.why}</span><span class="grow"></span>
+  <ul class="lines">${rests.map((r) => html`<li key=${r.model}><span class="mono">${r.model}</span> <span class="dim">${r.why}</span>
+    <span class="grow"></span>
     ${r.until && html`<${Countdown} until=${r.until} />`}</li>`)}</ul>`;
 
 const moods = { ok: 'oktext', retried: 'warn', client_error: 'dim', failed: 'badtext' };
@@ -68,18 +72,21 @@ function Requests({ id }) {
   if (data.items.length === 0) return html`<p class="dim">${t('keys.noRequests')}</p>`;
   return html`
     <ul class="lines">${data.items.map((r) => html`
-      <li key=${r.id}><a href=${href('/requests', { id: r.id })}><code class=${moods[r.class]}>${r.status}</code> <span class="mono">${r.model || r.asked}</span>
+      <li key=${r.id}><a href=${href('/requests', { id: r.id })}><code class=${moods[r.class]}>${r.status}</code> <span class="mono">
+        ${r.model || r.asked}</span>
         <span class="grow"></span><span class="dim">${ms(r.duration_ms)}</span> <${Ago} at=${r.at} /></a></li>`)}</ul>
     <p><a class="link" href=${href('/requests', { key: id })}>${t('keys.requests')}</a></p>`;
 }
 
 const History = ({ history }) => html`
-  <ul class="lines">${history.map((h) => html`<li key=${h.at + h.what}><span>${word('keys.history.', h.what)}</span> <span class="dim">${h.detail}</span>
+  <ul class="lines">${history.map((h) => html`<li key=${h.at + h.what}><span>${word('keys.history.', h.what)}</span> <span class="dim">
+    ${h.detail}</span>
     <span class="grow"></span><${Ago} at=${h.at} /></li>`)}</ul>`;
 
 const facts = (k) => [
   ['ID', html`<code>${k.id}</code> <${Copy} text=${k.id} />`],
-  [t('keys.col.requests'), html`${full(k.requests_24h)} ${k.errors_24h > 0 && html`<small class=${cls('badtext')}>${t('keys.errorsOf', { n: k.errors_24h, p: pct(k.errors_24h / Math.max(1, k.requests_24h)) })}</small>`}`],
+  [t('keys.col.requests'), html`${full(k.requests_24h)} ${k.errors_24h > 0 && html`<small class="badtext">
+    ${t('keys.errorsOf', { n: k.errors_24h, p: pct(k.errors_24h / Math.max(1, k.requests_24h)) })}</small>`}`],
   [t('keys.col.tokens'), full(k.tokens_24h)],
   [t('keys.col.cost'), usd(k.cost_24h_nano)],
   [t('keys.col.inFlight'), full(k.in_flight)],
@@ -100,13 +107,15 @@ export function KeyDrawer({ id, onClose, changed }) {
   };
   if (error && !k) {
     return html`<${Drawer} title=${t('keys.col.key')} onClose=${onClose}>
-      ${error.status === 404 ? html`<${Note} kind="warn">${t('keys.gone')}<//>` : html`<${ErrorNote} error=${error} onRetry=${reload} />`}<//>`;
+      ${error.status === 404 ? html`<${Note} kind="warn">${t('keys.gone')}<//>` : html`<${ErrorNote} error=${error} onRetry=${reload} />`}
+        <//>`;
   }
   if (!k) return html`<${Drawer} title="…" onClose=${onClose}><${Skeleton} height=${300} /><//>`;
   const context = { changed: update, closed: onClose };
   return html`
     <${Drawer} title=${keyName(k)} subtitle=${html`<code>${k.hint}</code>`} onClose=${onClose}>
-      <p><${Status} status=${k.status} until=${k.until} /> ${k.state !== k.status && k.state !== 'active' && html`<span class="dim">${word('st.', k.state)}</span>`}</p>
+      <p><${Status} status=${k.status} until=${k.until} /> ${k.state !== k.status && k.state !== 'active' && html`<span class="dim">
+        ${word('st.', k.state)}</span>`}</p>
       <${Why} k=${k} />
       ${k.declared && html`<${Note}>${t('keys.declaredText')}<//>`}
       <${Actions} k=${k} context=${context} />

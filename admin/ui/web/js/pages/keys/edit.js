@@ -41,18 +41,24 @@ export function Edit({ k, changed }) {
   };
   return html`
     <div class="edit">
-      <${Text} label=${t('keys.field.name')} maxlength="64" value=${draft.name} disabled=${locked} error=${wrong.name} onInput=${(name) => set({ name })}
+      <${Text} label=${t('keys.field.name')} maxlength="64" value=${draft.name} disabled=${locked} error=${wrong.name}
+        onInput=${(name) => set({ name })}
         onChange=${(name) => save({ name: name.trim() })} />
-      <${TagInput} label=${t('keys.field.tags')} tags=${draft.tags} known=${known} disabled=${locked} error=${wrong.tags} onChange=${(tags) => save({ tags })} />
+      <${TagInput} label=${t('keys.field.tags')} tags=${draft.tags} known=${known} disabled=${locked} error=${wrong.tags}
+        onChange=${(tags) => save({ tags })} />
       <div class="row2">
-        <${Num} label=${t('keys.field.weight')} help=${t('keys.weight.help')} value=${draft.weight} disabled=${locked} error=${wrong.weight} onChange=${saveWeight} />
-        <${Text} label=${t('keys.field.project')} help=${t('keys.projectHelp')} value=${draft.project} disabled=${locked} error=${wrong.project}
+        <${Num} label=${t('keys.field.weight')} help=${t('keys.weight.help')} value=${draft.weight} disabled=${locked} error=${wrong.weight}
+          onChange=${saveWeight} />
+        <${Text} label=${t('keys.field.project')} help=${t('keys.projectHelp')} value=${draft.project} disabled=${locked}
+          error=${wrong.project}
           onInput=${(project) => set({ project })} onChange=${(project) => save({ project: project.trim() })} />
       </div>
-      <${Text} label=${t('keys.field.models')} help=${t('keys.modelsHelp')} value=${draft.models.join(', ')} disabled=${locked} error=${wrong.models}
+      <${Text} label=${t('keys.field.models')} help=${t('keys.modelsHelp')} value=${draft.models.join(', ')} disabled=${locked}
+        error=${wrong.models}
         onChange=${(text) => save({ models: words(text) })} />
       <${Area} label=${t('keys.field.note')} maxlength="500" rows=${2} value=${draft.note} disabled=${locked} error=${wrong.note}
         onInput=${(note) => set({ note })} onChange=${(note) => save({ note: note.trim() })} />
-      <${Checkbox} label=${t('keys.field.paid')} help=${t('keys.paidHelp')} checked=${draft.paid} disabled=${locked} onChange=${(paid) => save({ paid })} />
+      <${Checkbox} label=${t('keys.field.paid')} help=${t('keys.paidHelp')} checked=${draft.paid} disabled=${locked}
+        onChange=${(paid) => save({ paid })} />
     </div>`;
 }

@@ -21,7 +21,8 @@ export function Export({ about, onClose }) {
     const { request } = list.find((s) => s.id === form.scope);
     const { all: _, ...body } = request; // no ids and no filter: all
     try {
-      await download('keys/gemini/export', { method: 'POST', body: { ...body, format: form.format, secrets: form.secrets } }, `gemini-keys.${form.format}`);
+      await download('keys/gemini/export', { method: 'POST', body: { ...body, format: form.format, secrets: form.secrets } },
+        `gemini-keys.${form.format}`);
       onClose();
       toast({ text: t('keys.export.done') });
     } catch (e) {
@@ -37,7 +38,8 @@ export function Export({ about, onClose }) {
       <fieldset class="field"><legend>${t('keys.export.format')}</legend>
         <${Segmented} label=${t('keys.export.format')} value=${form.format} onChange=${(format) => set({ format })}
           options=${[['csv', 'CSV'], ['txt', t('keys.export.txt')], ['json', 'JSON']]} /></fieldset>
-      <${Checkbox} label=${t('keys.export.secrets')} help=${t('keys.export.secretsHelp')} checked=${form.secrets} onChange=${(secrets) => set({ secrets })} />
+      <${Checkbox} label=${t('keys.export.secrets')} help=${t('keys.export.secretsHelp')} checked=${form.secrets}
+        onChange=${(secrets) => set({ secrets })} />
       ${form.secrets && html`<${Note} kind="warn">${t('keys.export.warn')}<//>`}
       ${error && html`<${ErrorNote} error=${error} />`}
     <//>`;

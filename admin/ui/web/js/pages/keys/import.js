@@ -41,17 +41,21 @@ function Preview({ text, state }) {
   const p = state.preview;
   if (!p) {
     const { found, duplicates } = countKeys(text);
-    return html`<p role="status">${t('keys.import.found', { n: found })}${duplicates > 0 && ` · ${t('keys.import.duplicates_in_text', { n: duplicates })}`}</p>`;
+    return html`<p role="status">${t('keys.import.found', { n: found })}${duplicates > 0
+      && ` · ${t('keys.import.duplicates_in_text', { n: duplicates })}`}</p>`;
   }
   return html`
     <div class="preview">
       <p role="status"><b>${t('keys.import.found', { n: p.found })}</b>
-        ${counted.map(([name, mood]) => p[name] > 0 && html` · <span class=${mood && mood + 'text'}>${t('keys.import.' + name, { n: p[name] })}</span>`)}</p>
+        ${counted.map(([name, mood]) => p[name] > 0 && html` · <span class=${mood && mood + 'text'}>
+          ${t('keys.import.' + name, { n: p[name] })}</span>`)}</p>
       ${p.sample?.length > 0 && html`
         <details><summary>${t('keys.import.lines')}</summary>
           <div class="scroll" tabindex="0" role="region" aria-label=${t('keys.import.lines')}><table class="plain">
-            <thead><tr><th scope="col" class="n">${t('keys.import.line')}</th><th scope="col">${t('keys.col.key')}</th><th scope="col">${t('keys.import.verdict')}</th></tr></thead>
-            <tbody>${p.sample.map((s) => html`<tr key=${s.line + s.hint}><td class="n">${full(s.line)}</td><td><code>${s.hint}</code></td><td>${verdict(s.verdict)}</td></tr>`)}</tbody>
+            <thead><tr><th scope="col" class="n">${t('keys.import.line')}</th><th scope="col">${t('keys.col.key')}</th><th scope="col">
+              ${t('keys.import.verdict')}</th></tr></thead>
+            <tbody>${p.sample.map((s) => html`<tr key=${s.line + s.hint}><td class="n">${full(s.line)}</td><td><code>${s.hint}</code></td>
+              <td>${verdict(s.verdict)}</td></tr>`)}</tbody>
           </table></div></details>`}
     </div>`;
 }
@@ -59,7 +63,10 @@ function Preview({ text, state }) {
 const verdict = (v) => (has('keys.verdict.' + v) ? t('keys.verdict.' + v) : v);
 
 async function readFile(file) {
-  if (file.size > largest) { toast({ kind: 'bad', text: t('keys.import.large', { size: bytes(file.size), most: bytes(largest) }) }); return null; }
+  if (file.size > largest) {
+    toast({ kind: 'bad', text: t('keys.import.large', { size: bytes(file.size), most: bytes(largest) }) });
+    return null;
+  }
   return attempt(() => file.text());
 }
 
@@ -96,7 +103,8 @@ export function Import({ onClose, changed }) {
     if (text) set({ text: form.text.trim() ? `${form.text}\n${text}` : text });
   };
   const footer = html`<${Button} onClick=${onClose}>${t('cancel')}<//>
-    <${Button} type="submit" kind="primary" icon="upload" busy=${busy} disabled=${fresh === 0}>${t(form.validate ? 'keys.import.addValidate' : 'keys.import.add')}<//>`;
+    <${Button} type="submit" kind="primary" icon="upload" busy=${busy} disabled=${fresh === 0}>
+      ${t(form.validate ? 'keys.import.addValidate' : 'keys.import.add')}<//>`;
   return html`
     <${Dialog} title=${t('keys.import')} size="wide" footer=${footer} onClose=${onClose} onSubmit=${submit}>
       <${FileDrop} accept=${kinds} onFiles=${files}>
@@ -105,11 +113,14 @@ export function Import({ onClose, changed }) {
       <${Preview} text=${form.text} state=${state} />
       <div class="row2">
         <${TagInput} label=${t('keys.col.tags')} tags=${form.tags} known=${known} onChange=${(tags) => set({ tags })} />
-        <${Text} label=${t('keys.import.prefix')} help=${t('keys.import.prefixHelp')} optional=${true} maxlength="48" value=${form.prefix} onInput=${(prefix) => set({ prefix })} />
+        <${Text} label=${t('keys.import.prefix')} help=${t('keys.import.prefixHelp')} optional=${true} maxlength="48" value=${form.prefix}
+          onInput=${(prefix) => set({ prefix })} />
       </div>
-      <${Num} label=${t('keys.col.weight')} help=${t('keys.weight.help')} value=${form.weight} onInput=${(weight) => set({ weight })} class="short" />
+      <${Num} label=${t('keys.col.weight')} help=${t('keys.weight.help')} value=${form.weight} onInput=${(weight) => set({ weight })}
+        class="short" />
       <${Checkbox} label=${t('keys.import.enabled')} checked=${form.enabled} onChange=${(enabled) => set({ enabled })} />
-      <${Checkbox} label=${t('keys.import.validate')} help=${t('keys.import.validateHelp')} checked=${form.validate} onChange=${(validate) => set({ validate })} />
+      <${Checkbox} label=${t('keys.import.validate')} help=${t('keys.import.validateHelp')} checked=${form.validate}
+        onChange=${(validate) => set({ validate })} />
       ${error && html`<${ErrorNote} error=${error} />`}
     <//>`;
 }

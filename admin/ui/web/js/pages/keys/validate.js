@@ -55,7 +55,8 @@ export function Validate({ about, onClose, changed }) {
     <${Dialog} title=${t('keys.validate.title')} footer=${footer} onClose=${onClose} onSubmit=${submit}>
       <${Scope} list=${list} value=${form.scope} onChange=${(scope) => set({ scope })} />
       <div class="row2">
-        <${Text} label=${t('keys.validate.model')} help=${t('keys.validate.modelHelp')} optional=${true} list="validate-models" autocomplete="off"
+        <${Text} label=${t('keys.validate.model')} help=${t('keys.validate.modelHelp')} optional=${true} list="validate-models"
+          autocomplete="off"
           value=${form.model} onInput=${(model) => set({ model })} />
         <${Num} label=${t('keys.validate.concurrency')} help=${t('keys.validate.concurrencyHelp')} value=${form.concurrency}
           onInput=${(concurrency) => set({ concurrency })} error=${fits ? undefined : t('keys.validate.wrong')} />

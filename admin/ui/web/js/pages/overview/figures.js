@@ -26,7 +26,8 @@ function Figure({ figure, now, mean, before, series, span }) {
   const exact = share || id.endsWith('_ms') ? undefined : full(now);
   return html`
     <div class="kpi"><dt>${t('overview.' + id)}</dt>
-      <dd><b title=${exact}>${text(now)}</b><${Delta} value=${mean} before=${before} share=${share} up=${up} title=${t('overview.before', { t: span })} /></dd>
+      <dd><b title=${exact}>${text(now)}</b><${Delta} value=${mean} before=${before} share=${share} up=${up}
+        title=${t('overview.before', { t: span })} /></dd>
       <${Line} values=${values} min=${share ? 0.95 : 0} /></div>`;
 }
 

@@ -13,23 +13,28 @@ const became = ({ fate, count }) => fates.filter((f) => fate[f] > 0 && fate[f] >
 
 const ErrorRow = ({ row, most, window }) => html`
   <li><a href=${href('/requests', { status: row.code, reason: row.reason, window })}>
-    <span class="code">${row.code}</span><span class="reason" title=${row.reason}>${row.reason}</span><b title=${full(row.count)}>${short(row.count)}</b>
+    <span class="code">${row.code}</span><span class="reason" title=${row.reason}>${row.reason}</span><b title=${full(row.count)}>
+      ${short(row.count)}</b>
     <span class="sub"><span class="share" title=${pct(row.share)}>
-      ${fates.map((f) => row.fate[f] > 0 && html`<i key=${f} class=${'f-' + f} style=${{ width: (row.fate[f] / most) * 100 + '%' }}></i>`)}</span>
+      ${fates.map((f) => row.fate[f] > 0 && html`<i key=${f} class=${'f-' + f} style=${{ width: (row.fate[f] / most) * 100 + '%' }}></i>`)}
+        </span>
       <small>${became(row)}${row.keys > 0 && ` · ${t('overview.errorKeys', { n: row.keys })}`}</small></span></a></li>`;
 
 export function Errors({ rows, window, stale }) {
   const most = Math.max(1, ...rows.map((r) => r.count));
   return html`
-    <${Card} title=${t('overview.errors')} class="errors" stale=${stale} actions=${html`<${All} to="/requests" query=${{ class: 'failed', window }} />`}>
+    <${Card} title=${t('overview.errors')} class="errors" stale=${stale}
+      actions=${html`<${All} to="/requests" query=${{ class: 'failed', window }} />`}>
       ${rows.length === 0 ? html`<p class="quiet">${t('overview.noErrors')}</p>`
         : html`<ol>${rows.map((row) => html`<${ErrorRow} key=${row.code + row.reason} row=${row} most=${most} window=${window} />`)}</ol>`}
     <//>`;
 }
 
-const Table = ({ title, children }) => html`<div class="scroll" tabindex="0" role="region" aria-label=${title}><table class="plain">${children}</table></div>`;
+const Table = ({ title, children }) => html`<div class="scroll" tabindex="0" role="region" aria-label=${title}><table class="plain">
+  ${children}</table></div>`;
 const Heads = ({ first, names }) => html`
-  <thead><tr><th scope="col">${first}</th>${names.map((name) => html`<th key=${name} scope="col" class="n">${t('overview.' + name)}</th>`)}</tr></thead>`;
+  <thead><tr><th scope="col">${first}</th>${names.map((name) => html`<th key=${name} scope="col" class="n">${t('overview.' + name)}</th>`)}
+    </tr></thead>`;
 
 const ModelRow = ({ m }) => html`
   <tr><th scope="row" class="mono"><a href=${href('/models', { id: m.id ?? m.model })}>${m.id ?? m.model}</a></th>
