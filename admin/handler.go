@@ -94,6 +94,7 @@ func New(c Config) http.Handler {
 	if !c.NoUI {
 		a.ui = loadUI()
 	}
+	a.announce()
 	return a
 }
 

@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"slices"
@@ -12,9 +13,13 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
-// windows are the spans of GET /admin/stats. Names are kept for a day; "all" is
-// since the first request ever.
-var windows = map[string]time.Duration{"1h": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour, "all": 0}
+// windows are the spans of GET /admin/stats; "all" is since the first request ever.
+var windows = map[string]time.Duration{
+	"1h": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "all": 0,
+}
+
+// maxStatsNames bounds each map of GET /admin/stats; the rest is in [usage.Other].
+const maxStatsNames = 5000
 
 // counts are [usage.Counts] with zeros written out.
 type counts struct {
@@ -36,7 +41,8 @@ type counts struct {
 }
 
 // statsView is [usage.Totals] for clients. Since is what the sums really begin
-// with: the minute of a window of 1h, the hour of longer ones, absent for "all".
+// with: the minute of a window of 1h, the hour of longer ones, the UTC day of 7d,
+// absent for "all".
 type statsView struct {
 	Window string    `json:"window"`
 	Since  time.Time `json:"since,omitzero"`
@@ -56,14 +62,15 @@ func (a *api) stats(c *call) (status int, body any, err error) {
 	if err := q.err(); err != nil {
 		return 0, nil, err
 	}
-	if window == "" {
-		window = "all"
-	}
+	window = cmp.Or(window, "all")
 	var since time.Time
 	if span := windows[window]; span > 0 {
 		since = a.Now().Add(-span)
 	}
-	t := a.Usage.Totals(since)
+	t, err := a.Usage.Sums(since)
+	if err != nil {
+		return 0, nil, err
+	}
 	return http.StatusOK, statsView{
 		Window: window, Since: t.Since, counts: counts(t.Counts), Dropped: t.Dropped,
 		ByOutcome: countsOf(t.ByOutcome), ByModel: countsOf(t.ByModel),
@@ -72,10 +79,31 @@ func (a *api) stats(c *call) (status int, body any, err error) {
 	}, nil
 }
 
+// countsOf are the sums with the most requests, and all others together.
 func countsOf(sums map[string]usage.Counts) map[string]counts {
-	view := make(map[string]counts, len(sums))
-	for name, c := range sums {
-		view[name] = counts(c)
+	view := make(map[string]counts, min(len(sums), maxStatsNames+1))
+	names := rank(sums, func(c *usage.Counts) int64 { return c.Requests })
+	var others usage.Counts
+	for i, name := range names {
+		if c := sums[name]; i < maxStatsNames && name != usage.Other {
+			view[name] = counts(c)
+		} else {
+			others.Add(c)
+		}
+	}
+	if others.Requests > 0 || others.Attempts > 0 {
+		view[usage.Other] = counts(others)
 	}
 	return view
+}
+
+// rank orders names, those with the most first.
+func rank(sums map[string]usage.Counts, by func(*usage.Counts) int64) []string {
+	values := make(map[string]int64, len(sums))
+	for name, c := range sums {
+		values[name] = by(&c)
+	}
+	return slices.SortedFunc(maps.Keys(sums), func(a, b string) int {
+		return cmp.Or(cmp.Compare(values[b], values[a]), cmp.Compare(a, b))
+	})
 }

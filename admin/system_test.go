@@ -40,7 +40,8 @@ func TestStats(t *testing.T) {
 		{name: "last hour", path: "?window=1h", status: 200, contains: []string{`"requests":1,"failed":1`, `"since":"2026-11-25T13:00:00Z"`, `"by_user":{}`}, excludes: []string{"gemini-x"}},
 		{name: "six hours", path: "?window=6h", status: 200, contains: []string{both}},
 		{name: "a day", path: "?window=24h", status: 200, contains: []string{both}},
-		{name: "a week is not kept", path: "?window=7d", status: 400, contains: []string{"1h, 24h, 6h, all"}},
+		{name: "a week", path: "?window=7d", status: 200, contains: []string{both, `"since":"2026-11-18T00:00:00Z"`}},
+		{name: "a month is not kept", path: "?window=30d", status: 400, contains: []string{"1h, 24h, 6h, 7d, all"}},
 	} {
 		s.method, s.path = "GET", "/admin/stats"+s.path
 		s.run(t, f)

@@ -262,3 +262,6 @@ func (r *Record) counts() Counts {
 	}
 	return c
 }
+
+// Add adds other sums.
+func (c *Counts) Add(d Counts) { c.add(&d) }

@@ -11,14 +11,23 @@ import (
 // Names returns the sums by name since a moment, which is cut as [Ledger.Sums]
 // cuts it.
 func (l *Ledger) Names(d Dimension, since time.Time) (map[string]Counts, error) {
+	sums, _, err := l.NamesSince(d, since)
+	return sums, err
+}
+
+// NamesSince is [Ledger.Names] and the moment that the sums really begin with.
+func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Counts, from time.Time, err error) {
 	sum := nameCounts{}
 	add := func(name string, c *Counts) { entry(sum, name, Other, maxNames).add(c) }
 	l.mu.Lock()
 	l.refresh()
 	var blobs [][nameShards][]byte
 	var stored []int64
-	switch first, coarse := l.since(since); {
+	first, coarse := l.since(since)
+	from = time.Unix(first*60, 0).UTC()
+	switch {
 	case since.IsZero():
+		from = since
 		for name, c := range l.names.sums[d] {
 			add(name, c)
 		}
@@ -53,12 +62,12 @@ func (l *Ledger) Names(d Dimension, since time.Time) (map[string]Counts, error) 
 	for i := range blobs {
 		for _, data := range blobs[i] {
 			if err := eachName(data, add); err != nil {
-				return nil, err
+				return nil, from, err
 			}
 		}
 	}
 	if err := l.storedNames(overlay, stored, d, add); err != nil {
-		return nil, err
+		return nil, from, err
 	}
 	out := make(map[string]Counts, len(sum))
 	for name, c := range sum {
@@ -66,7 +75,7 @@ func (l *Ledger) Names(d Dimension, since time.Time) (map[string]Counts, error) 
 			out[name] = *c
 		}
 	}
-	return out, nil
+	return out, from, nil
 }
 
 // running calls fn with what the names have of the running hour.

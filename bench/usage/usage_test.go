@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package usage_test measures the request log and the sums at a size that few have:
+// USAGE_ROWS=10000000 go test -run TestRows -timeout 2h -v ./bench/usage
+package usage_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store/badger"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+)
+
+// What the requests are of, and the week that they are spread over.
+const (
+	userKeys   = 10_000
+	geminiKeys = 10_000
+	week       = 7 * 24 * time.Hour
+	answerGoal = 200 * time.Millisecond
+	startGoal  = 3 * time.Second
+)
+
+const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+type world struct {
+	*rand.Rand
+	at   time.Time
+	step time.Duration
+}
+
+func (w *world) id(prefix string, n int) string {
+	out := []byte(prefix)
+	for range n {
+		out = append(out, alphabet[w.IntN(len(alphabet))])
+	}
+	return string(out)
+}
+
+func user(n int) string { return fmt.Sprintf("u%011d", n) }
+func key(n int) string  { return fmt.Sprintf("gk_%012d", n) }
+
+// skewed prefers small numbers: a few users make most requests.
+func (w *world) skewed(n int) int { return int(float64(n) * w.Float64() * w.Float64() * w.Float64()) }
+
+func (w *world) record() usage.Record {
+	w.at = w.at.Add(w.step)
+	model := [...]string{"gemini-3-flash", "gemini-3-flash", "gemini-3-pro", "gemini-2.5-flash", "gemini-embedding-001"}[w.IntN(5)]
+	k := w.IntN(geminiKeys)
+	r := usage.Record{
+		At: w.at, RequestID: w.id("req_", 20), Dialect: [...]string{"openai", "anthropic", "gemini"}[w.IntN(3)], Endpoint: "chat.completions",
+		Asked: model, Model: model, Version: model + "-001", KeyID: key(k), Project: strconv.Itoa(100_000_000_000 + k),
+		UserID: user(w.skewed(userKeys)), IP: netip.AddrFrom4([4]byte{10, byte(w.IntN(4)), byte(w.IntN(256)), byte(w.IntN(256))}),
+		Agent: [...]string{"OpenAI/Python 2.1.0", "claude-cli/2.0.14", "node-fetch"}[w.IntN(3)], Status: 200, Outcome: "ok", Attempts: 1,
+		Stream: w.IntN(3) > 0, Input: w.Int64N(30_000), Output: w.Int64N(2_000), Thoughts: w.Int64N(1_000), Priced: true, Price: "ai.google.dev 2026-10-07",
+		Waited: time.Duration(w.IntN(2)) * time.Millisecond, FirstOutput: time.Duration(200+w.IntN(2_500)) * time.Millisecond,
+	}
+	r.Duration = r.FirstOutput + time.Duration(w.IntN(20_000))*time.Millisecond
+	r.Cost = r.Input*300 + (r.Output+r.Thoughts)*2500
+	try := usage.Try{KeyID: r.KeyID, Project: r.Project, Status: 200, Verdict: "ok", Started: r.Waited, Duration: r.Duration}
+	switch n := w.IntN(1000); {
+	case n < 40:
+		other := key(w.IntN(geminiKeys))
+		r.Attempts = 2
+		r.Tries = []usage.Try{{KeyID: other, Project: "p" + other, Status: 429, Verdict: "rate_limited", Reason: "GenerateRequestsPerMinutePerProjectPerModel", Duration: 90 * time.Millisecond}, try}
+	case n < 60:
+		r.Status, r.Outcome, r.Code, r.Error = 400, "invalid_request", "INVALID_ARGUMENT", "contents[0].parts must not be empty"
+		try.Status, try.Verdict = 400, "invalid_request"
+		r.Tries = []usage.Try{try}
+	case n < 62:
+		r.Status, r.Outcome = 503, "overloaded"
+		try.Status, try.Verdict = 503, "overloaded"
+		r.Tries = []usage.Try{try}
+	default:
+		r.Tries = []usage.Try{try}
+	}
+	return r
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRows fills a store with as many rows as USAGE_ROWS says, opens it again and
+// asks.
+func TestRows(t *testing.T) {
+	rows, _ := strconv.Atoi(os.Getenv("USAGE_ROWS"))
+	if rows == 0 {
+		t.Skip("set USAGE_ROWS, such as USAGE_ROWS=10000000")
+	}
+	dir := os.Getenv("USAGE_DIR")
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	w := &world{Rand: rand.New(rand.NewPCG(1, 2)), step: week / time.Duration(rows)}
+	w.at = time.Now().Add(-week + time.Minute)
+	now := func() time.Time { return w.at }
+	options := usage.Options{Now: now, Log: usage.LogOptions{Retention: 8 * 24 * time.Hour, MaxSize: 4 << 30}}
+	fill(t, dir, w, options, rows)
+	w.step = time.Millisecond
+
+	start := time.Now()
+	db, err := badger.Open(dir, badger.Options{Now: now})
+	must(t, err)
+	opened := time.Since(start)
+	l, err := usage.Open(db, options)
+	must(t, err)
+	took := time.Since(start)
+	t.Logf("start-up: %v, of which the store %v", took.Round(time.Millisecond), opened.Round(time.Millisecond))
+	if took > startGoal {
+		t.Errorf("start-up takes %v, want up to %v", took, startGoal)
+	}
+	memory(t, "after the start")
+	ask(t, w, l)
+	memory(t, "after all questions")
+	must(t, l.Flush())
+	must(t, db.Close())
+}
+
+// fill adds rows, a flush for every 100 ms of a gateway with 2,000 requests/s.
+func fill(t *testing.T, dir string, w *world, o usage.Options, rows int) {
+	db, err := badger.Open(dir, badger.Options{Now: o.Now})
+	must(t, err)
+	l, err := usage.Open(db, o)
+	must(t, err)
+	if n := l.Log().Kept().Rows; n > 0 { // of an earlier run, in USAGE_DIR
+		p, err := l.Log().List(t.Context(), usage.Filter{}, "", 1)
+		must(t, err)
+		w.at = p.Rows[0].At
+		t.Logf("%d rows are there", n)
+		must(t, db.Close())
+		return
+	}
+	var adding, flushing time.Duration
+	batch := make([]usage.Record, 200)
+	for done := 0; done < rows; done += len(batch) {
+		for i := range batch {
+			batch[i] = w.record()
+		}
+		start := time.Now()
+		for i := range batch {
+			l.Add(batch[i])
+		}
+		added := time.Now()
+		must(t, l.Flush())
+		adding += added.Sub(start)
+		flushing += time.Since(added)
+	}
+	kept := l.Log().Kept()
+	if int(kept.Rows) != rows || l.Totals(time.Time{}).Requests != int64(rows) {
+		t.Errorf("%d rows in the log, %d in the sums, want %d", kept.Rows, l.Totals(time.Time{}).Requests, rows)
+	}
+	t.Logf("append: %.0f rows/s; Add %v a row", float64(rows)/(adding+flushing).Seconds(), adding/time.Duration(rows))
+	t.Logf("size: %.1f bytes a row as the log counts them, %.1f on disk, the sums included", float64(kept.Bytes)/float64(kept.Rows), float64(diskSize(t, dir))/float64(rows))
+	memory(t, "at the end of filling")
+	must(t, db.Close())
+}
+
+func diskSize(t *testing.T, dir string) (size int64) {
+	must(t, filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			info, err := d.Info()
+			must(t, err)
+			size += info.Size()
+		}
+		return err
+	}))
+	return size
+}
+
+func memory(t *testing.T, when string) {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	t.Logf("memory %s: %d MB of heap", when, m.HeapAlloc>>20)
+}
+
+// ask times all kinds of questions while rows keep coming.
+func ask(t *testing.T, w *world, l *usage.Ledger) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	log, end := l.Log(), w.at
+	first, err := log.List(ctx, usage.Filter{}, "", 100)
+	must(t, err)
+	go func() { // a writer at some 1,000 rows/s
+		defer close(done)
+		writer := &world{Rand: rand.New(rand.NewPCG(9, 9)), at: end, step: time.Microsecond}
+		for ctx.Err() == nil {
+			for range 100 {
+				l.Add(writer.record())
+			}
+			must(t, l.Flush())
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	random := func() time.Time { return end.Add(-time.Duration(w.Int64N(int64(week)))) }
+	old := func() string { // the id of a request from any time
+		p, err := log.List(ctx, usage.Filter{To: random()}, "", 1)
+		must(t, err)
+		if len(p.Rows) == 0 {
+			return first.Rows[0].RequestID
+		}
+		return p.Rows[0].RequestID
+	}
+	list := func(f func() usage.Filter) func() string {
+		return func() string {
+			p, err := log.List(ctx, f(), "", 100)
+			must(t, err)
+			return fmt.Sprintf("%d rows, complete %v", len(p.Rows), p.Complete)
+		}
+	}
+	for _, q := range []struct {
+		name  string
+		times int
+		ask   func() string
+	}{
+		{"list: newest", 300, list(func() usage.Filter { return usage.Filter{} })},
+		{"list: before a moment", 300, list(func() usage.Filter { return usage.Filter{To: random()} })},
+		{"list: class failed", 200, list(func() usage.Filter { return usage.Filter{Class: "failed"} })},
+		{"list: busy user", 200, list(func() usage.Filter { return usage.Filter{User: user(w.IntN(20))} })},
+		{"list: quiet user", 200, list(func() usage.Filter { return usage.Filter{User: user(userKeys - 1 - w.IntN(500))} })},
+		{"list: Gemini key", 200, list(func() usage.Filter { return usage.Filter{Key: key(w.IntN(geminiKeys))} })},
+		{"list: Gemini key, failed", 200, list(func() usage.Filter { return usage.Filter{Key: key(w.IntN(geminiKeys)), Class: "failed"} })},
+		{"list: no such user", 200, list(func() usage.Filter { return usage.Filter{User: w.id("x", 9)} })},
+		{"list: code and reason", 200, list(func() usage.Filter { return usage.Filter{Code: "503", Reason: "overloaded", Model: "gemini-3-pro"} })},
+		{"list: slower than any", 200, list(func() usage.Filter { return usage.Filter{MinDuration: time.Hour} })},
+		{"list: slow and two attempts", 200, list(func() usage.Filter { return usage.Filter{MinDuration: 22 * time.Second, MinAttempts: 2} })},
+		{"find by request id", 300, func() string {
+			_, found, err := log.Find(ctx, old())
+			must(t, err)
+			return fmt.Sprint(found)
+		}},
+		{"find no request", 200, func() string {
+			_, found, err := log.Find(ctx, w.id("req_", 20))
+			must(t, err)
+			return fmt.Sprint(found)
+		}},
+		{"histogram: 7 days", 200, func() string {
+			b, err := log.Histogram(ctx, usage.Filter{From: end.Add(-week), To: end}, time.Hour)
+			must(t, err)
+			return fmt.Sprintf("%d bars, complete %v", len(b.Counts), b.Complete)
+		}},
+		{"histogram: failed, 1 day", 200, func() string {
+			b, err := log.Histogram(ctx, usage.Filter{Class: "failed", From: end.Add(-24 * time.Hour), To: end}, 5*time.Minute)
+			must(t, err)
+			return fmt.Sprintf("%d bars, complete %v", len(b.Counts), b.Complete)
+		}},
+		{"histogram: busy user, 7 days", 100, func() string {
+			b, err := log.Histogram(ctx, usage.Filter{User: user(3), From: end.Add(-week), To: end}, time.Hour)
+			must(t, err)
+			return fmt.Sprintf("%d bars, complete %v", len(b.Counts), b.Complete)
+		}},
+		{"overview: 1 hour", 200, func() string { return overview(t, l, time.Hour, time.Minute) }},
+		{"overview: 1 day", 200, func() string { return overview(t, l, 24*time.Hour, 5*time.Minute) }},
+		{"overview: 7 days", 100, func() string { return overview(t, l, week, time.Hour) }},
+		{"series: user, 1 day by 5 minutes", 100, func() string {
+			s, err := l.Series(usage.Query{User: user(3)}, end.Add(-24*time.Hour), 5*time.Minute)
+			must(t, err)
+			return fmt.Sprintf("%d points", len(s.Points))
+		}},
+		{"day of a Gemini key", 300, func() string { return fmt.Sprint(l.Day(usage.ByKey, key(w.IntN(geminiKeys))).Attempts > 0) }},
+	} {
+		var took []time.Duration
+		answer := ""
+		for range q.times {
+			start := time.Now()
+			answer = q.ask()
+			took = append(took, time.Since(start))
+		}
+		slices.Sort(took)
+		p99 := took[len(took)*99/100]
+		t.Logf("%-34s p50 %8.2f ms  p99 %8.2f ms  (%s)", q.name, took[len(took)/2].Seconds()*1e3, p99.Seconds()*1e3, answer)
+		if p99 > answerGoal {
+			t.Errorf("%s: p99 is %v, want up to %v", q.name, p99, answerGoal)
+		}
+	}
+	cancel()
+	<-done
+}
+
+// overview asks what the first page of the UI shows.
+func overview(t *testing.T, l *usage.Ledger, span, step time.Duration) string {
+	now, err := l.Report(time.Now().Add(-span), time.Time{})
+	must(t, err)
+	_, err = l.Report(time.Now().Add(-2*span), time.Now().Add(-span))
+	must(t, err)
+	s, err := l.Series(usage.Query{}, time.Now().Add(-span), step)
+	must(t, err)
+	users, err := l.Names(usage.ByUser, time.Now().Add(-span))
+	must(t, err)
+	l.Live()
+	return fmt.Sprintf("%d requests, %d points, %d users", now.Requests, len(s.Points), len(users))
+}
