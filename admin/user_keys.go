@@ -95,7 +95,7 @@ func (a *api) userKey(v *users.View) userKey {
 	k := userKey{
 		ID: v.ID, Name: v.Name, Hint: v.Hint(), Note: v.Note, Labels: list(v.Labels), Tags: list(v.Tags),
 		Enabled: v.Enabled, Status: v.Status, Created: v.Created, ExpiresAt: v.ExpiresAt, DeletedAt: v.Deleted,
-		Models: list(v.Models), Dialects: list(v.Dialects), CIDRs: list(v.CIDRs), Limits: v.Key.Limits,
+		Models: list(v.Models), Dialects: list(v.Dialects), CIDRs: list(v.CIDRs), Limits: v.Limits,
 		Unlimited: v.Unlimited, Unpriced: v.Unpriced, PaidOnly: v.PaidOnly, Explain: v.Explain,
 		Requests: day.Requests, Tokens: day.Tokens(), Cost: day.Cost,
 	}
@@ -109,7 +109,7 @@ func (a *api) userKey(v *users.View) userKey {
 		k.Rotating = &rotating{v.OldUntil}
 	}
 	share := 0.0
-	for _, l := range v.Standing.Limits {
+	for _, l := range v.Windows {
 		if s := float64(l.Used) / float64(l.Max); s > share {
 			share, k.Fullest = s, &fullest{l.Limit, l.Used, l.Max}
 		}
@@ -122,7 +122,7 @@ func (a *api) userKeyDetail(v *users.View) userKeyDetail {
 		userKey: a.userKey(v), Windows: []limitWindow{}, ByModel: []modelUse{},
 		Spent: spent{v.Spent.Day, v.Spent.Month, v.Spent.Total},
 	}
-	for _, l := range v.Standing.Limits {
+	for _, l := range v.Windows {
 		w := limitWindow{Limit: l.Limit, Max: l.Max, Used: l.Used, Remaining: l.Remaining}
 		if l.Reset > 0 {
 			at := a.Now().Add(l.Reset).UTC()

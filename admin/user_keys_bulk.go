@@ -205,7 +205,7 @@ func (a *api) bulkAction(b *userKeyBulk, limits json.RawMessage) func(ctx contex
 	case "extend":
 		return edit(func(s *users.Spec) error {
 			if s.ExpiresAt.Equal(b.ExpiresAt) {
-				return users.Unchanged
+				return users.ErrUnchanged
 			}
 			s.ExpiresAt = b.ExpiresAt
 			return nil
@@ -238,7 +238,7 @@ func relabel(s *users.Spec, labels []string, add bool) error {
 	}
 	switch {
 	case !changed:
-		return users.Unchanged
+		return users.ErrUnchanged
 	case len(s.Labels) > maxTags:
 		return invalid("invalid_body", []fieldError{{"labels", "too_many", fmt.Sprintf("would be more than %d of a key", maxTags)}})
 	}

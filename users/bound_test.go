@@ -66,7 +66,7 @@ func TestSchedules_NeverExceedBounds(t *testing.T) {
 				if standing.Spent.Total != s.costTotal || standing.Spent.Day != s.costToday {
 					t.Errorf("spent %+v, want %d today and %d in all", standing.Spent, s.costToday, s.costTotal)
 				}
-				for _, l := range standing.Limits {
+				for _, l := range standing.Windows {
 					if l.Limit == "tpd" && l.Used != s.tokensToday || l.Limit == "rpd" && l.Used != s.requests || l.Limit == "concurrency" && l.Used != 0 {
 						t.Errorf("at the end %+v, want %d tokens and %d requests", l, s.tokensToday, s.requests)
 					}
@@ -153,7 +153,7 @@ func (s *schedule) check() {
 	if total := standing.Spent.Total; total > int64(s.limits.Budget.Total)+over.Cost {
 		s.t.Fatalf("spent %d of %d, overshoot %d at most", total, s.limits.Budget.Total, over.Cost)
 	}
-	for _, l := range standing.Limits {
+	for _, l := range standing.Windows {
 		if l.Limit == "tpd" && l.Used > l.Max+over.Tokens || l.Limit == "tpm" && l.Used > 2*l.Max || l.Remaining < 0 || l.Limit == "rpm" && l.Used > l.Max {
 			s.t.Fatalf("%+v, overshoot %+v at most", l, over)
 		}
@@ -181,11 +181,11 @@ func TestMidnight(t *testing.T) {
 			t.Fatal(refusal)
 		}
 		back.Settle(users.Used{Tokens: 100, Cost: 100})
-		if got := a.Standing(); got.Spent != (users.Spent{Day: 600, Month: 700, Total: 700}) || got.Limits[1].Used != 600 {
+		if got := a.Standing(); got.Spent != (users.Spent{Day: 600, Month: 700, Total: 700}) || got.Windows[1].Used != 600 {
 			t.Errorf("after the refund of yesterday: %+v", got)
 		}
 		more.Settle(users.Used{Tokens: 650, Cost: 650})
-		if got := a.Standing(); got.Spent != (users.Spent{Day: 650, Month: 750, Total: 750}) || got.Limits[1].Used != 650 {
+		if got := a.Standing(); got.Spent != (users.Spent{Day: 650, Month: 750, Total: 750}) || got.Windows[1].Used != 650 {
 			t.Errorf("at the end: %+v", got)
 		}
 	})

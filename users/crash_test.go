@@ -118,7 +118,7 @@ func TestCrash(t *testing.T) {
 			if err != nil || after.Spent.Total != total(least[:]) {
 				t.Errorf("seed %d: in the end %d spent, want %d exactly; %v", seed, after.Spent.Total, total(least[:]), err)
 			}
-			if rpd := after.Limits[0]; rpd.Limit != "rpd" || rpd.Used != 64*40 {
+			if rpd := after.Windows[0]; rpd.Limit != "rpd" || rpd.Used != 64*40 {
 				t.Errorf("seed %d: %+v, want %d requests", seed, rpd, 64*40)
 			}
 		})
@@ -176,8 +176,8 @@ func TestOlderVersion(t *testing.T) {
 		if err := s.Write(store.Batch{Ops: []store.Op{{Key: "users/day/" + key.ID, Value: []byte(strconv.FormatInt(today, 10) + " 4")}}}); err != nil {
 			t.Fatal(err)
 		}
-		if v, err := r.View(key.ID); err != nil || v.Limits[0].Remaining != 6 {
-			t.Errorf("%+v, %v", v.Limits, err)
+		if v, err := r.View(key.ID); err != nil || v.Windows[0].Remaining != 6 {
+			t.Errorf("%+v, %v", v.Windows, err)
 		}
 	})
 }

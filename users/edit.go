@@ -33,7 +33,7 @@ func (r *Registry) Edit(ctx context.Context, id string, fn func(*Spec) error) (K
 }
 
 // EditMany is Edit for many keys. Those that do not exist are left out, and so are
-// those that fn returns [Unchanged] for; any other error of fn ends it. It returns how
+// those that fn returns [ErrUnchanged] for; any other error of fn ends it. It returns how
 // many were changed, all of which are on disk.
 func (r *Registry) EditMany(ctx context.Context, ids []string, fn func(*Spec) error) (changed int, err error) {
 	return r.editMany(ctx, ids, r.respec(fn))
@@ -43,16 +43,16 @@ func (r *Registry) EditMany(ctx context.Context, ids []string, fn func(*Spec) er
 func (r *Registry) SetEnabledMany(ctx context.Context, ids []string, enabled bool) (changed int, err error) {
 	return r.editMany(ctx, ids, func(rec *record) error {
 		if rec.Enabled == enabled {
-			return Unchanged
+			return ErrUnchanged
 		}
 		rec.Enabled = enabled
 		return nil
 	})
 }
 
-// Unchanged is what the function of [Registry.EditMany] returns for a key that is to
+// ErrUnchanged is what the function of [Registry.EditMany] returns for a key that is to
 // stay as it is.
-var Unchanged = errors.New("unchanged") //nolint:errname,revive // no error, as io.EOF
+var ErrUnchanged = errors.New("unchanged")
 
 // respec makes an edit of a record of an edit of a Spec.
 func (r *Registry) respec(fn func(*Spec) error) func(*record) error {
@@ -66,7 +66,7 @@ func (r *Registry) respec(fn func(*Spec) error) func(*record) error {
 		if rec.ExpiresAt.Equal(before) {
 			now = time.Time{} // what has expired may still be renamed
 		}
-		if err := rec.Spec.validate(now); err != nil {
+		if err := rec.validate(now); err != nil {
 			return err
 		}
 		if !rec.Unlimited {
@@ -218,7 +218,7 @@ func (r *Registry) changes(ids []string, gone bool, fn func(*record) error) (cha
 			return nil, b, err
 		}
 		before := rec.Deleted
-		if err := fn(&rec); errors.Is(err, Unchanged) {
+		if err := fn(&rec); errors.Is(err, ErrUnchanged) {
 			continue
 		} else if err != nil {
 			return nil, b, err

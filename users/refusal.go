@@ -77,7 +77,7 @@ func Wait(d time.Duration) string {
 	if d < time.Second {
 		unit = time.Millisecond
 	}
-	return ((d + unit - 1) / unit * unit).String()
+	return (d + unit - 1).Truncate(unit).String()
 }
 
 func ceil(t time.Time, d time.Duration) time.Time {

@@ -18,7 +18,7 @@ type LimitState struct {
 
 // Standing is how a key stands.
 type Standing struct {
-	Limits    []LimitState // those that are set
+	Windows   []LimitState // of the limits that are set
 	Spent     Spent
 	LastUsed  time.Time  // zero for never
 	LastIP    netip.Addr // zero for unknown
@@ -79,7 +79,7 @@ var shown = [...]limitID{rpm, tpm, rpd, tpd, monthlyTokens, budgetDay, budgetMon
 func (ad *Admission) Remaining() []LimitState { return ad.account.Remaining() }
 
 // Remaining returns the key's limits as they are now; none for no limits.
-func (a *Account) Remaining() (states []LimitState) { return a.Standing().Limits }
+func (a *Account) Remaining() (states []LimitState) { return a.Standing().Windows }
 
 // Windows returns what response headers tell: the limit of requests and that of
 // tokens that is soonest over, the minute's if it is set; Max is 0 for none. It
@@ -118,7 +118,7 @@ func (a *Account) standing(now int64) Standing {
 	s := Standing{LastIP: a.ip, LastUsed: moment(a.used)}
 	for _, id := range shown {
 		if state, ok := a.counters.state(p, id, now, per); ok {
-			s.Limits = append(s.Limits, state)
+			s.Windows = append(s.Windows, state)
 		}
 	}
 	total := func(id limitID) int64 { return a.counters.sums[id-firstCalendar].used() }
