@@ -113,6 +113,7 @@ func (h *AdminHandler) start() error {
 		Hosts: h.Hosts, RoutedHost: routedHost,
 		NoUI:      h.UI != nil && !*h.UI,
 		ClientIP:  clientIP,
+		Validate:  a.shared.validate,
 		Closing:   h.closing,
 		StoreKind: a.backend.kind(),
 		Version:   version(),

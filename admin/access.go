@@ -95,12 +95,16 @@ func (a *api) authorize(c *call) error {
 	case c.actor.role != roleAdmin && (rt.needs != needsRole || !reads(rt.method)):
 		return problem(http.StatusForbidden, "read_only", "This key may read, but change nothing and see no secrets. Use the admin key.")
 	case rt.needs == needsSudo && c.actor.session != nil && a.State.sessions.granted(c.actor.session).IsZero():
-		return problem(http.StatusForbidden, "sudo_required", "This needs the admin key again: POST /admin/session/sudo, then repeat it within 5 minutes.")
+		return sudoRequired()
 	}
 	if c.actor.session != nil && !reads(c.Method) {
 		a.State.sessions.input(c.actor.session)
 	}
 	return nil
+}
+
+func sudoRequired() error {
+	return problem(http.StatusForbidden, "sudo_required", "This needs the admin key again: POST /admin/session/sudo, then repeat it within 5 minutes.")
 }
 
 // checkOrigin refuses what another site makes a browser send. A session's cookie is

@@ -100,9 +100,9 @@ func TestStats_Forecast(t *testing.T) {
 func TestGeminiKeys_WeightAndHint(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	for _, s := range []scenario{
-		{name: "weight", body: `{"key":"AQ.canary-1","weight":2}`, status: 201, contains: []string{`"weight":2`}, excludes: []string{`"hint"`}},
+		{name: "weight", body: `{"key":"AQ.canary-1","weight":2}`, status: 201, contains: []string{`"weight":2`}, excludes: []string{"old type"}},
 		{name: "none", body: `{"key":"AQ.canary-2"}`, status: 201, contains: []string{`"weight":1`}},
-		{name: "old type", body: `{"key":"AIzaSyCanary-1"}`, status: 201, contains: []string{`"hint":"This is a key of the old type`}},
+		{name: "old type", body: `{"key":"AIzaSyCanary-1"}`, status: 201, contains: []string{`"advice":"This is a key of the old type`}},
 		{name: "zero", body: `{"key":"AQ.canary-3","weight":0}`, status: 400, contains: []string{`"weight"`, "1 to 100"}},
 		{name: "too heavy", body: `{"key":"AQ.canary-3","weight":101}`, status: 400, contains: []string{`"weight"`}},
 		{name: "a fraction", body: `{"key":"AQ.canary-3","weight":1.5}`, status: 400, contains: []string{"a whole number"}},

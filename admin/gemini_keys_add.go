@@ -24,6 +24,8 @@ type addGeminiKeysForm struct {
 	Paid    bool     `json:"paid"`
 	Proxy   string   `json:"proxy"`
 	Weight  *int     `json:"weight"`
+	Note    string   `json:"note"`
+	Models  []string `json:"models"`
 }
 
 func (f *addGeminiKeysForm) validate() error {
@@ -38,10 +40,10 @@ func (f *addGeminiKeysForm) validate() error {
 	}
 	faults = checkText(faults, "name", f.Name)
 	faults = checkText(faults, "project", f.Project)
-	faults = checkTags(faults, f.Tags)
-	if f.Weight != nil && (*f.Weight < 1 || *f.Weight > balancer.MaxWeight) {
-		faults = append(faults, fieldError{"weight", "invalid_value", fmt.Sprintf("must be a whole number from 1 to %d", balancer.MaxWeight)})
-	}
+	faults = checkKeyTags(faults, "tags", f.Tags)
+	faults = checkWeight(faults, f.Weight)
+	faults = checkNote(faults, f.Note)
+	faults = checkModels(faults, f.Models)
 	// The secret is checked key by key; here it only has to be one.
 	if err := (balancer.NewKey{Secret: "x", Proxy: f.Proxy}).Check(); err != nil {
 		faults = append(faults, fieldError{"proxy", "invalid_value", strings.TrimPrefix(err.Error(), "proxy ")})
@@ -62,7 +64,7 @@ func (f *addGeminiKeysForm) newKeys() (keys []balancer.NewKey, fields []string) 
 	for i, secret := range secrets {
 		keys = append(keys, balancer.NewKey{
 			Secret: secret, Name: f.Name, Project: f.Project,
-			Tags: f.Tags, Paid: f.Paid, Proxy: f.Proxy, Weight: weight,
+			Tags: f.Tags, Paid: f.Paid, Proxy: f.Proxy, Weight: weight, Note: f.Note, Models: f.Models,
 		})
 		field := fmt.Sprintf("keys[%d]", i)
 		if f.Key != nil {
@@ -111,7 +113,7 @@ func (a *api) addGeminiKeys(c *call) (status int, body any, err error) {
 			faults = append(faults, fieldError{fields[i], "invalid_key", "was not added: " + r.Err.Error()})
 			continue
 		}
-		view := viewGeminiKey(r.Key)
+		view := newGeminiKey(&balancer.View{Key: r.Key, Status: r.Key.State.Status()}, keyDay{})
 		answer.Items[i] = addedGeminiKey{geminiKey: &view, Duplicate: r.Duplicate}
 		if !r.Duplicate {
 			status = http.StatusCreated

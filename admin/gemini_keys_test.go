@@ -204,7 +204,7 @@ func TestGeminiKeys_Probe(t *testing.T) {
 		t.Fatalf("%d probes of one new key", len(due))
 	}
 	due[0].Done(balancer.Outcome{Status: 200}, nil)
-	scenario{name: "probed is shown", method: "GET", path: "/admin/keys/gemini/" + id, status: 200, contains: []string{`"state":"active"`, `"probed":"` + f.now.UTC().Format(time.RFC3339)}}.run(t, f)
+	scenario{name: "probed is shown", method: "GET", path: "/admin/keys/gemini/" + id, status: 200, contains: []string{`"state":"active"`, `"validated_at":"` + f.now.UTC().Format(time.RFC3339)}}.run(t, f)
 	if due, _ := f.pool.Probes(10); len(due) != 0 {
 		t.Fatalf("%d probes are due before anybody asked for one", len(due))
 	}
@@ -289,6 +289,9 @@ func TestGeminiKeys_SortsExist(t *testing.T) {
 		v := fmt.Sprint(item.(map[string]any)[field])
 		if field == "state" {
 			return fmt.Sprint(slices.Index(balancer.States, balancer.State(v))) // in the order of use
+		}
+		if field == "status" {
+			return fmt.Sprint(slices.Index(balancer.Statuses, balancer.Status(v)))
 		}
 		return v
 	}

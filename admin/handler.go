@@ -13,6 +13,7 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -59,6 +60,11 @@ type Config struct {
 	// then. nil means never.
 	Closing <-chan struct{}
 
+	// Validate asks Google about one Gemini key, and with a model for one token of it.
+	// It returns [balancer.ErrNotFound], [balancer.ErrNoRoom] or ctx's error. nil
+	// means that nobody can.
+	Validate func(ctx context.Context, id, model string) (balancer.Outcome, error)
+
 	System System // what the process around the API tells of itself
 
 	StoreKind string // "badger", "memory": for display
@@ -95,6 +101,7 @@ func New(c Config) http.Handler {
 		a.ui = loadUI()
 	}
 	a.announce()
+	a.events.every("keys", "keys", keyEventPause, (&keyWatch{pool: c.Pool}).event)
 	return a
 }
 

@@ -155,14 +155,18 @@ func TestOpenAPI_ReferencesExist(t *testing.T) {
 // TestOpenAPI_NamesTheSameWords compares lists that are kept in two places.
 func TestOpenAPI_NamesTheSameWords(t *testing.T) {
 	d := parseDocument(t)
-	words := map[string][]string{"status": stateNames(), "sort": geminiKeySorts, "window": slices.Sorted(maps.Keys(windows)), "standing": standingNames(), "order": {"asc", "desc"}}
+	words := map[string][]string{"/admin/keys/gemini status": keyStatusWords(), "/admin/keys/gemini sort": geminiKeySorts, "window": slices.Sorted(maps.Keys(windows)), "standing": standingNames(), "order": {"asc", "desc"}}
 	for path, operations := range d.Paths {
 		ofUsage := slices.ContainsFunc(usageRoutes, func(rt route) bool { return rt.path == path && path != "/admin/stats" })
 		if path == "/admin/keys/user" || ofUsage { // which have words of their own
 			continue
 		}
 		for _, p := range operations["get"].Parameters {
-			if want, ok := words[p.Name]; ok && !sameWords(p.Schema.Enum, want) {
+			want, ok := words[path+" "+p.Name]
+			if !ok {
+				want, ok = words[p.Name]
+			}
+			if ok && !sameWords(p.Schema.Enum, want) {
 				t.Errorf("%s: %s is one of %v, want %v", path, p.Name, p.Schema.Enum, want)
 			}
 		}

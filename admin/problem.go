@@ -27,8 +27,9 @@ type Problem struct {
 	Errors    []fieldError `json:"errors,omitempty"` // what is wrong with which field or parameter
 
 	// Of count_changed: what the client expected, and what there is.
-	Expected *int `json:"expected,omitempty"`
-	Found    *int `json:"found,omitempty"`
+	Expected *int   `json:"expected,omitempty"`
+	Found    *int   `json:"found,omitempty"`
+	Job      string `json:"job,omitempty"` // of job_running: which one
 
 	retryAfter time.Duration
 }

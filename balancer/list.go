@@ -28,11 +28,12 @@ func (p *Page) Attention() int { return p.Statuses[StatusInvalid] }
 // Orders that do not follow from a key alone.
 const (
 	byStatus  = "status"
+	byQuota   = "quota" // the share of the day that is used up; those without a limit first, by how much they used
 	byMeasure = "measure"
 )
 
 // Sorts are the orders that a page can have, besides "measure" and that of adding.
-var Sorts = append(slices.Sorted(maps.Keys(sorts)), byStatus)
+var Sorts = append(slices.Sorted(maps.Keys(sorts)), byStatus, byQuota)
 
 // Page returns a page of the keys that match. It holds up no request, and orders no
 // more keys than the page needs.
@@ -57,6 +58,25 @@ func (p *Pool) Page(q Query) Page {
 		out.Keys = append(out.Keys, p.view(e, now))
 	}
 	return out
+}
+
+// Counts counts the keys of the whole pool, as [Pool.Page] does those that match.
+func (p *Pool) Counts() (statuses map[Status]int, states map[State]int, all int) {
+	var n [isNone + 1]int
+	for _, s := range p.statusTable().status {
+		n[s]++
+	}
+	statuses, states = map[Status]int{}, map[State]int{}
+	for i, s := range Statuses {
+		statuses[s] = n[i]
+		all += n[i]
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range States {
+		states[s] = p.counts[s]
+	}
+	return statuses, states, all
 }
 
 // List is [Pool.Page] without statuses. The counts are of the whole pool, search or
@@ -95,6 +115,8 @@ func (p *Pool) window(all []*entry, q *Query) []*entry {
 	case q.Sort == byStatus:
 		table := p.statusTable()
 		by = func(e *entry) (int64, string) { return int64(table.of(p, e)), "" }
+	case q.Sort == byQuota:
+		by = p.byQuota(all)
 	}
 	if q.Order == "desc" { // exactly the other way round, ties included
 		from, to = len(all)-to, len(all)-from
@@ -117,6 +139,22 @@ func (p *Pool) window(all []*entry, q *Query) []*entry {
 		slices.Reverse(out)
 	}
 	return out
+}
+
+// byQuota orders by [Pool.fullest]. It has p.mu for some keys at a time.
+func (p *Pool) byQuota(all []*entry) func(*entry) (int64, string) {
+	shares := make(map[*entry]int64, len(all))
+	now := p.now()
+	for some := range slices.Chunk(all, explained) {
+		p.mu.Lock()
+		for _, e := range some {
+			if _, share := p.fullest(e, now); share > 0 {
+				shares[e] = int64(share * 1e12)
+			}
+		}
+		p.mu.Unlock()
+	}
+	return func(e *entry) (int64, string) { return shares[e], "" }
 }
 
 // sortWindow puts what belongs between two places there, in order. What is before

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -146,6 +147,14 @@ func TestPage_Orders(t *testing.T) {
 			}
 			if by == byMeasure {
 				slices.SortStableFunc(want, func(a, b *entry) int { return cmp.Compare(measure(a.id), measure(b.id)) })
+			}
+			if by == byQuota {
+				shares := p.byQuota(all)
+				slices.SortStableFunc(want, func(a, b *entry) int {
+					x, _ := shares(a)
+					y, _ := shares(b)
+					return cmp.Compare(x, y)
+				})
 			}
 			if by == byStatus {
 				table := p.statusTable()
@@ -347,6 +356,9 @@ func TestBulk_UnderTraffic(t *testing.T) {
 	close(done)
 	traffic.Wait()
 	page := p.Page(Query{})
+	if statuses, states, all := p.Counts(); all != n || !maps.Equal(statuses, page.Statuses) || !maps.Equal(states, page.States) {
+		t.Errorf("%d keys, %v, %v; the page has %v, %v", all, statuses, states, page.Statuses, page.States)
+	}
 	if page.All != n || p.Stats().InFlight != 0 {
 		t.Errorf("%d keys, %d in flight", page.All, p.Stats().InFlight)
 	}

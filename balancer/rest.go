@@ -56,6 +56,7 @@ type Rest struct {
 	Since    time.Time `json:"since"`
 	Why      string    `json:"why"`      // in a few words: "per-minute quota"
 	Reason   string    `json:"reason"`   // what Google said: one redacted line
+	Advice   string    `json:"advice"`   // what the operator can do; "" for nothing
 	Affected int       `json:"affected"` // keys that rest for it; 0 for the scopes model and route
 }
 
@@ -87,6 +88,7 @@ var scopeNames = [...]string{
 func (r *rest) public() Rest {
 	out := Rest{
 		Scope: scopeNames[r.scope], Kind: r.kind, Until: r.until, Since: r.since, Why: r.why, Reason: r.reason,
+		Advice: restHints[r.why],
 	}
 	if r.project != nil {
 		out.Project, out.Affected = r.project.id, len(r.project.keys)

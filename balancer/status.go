@@ -270,7 +270,8 @@ func (p *Pool) View(id string) (View, bool) {
 // view is the key for operators. Under p.mu.
 func (p *Pool) view(e *entry, now time.Time) View {
 	c := p.condition(e, now)
-	v := View{Key: e.key(), Status: Statuses[c.status], Until: c.until, Quota: p.fullest(e, now)}
+	v := View{Key: e.key(), Status: Statuses[c.status], Until: c.until}
+	v.Quota, _ = p.fullest(e, now)
 	if e.declared != nil {
 		v.Locked = e.declared.fields()
 	}
@@ -285,10 +286,9 @@ func (p *Pool) view(e *entry, now time.Time) View {
 	return v
 }
 
-// fullest is the day of the project's models that is nearest its end. Under p.mu.
-func (p *Pool) fullest(e *entry, now time.Time) *DayQuota {
-	var best *DayQuota
-	var share float64
+// fullest is the day of the project's models that is nearest its end, and what days
+// are compared by: above 1 for one whose limit is known. Under p.mu.
+func (p *Pool) fullest(e *entry, now time.Time) (best *DayQuota, share float64) {
 	for m, q := range e.live.Load().project.quotas {
 		q.mu.Lock()
 		u := q.counts(now, p.aligned())
@@ -305,5 +305,8 @@ func (p *Pool) fullest(e *entry, now time.Time) *DayQuota {
 			best, share = &DayQuota{m.name, w.Used, w.Limit, w.Source}, s
 		}
 	}
-	return best
+	return best, share
 }
+
+// Status is the status that follows from the state alone.
+func (s State) Status() Status { return Statuses[s.status()] }
