@@ -121,7 +121,7 @@ func newPeople(t *testing.T, w *world, n int) (people []person) {
 	t.Helper()
 	for i := range n {
 		name := fmt.Sprintf("user-%d", i)
-		k, secret, err := w.users.Create(t.Context(), users.Spec{Name: name, Unlimited: true})
+		k, secret, err := w.users.Create(t.Context(), users.Spec{Name: name, Limits: users.Limits{Budget: &users.Budget{Total: 1e15}}})
 		must(t, err)
 		people = append(people, person{name, k.ID, secret})
 	}
@@ -203,6 +203,13 @@ func compareBooks(t *testing.T, w *world, people []person, books *bookkeeper) {
 	compareTallies(t, "model", total.ByModel, byModel)
 	compareTallies(t, "key", total.ByKey, byKey)
 	compareTallies(t, "user", total.ByUser, byUser)
+	for _, p := range people {
+		account, err := w.users.Account(p.id)
+		must(t, err)
+		if spent := account.Standing().Spent; spent.Total != byUser[p.id].nano || spent.Day == 0 {
+			t.Errorf("%s has spent %+v of the budget, Google says %d", p.name, spent, byUser[p.id].nano)
+		}
+	}
 	checkStorm(t, books.records)
 }
 

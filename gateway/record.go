@@ -19,7 +19,7 @@ const maxErrorText = 500
 
 // endpointWords are what records call the operations whose name is always the same;
 // see exchange.endpointWord.
-var endpointWords = map[operation]string{
+var endpointWords = map[operation]string{ //nolint:gosec // names of endpoints, no credentials
 	opChat: "chat.completions", opCompletions: "completions", opResponses: "responses", opInputTokens: "responses.input_tokens",
 	opResponse: "responses.kept", opEmbeddings: "embeddings", opImages: "images.generations", opImageEdits: "images.edits",
 	opSpeech: "audio.speech", opTranscriptions: "audio.transcriptions", opTranslations: "audio.translations",
