@@ -107,8 +107,8 @@ func keyHash(option, placeholder string) (hash [32]byte, err error) {
 func (h *AdminHandler) start() error {
 	a := h.app
 	config := admin.Config{
-		State: a.shared.admin,
-		Pool:  a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
+		State: a.shared.admin, System: a.system(),
+		Pool: a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		AdminKeyHash: h.hash, ViewerKeyHash: h.viewer,
 		Hosts: h.Hosts, RoutedHost: routedHost,
 		NoUI:      h.UI != nil && !*h.UI,

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -159,6 +160,7 @@ type App struct {
 	proxies   []string
 	prices    *usage.Prices
 	handlers  []*Handler // of all sites
+	loaded    time.Time  // when the configuration was
 
 	// What Start brings up. The handlers register their part in Provision.
 	starters      []func() error
@@ -245,6 +247,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.logger = ctx.Logger()
 	a.ready = make(chan struct{})
+	a.loaded = time.Now()
 	events, err := ctx.App("events")
 	if err != nil {
 		return fmt.Errorf("getting events app: %w", err)

@@ -7,12 +7,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/gemini-balance/caddy-gemini-balance/admin"
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -46,21 +48,24 @@ var (
 type resource struct {
 	identity string
 	store    store.Store
-	pool     *balancer.Pool
-	users    *users.Registry
-	usage    *usage.Ledger
-	admin    *admin.State
-	settings *settings.Store // nil before the first declare
-	aliases  *settings.Aliases
-	hidden   *settings.Hidden
-	hits     *gateway.Hits
-	guests   *gateway.Guests
-	catalog  *gateway.Catalog
-	memo     *gateway.Memo
-	kept     *gateway.Conversations
-	bound    *gateway.Resources
-	fetch    *fetch.Fetcher
-	models   modelNames
+	sealer   *store.Sealer
+	// forgetful says that the master key ends with the process.
+	forgetful bool
+	pool      *balancer.Pool
+	users     *users.Registry
+	usage     *usage.Ledger
+	admin     *admin.State
+	settings  *settings.Store // nil before the first declare
+	aliases   *settings.Aliases
+	hidden    *settings.Hidden
+	hits      *gateway.Hits
+	guests    *gateway.Guests
+	catalog   *gateway.Catalog
+	memo      *gateway.Memo
+	kept      *gateway.Conversations
+	bound     *gateway.Resources
+	fetch     *fetch.Fetcher
+	models    modelNames
 
 	reporter atomic.Pointer[App] // hears of state changes; nil while none is started
 	prober   *probe.Prober
@@ -108,7 +113,15 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 			err = errors.Join(err, db.Close())
 		}
 	}()
-	if masterKey == nil && backend.masterKeyFile() == "" {
+	if dir := backend.masterKeyFile(); dir != "" {
+		if restored, err := applyRestore(db, filepath.Dir(dir)); err != nil {
+			return nil, err
+		} else if restored {
+			caddy.Log().Named("gemini_balance").Info("restored a backup", zap.String("store", identity))
+		}
+	}
+	forgetful := masterKey == nil && backend.masterKeyFile() == ""
+	if forgetful {
 		// Sealed for as long as the process lives.
 		masterKey = make([]byte, store.MasterKeySize)
 		rand.Read(masterKey) //nolint:errcheck // never fails since Go 1.24
@@ -117,7 +130,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if err != nil {
 		return nil, err
 	}
-	r = &resource{identity: identity, store: db, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{}), hits: new(gateway.Hits), guests: new(gateway.Guests), catalog: new(gateway.Catalog)}
+	r = &resource{identity: identity, store: db, sealer: sealer, forgetful: forgetful, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{}), hits: new(gateway.Hits), guests: new(gateway.Guests), catalog: new(gateway.Catalog)}
 	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
 		return nil, err
 	}

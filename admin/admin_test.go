@@ -72,6 +72,7 @@ func newFixture(t testing.TB, declared settings.Patch) *fixture {
 		Validate: func(ctx context.Context, id, model string) (balancer.Outcome, error) { return f.google(ctx, id, model) },
 		State:    f.state,
 		Pool:     f.pool, Users: f.users, Usage: f.usage, Settings: st,
+		System:       systemOf(t, f),
 		Hosts:        []string{"example.com"},
 		AdminKeyHash: sha256.Sum256([]byte(adminKey)), ViewerKeyHash: sha256.Sum256([]byte(viewerKey)),
 		StoreKind: "memory", Version: "v0.0.0-test", Started: f.now.Add(-time.Hour), Now: clock,
@@ -316,7 +317,7 @@ func TestRequests_AreChecked(t *testing.T) {
 	for _, s := range []scenario{
 		{name: "unknown route", method: "GET", path: "/admin/nothing", status: 404, contains: []string{"route_not_found", "openapi.json"}},
 		{name: "outside of admin", method: "GET", path: "/v1/models", status: 404},
-		{name: "wrong method", method: "PUT", path: "/admin/config", status: 405, contains: []string{"GET, HEAD, POST, OPTIONS"}},
+		{name: "wrong method", method: "PUT", path: "/admin/config", status: 405, contains: []string{"GET, HEAD, POST, PATCH, OPTIONS"}},
 		{name: "wrong method on an item", method: "PUT", path: "/admin/keys/gemini/" + id, status: 405},
 		{name: "fixed path before {id}", method: "DELETE", path: "/admin/keys/gemini/rests", status: 405},
 		{name: "options", method: "OPTIONS", path: "/admin/status", status: 204},

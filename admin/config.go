@@ -68,10 +68,13 @@ func configView(now *settings.Snapshot) map[string]any {
 }
 
 func (a *api) getConfig(c *call) (status int, body any, err error) {
-	return http.StatusOK, configView(a.Settings.Snapshot()), nil
+	now := a.Settings.Snapshot()
+	c.etag(now.ETag)
+	return http.StatusOK, configView(now), nil
 }
 
-// setConfig changes the fields of a [settings.Patch], all or none of them.
+// setConfig changes the fields of a [settings.Patch], all or none of them. PATCH
+// and POST are the same; both heed If-Match.
 func (a *api) setConfig(c *call) (status int, body any, err error) {
 	patch, err := parsePatch(c.body)
 	if err != nil {
@@ -80,11 +83,72 @@ func (a *api) setConfig(c *call) (status int, body any, err error) {
 	return a.changeConfig(c, patch)
 }
 
+// resetConfig brings one field back to its default.
+func (a *api) resetConfig(c *call) (status int, body any, err error) {
+	if err := noBody(c); err != nil {
+		return 0, nil, err
+	}
+	f, err := settings.FieldOf(c.id)
+	if err != nil {
+		return 0, nil, problem(http.StatusNotFound, "not_found", "There is no setting of this name; GET /admin/config lists them.")
+	}
+	return a.changeConfig(c, settings.Patch{f.Name: nil})
+}
+
 func (a *api) changeConfig(c *call, patch settings.Patch) (status int, body any, err error) {
-	if err := a.Settings.Update(patch); err != nil {
-		return 0, nil, settingsProblem(err)
+	if _, err := a.updateConfig(c, patch); err != nil {
+		return 0, nil, err
 	}
 	return a.getConfig(c)
+}
+
+// change is one field before and after.
+type change struct {
+	Name string `json:"name"`
+	From any    `json:"from"`
+	To   any    `json:"to"`
+}
+
+// updateConfig makes a change for the state that the client knows, if it names one,
+// and tells who watches. It returns what is different now.
+func (a *api) updateConfig(c *call, patch settings.Patch) ([]change, error) {
+	before := a.Settings.Snapshot()
+	if err := c.ifMatch(before.ETag); err != nil {
+		return nil, err
+	}
+	seen := ""
+	if c.Header.Get("If-Match") != "" {
+		seen = before.ETag
+	}
+	if err := a.Settings.UpdateIf(patch, seen); err != nil {
+		return nil, settingsProblem(err)
+	}
+	after := a.Settings.Snapshot()
+	// What Settings takes, the pool knows: a test holds the two together.
+	if err := a.Pool.SetStrategy(after.Values.Strategy); err != nil {
+		return nil, err
+	}
+	changes := differences(before, after)
+	for _, ch := range changes {
+		c.changed(ch.Name, ch.From, ch.To)
+	}
+	a.configChanged(after.ETag)
+	return changes, nil
+}
+
+// configChanged tells open pages that settings, aliases or models are others.
+func (a *api) configChanged(etag string) {
+	a.events.publishLatest("config", "config", "config", map[string]string{"etag": etag})
+}
+
+func differences(before, after *settings.Snapshot) []change {
+	changes := []change{}
+	for _, f := range settings.Fields() {
+		if from, to := f.Value(&before.Values), f.Value(&after.Values); from != to {
+			changes = append(changes, change{f.Name, f.JSON(from), f.JSON(to)})
+		}
+	}
+	return changes
 }
 
 // parsePatch reads a patch as strictly as decode reads structs.
@@ -101,6 +165,9 @@ func parsePatch(body []byte) (settings.Patch, error) {
 }
 
 func settingsProblem(err error) error {
+	if errors.Is(err, settings.ErrChanged) {
+		return problem(http.StatusPreconditionFailed, "changed", "Somebody changed this in the meantime; nothing was changed now. Read it again, then send the change with the new ETag.")
+	}
 	if locked, ok := errors.AsType[*settings.LockedError](err); ok {
 		p := problem(http.StatusConflict, "locked", locked.Error()+".")
 		for _, field := range locked.Fields {

@@ -27,6 +27,10 @@ type System struct {
 	// calls done after each; it returns when all were, or ctx ends.
 	SyncModels func(ctx context.Context, ids []string, done func(id string, err error)) error
 
+	// Guest makes a key of a few minutes that counts as a user key, or as nobody's
+	// for "". It ends when ended is closed.
+	Guest func(user string, ended <-chan struct{}) (secret string, until time.Time)
+
 	Prices       *usage.Prices // in force
 	PricesSource string        // the file that they are of, "" for the built-in ones
 	ConfigLoaded time.Time     // when the configuration in force was
@@ -38,9 +42,13 @@ type System struct {
 	// Diagnostics are further parts of the file for people who help, without secrets.
 	Diagnostics func() map[string]any
 
-	// Backup writes a consistent state of the store; Restore reads one.
-	Backup  func(ctx context.Context, w io.Writer) error
-	Restore func(ctx context.Context, r io.Reader, dryRun bool) (RestoreView, error)
+	// Backup writes a consistent state of the store. Restore checks one, and unless
+	// dryRun puts it beside the store, for the next start; CancelRestore takes that
+	// back and tells whether there was something. An error that is store.ErrBackup or
+	// store.ErrMasterKey is about the file.
+	Backup        func(ctx context.Context, w io.Writer) error
+	Restore       func(ctx context.Context, r io.Reader, dryRun bool) (RestoreView, error)
+	CancelRestore func() (was bool, err error)
 }
 
 // ModelDetail is what Google's list says of a model.

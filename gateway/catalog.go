@@ -33,11 +33,11 @@ type ModelInfo struct {
 const maxCatalog = 5000
 
 // Learn reads a list of models, or one, as Google sends it. What is neither says
-// nothing.
-func (c *Catalog) Learn(body []byte, now time.Time) {
+// nothing. It returns the ids.
+func (c *Catalog) Learn(body []byte, now time.Time) (ids []string) {
 	doc, err := rawjson.Parse(body)
 	if c == nil || err != nil {
-		return
+		return nil
 	}
 	list := []rawjson.Value{doc}
 	if models := doc.Get("models"); models.Kind() == rawjson.Array {
@@ -63,7 +63,9 @@ func (c *Catalog) Learn(body []byte, now time.Time) {
 			info.Methods = append(info.Methods, strings.Clone(method.Text()))
 		}
 		c.models[id] = info
+		ids = append(ids, info.ID)
 	}
+	return ids
 }
 
 // All are the models, by id.

@@ -22,6 +22,25 @@ var ranks = []struct{ word, model string }{
 	{"", "gemini-flash-latest"}, // sonnet, and whatever else there is
 }
 
+// StandIn is a model of Google's that serves names of Claude's.
+type StandIn struct {
+	Pattern string // * is any characters
+	Model   string
+}
+
+// StandIns are the table that names of Claude's without an alias go by, the first
+// that fits, for people.
+func StandIns() (all []StandIn) {
+	for _, r := range ranks {
+		pattern := "claude*"
+		if r.word != "" {
+			pattern += r.word + "*"
+		}
+		all = append(all, StandIn{pattern, r.model})
+	}
+	return all
+}
+
 // model reads the model string: an operator's alias, a published name, one of
 // Claude's, or Google's own.
 func (d *decoder) model() {

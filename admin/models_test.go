@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"testing"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
+)
+
+func TestModels(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	f.usage.Add(usage.Record{At: f.now, Model: "gemini-x", Status: 200, Outcome: "ok", Attempts: 1, Output: 100, FirstOutput: 200 * time.Millisecond, Duration: time.Second})
+	for _, s := range []scenario{
+		{name: "list", method: "GET", path: "/admin/models", status: 200, contains: []string{
+			`"id":"gemini-x","kind":"chat","offered":true,"keys":0,"keys_usable":0,"context_in":1000000,"context_out":65536,"aliases":["house"],"price":null,"requests_24h":1,"success":1,`,
+			`"id":"gemini-y"`, `"total":2`, `"aliases":["claude*"]`,
+		}},
+		{name: "not offered", method: "PATCH", path: "/admin/models/gemini-x", body: `{"offered":false}`, status: 200, contains: []string{`"offered":false`}},
+		{name: "nothing said", method: "PATCH", path: "/admin/models/gemini-x", body: `{}`, status: 200, contains: []string{`"offered":false`}},
+		{name: "the alias has none left", method: "GET", path: "/admin/aliases", status: 200, contains: []string{`"name":"house","targets":["gemini-x"]`, "none of its models is offered"}},
+		{name: "offered again", method: "PATCH", path: "/admin/models/gemini-x", body: `{"offered":true}`, status: 200, contains: []string{`"offered":true`}},
+		{name: "unknown", method: "PATCH", path: "/admin/models/gemini-nowhere", body: `{"offered":false}`, status: 404},
+		{name: "wrong type", method: "PATCH", path: "/admin/models/gemini-x", body: `{"offered":"no"}`, status: 400, contains: []string{`"field":"offered"`}},
+		{name: "sync without keys", method: "POST", path: "/admin/models/sync", status: 409, contains: []string{"no_keys"}},
+	} {
+		s.run(t, f)
+	}
+	f.addGeminiKey(1)
+	if w := f.admin("POST", "/admin/models/sync", ""); w.Code != 202 || w.Header().Get("Location") == "" {
+		t.Errorf("sync: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+}
+
+func TestKindOf(t *testing.T) {
+	for id, want := range map[string]string{
+		"gemini-2.5-pro": "chat", "gemini-embedding-001": "embedding", "veo-3.1-generate-preview": "video", "imagen-4.0-generate-001": "image",
+		"gemini-3-pro-image-preview": "image", "gemini-2.5-flash-preview-tts": "audio", "gemini-live-2.5-flash-preview": "live",
+		"gemini-2.5-flash-native-audio-preview": "audio", "aqa": "other", "gemma-3-27b-it": "chat",
+	} {
+		if got := kindOf(id, nil); got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
+	}
+	if got := kindOf("gemini-2.5-flash-native-audio", []string{"bidiGenerateContent"}); got != "live" {
+		t.Errorf("what can only be live is %s", got)
+	}
+}
+
+func TestAliases(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	etag := f.admin("GET", "/admin/aliases", "").Header().Get("ETag")
+	put := `{"items":[{"name":"gpt-4*","targets":["gemini-x","gemini-y"]},{"name":"gpt-4o","targets":["gemini-x"]},{"name":"house","targets":["gemini-x"]},` +
+		`{"name":"gemini-y","targets":["gemini-x"],"listed":false},{"name":"lost","targets":["gemini-z"]}]}`
+	for _, s := range []scenario{
+		{name: "empty", method: "GET", path: "/admin/aliases", status: 200, contains: []string{
+			`{"name":"house","targets":["gemini-x"],"pattern":false,"listed":true,"source":"caddyfile","locked":true,"hits_24h":5}`,
+			`{"name":"claude*","targets":["gemini-y"],"pattern":true,"listed":false,"source":"default","locked":true,"dialect":"anthropic","hits_24h":null}`,
+		}},
+		{name: "put", method: "PUT", path: "/admin/aliases", body: put, status: 200, contains: []string{
+			`"name":"gpt-4*","targets":["gemini-x","gemini-y"],"pattern":true,"listed":false,"source":"store","locked":false,"hits_24h":6}`,
+			"is never used: gpt-4* before it", "is never used: house before it", "takes the name of a model", "gemini-z is not among the models",
+		}},
+		{name: "test an alias", method: "POST", path: "/admin/aliases/test", body: `{"name":"gpt-4o"}`, status: 200, contains: []string{`"matched":"gpt-4*","source":"store","targets":["gemini-x","gemini-y"],"model":"gemini-x","known":true,"offered":true`}},
+		{name: "test a built-in one", method: "POST", path: "/admin/aliases/test", body: `{"name":"claude-sonnet-4-5"}`, status: 200, contains: []string{`"matched":"claude*","source":"default","dialect":"anthropic"`}},
+		{name: "test a model", method: "POST", path: "/admin/aliases/test", body: `{"name":"models/gemini-x"}`, status: 200, contains: []string{`"matched":null`, `"model":"gemini-x","known":true`}},
+		{name: "test nobody", method: "POST", path: "/admin/aliases/test", body: `{"name":"gemini-17"}`, status: 200, contains: []string{`"matched":null`, `"known":false`}},
+		{name: "test nothing", method: "POST", path: "/admin/aliases/test", body: `{"name":" "}`, status: 400},
+		{name: "twice", method: "PUT", path: "/admin/aliases", body: `{"items":[{"name":"a","targets":["x"]},{"name":"a","targets":["x"]}]}`, status: 400, contains: []string{`"field":"items[1].name"`}},
+		{name: "no targets", method: "PUT", path: "/admin/aliases", body: `{"items":[{"name":"a","targets":[]}]}`, status: 400, contains: []string{`"field":"items[0].targets"`}},
+		{name: "star alone", method: "PUT", path: "/admin/aliases", body: `{"items":[{"name":"*","targets":["x"]}]}`, status: 400},
+		{name: "no list", method: "PUT", path: "/admin/aliases", body: `{}`, status: 400},
+	} {
+		s.run(t, f)
+	}
+	r := request("PUT", "/admin/aliases", `{"items":[]}`)
+	r.Header.Set("Authorization", "Bearer "+adminKey)
+	r.Header.Set("If-Match", etag)
+	if w := f.do(r); w.Code != 412 {
+		t.Errorf("for an old list: %d %s", w.Code, w.Body)
+	}
+}
