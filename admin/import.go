@@ -17,9 +17,9 @@ import (
 // chunks before.
 const importChunk = 500
 
-// importForm is the body of POST /admin/keys/gemini/import. With a body of another
+// keyImportForm is the body of POST /admin/keys/gemini/import. With a body of another
 // type, the other fields are query parameters or those of the form.
-type importForm struct {
+type keyImportForm struct {
 	Format     string   `json:"format"`
 	Text       string   `json:"text"`
 	Tags       []string `json:"tags"`
@@ -36,7 +36,7 @@ type importForm struct {
 // most of a prefix leaves room for a number in a name.
 const maxNamePrefix = 48
 
-func (f *importForm) validate() error {
+func (f *keyImportForm) validate() error {
 	var faults []fieldError
 	if f.Format != "" && !slices.Contains(importFormats, f.Format) {
 		faults = append(faults, fieldError{"format", "invalid_value", "must be one of: " + strings.Join(importFormats, ", ")})
@@ -142,7 +142,7 @@ func preview(t *importText, verdicts []string) importPreview {
 // importRun is an import under way.
 type importRun struct {
 	*api
-	form         *importForm
+	form         *keyImportForm
 	text         *importText
 	verdicts     []string
 	validateWith validation

@@ -25,9 +25,9 @@ const maxImportBody = 16 << 20
 var importTypes = []string{"text/plain", "text/csv", "application/x-ndjson", "multipart/form-data"}
 
 // readImport reads the form of an import from any of its bodies.
-func readImport(c *call) (*importForm, error) {
+func readImport(c *call) (*keyImportForm, error) {
 	mediaType, params, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
-	form := &importForm{}
+	form := &keyImportForm{}
 	switch {
 	case err != nil || mediaType == "application/json":
 		if len(c.query) > 0 {
@@ -89,7 +89,7 @@ func readParts(body []byte, boundary string, into url.Values) error {
 }
 
 // take reads the fields from texts. Several tags are separated by commas.
-func (f *importForm) take(values url.Values) error {
+func (f *keyImportForm) take(values url.Values) error {
 	var faults []fieldError
 	flag := func(name string, into *bool) {
 		if !values.Has(name) {
