@@ -61,7 +61,7 @@ func (c *call) ifMatch(tag string) error {
 	if len(values) == 0 {
 		return nil
 	}
-	for _, known := range strings.Split(strings.Join(values, ","), ",") {
+	for known := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		// W/ is never equal to anything here. Source: RFC 9110 §13.1.1.
 		if known = strings.TrimSpace(known); known == "*" || known == `"`+tag+`"` {
 			return nil

@@ -205,7 +205,7 @@ func cookieOf(r *http.Request) (value string, sent bool) {
 
 // setCookie gives a browser its session; "" takes it away.
 func setCookie(h http.Header, r *http.Request, value string, keep bool) {
-	cookie := &http.Cookie{
+	cookie := &http.Cookie{ //nolint:gosec // Secure wherever there is TLS: see cookieName
 		Name: cookieName(r), Value: value, Path: "/",
 		Secure: r.TLS != nil, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	}

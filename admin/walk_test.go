@@ -296,11 +296,11 @@ func TestPaths_MutatedNeverPassWithoutKey(t *testing.T) {
 			}
 			f.now = f.now.Add(time.Hour)
 			r := httptest.NewRequestWithContext(t.Context(), rt.method, "/", strings.NewReader(`{}`))
-			if parsed, err := r.URL.Parse(target); err == nil {
-				r.URL = parsed
-			} else {
+			parsed, err := r.URL.Parse(target)
+			if err != nil {
 				continue
 			}
+			r.URL = parsed
 			r.Header.Set("Content-Type", "application/json")
 			w := httptest.NewRecorder()
 			f.ServeHTTP(w, r)
