@@ -65,6 +65,7 @@ func (a *api) writeEvents(c *call, w *eventWriter, l *listener) error {
 	w.event("hello", a.hello())
 	comments := time.NewTicker(eventComment)
 	defer comments.Stop()
+	defer func() { _ = w.rc.SetWriteDeadline(time.Time{}) }() // the connection may be used again
 	for w.err == nil {
 		w.flush()
 		select {
