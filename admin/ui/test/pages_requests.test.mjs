@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { apiQuery, brushed, chips, clean, matches, readFilter, writeFilter } from '../web/js/pages/requests/filter.js';
+import { apiQuery, brushed, chips, clean, matches, readFilter, spread, writeFilter } from '../web/js/pages/requests/filter.js';
 import { SIZE, empty, pause, resume, sampling, take } from '../web/js/pages/requests/tail.js';
 
 const query = (text) => new URLSearchParams(text);
@@ -80,4 +80,18 @@ test('tail: what is held while paused is bounded too', () => {
   for (let i = 0; i < SIZE + 10; i++) tail = take(tail, [{ id: i }]);
   assert.equal(tail.held.length, SIZE);
   assert.equal(tail.missed, SIZE + 10);
+});
+
+test('histogram: laid over the whole span, at most 240 buckets, nothing lost', () => {
+  const from = Date.parse('2026-11-25T12:00:20Z'), to = Date.parse('2026-11-26T12:00:00Z');
+  const data = { t: ['2026-11-25T12:00:00Z', '2026-11-26T11:58:00Z', '2026-11-26T11:59:00Z'], step_ms: 60_000, ok: [1, 5, 2], retried: [0, 1, 0], client_error: [0, 0, 1], failed: [0, 0, 3] };
+  const wide = spread(data, from, to);
+  assert.ok(wide.t.length <= 240 && wide.t.length > 200);
+  assert.equal(wide.t[0], '2026-11-25T12:00:00.000Z');
+  for (const kind of ['ok', 'retried', 'client_error', 'failed']) {
+    assert.equal(wide[kind].length, wide.t.length);
+    assert.equal(wide[kind].reduce((a, b) => a + b), data[kind].reduce((a, b) => a + b), kind);
+  }
+  assert.equal(wide.ok[0], 1);
+  assert.equal(spread({ t: [], ok: [], retried: [], client_error: [], failed: [] }, from, to).t.length, 240);
 });

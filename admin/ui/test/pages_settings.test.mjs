@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { changes, duration, kind, merge, parse, put, resolve, shown, size, span } from '../web/js/pages/settings/diff.js';
+import { changes, duration, flatten, kind, merge, parse, put, resolve, shown, size, span } from '../web/js/pages/settings/diff.js';
 
 const fields = {
   strategy: { type: 'word', value: 'adaptive', default: 'adaptive', options: ['adaptive', 'least_used', 'round_robin'] },
@@ -54,4 +54,11 @@ test('settings: three-way merge after 412', () => {
     conflicts: [{ name: 'retry.attempts', base: 3, mine: 5, theirs: 7 }],
   });
   assert.deepEqual(resolve({ a: 1, b: 2 }, { a: 'theirs', b: 'mine' }), { b: 2 });
+});
+
+test('settings: a file, nested or dotted', () => {
+  const want = { strategy: 'adaptive', 'retry.attempts': 3, 'limits.budget.day': 1 };
+  assert.deepEqual(flatten({ strategy: 'adaptive', retry: { attempts: 3 }, limits: { budget: { day: 1 } } }), want);
+  assert.deepEqual(flatten(want), want);
+  for (const wrong of [null, [], 'x', 3]) assert.throws(() => flatten(wrong), TypeError);
 });

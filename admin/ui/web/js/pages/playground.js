@@ -47,12 +47,12 @@ function useConversations(form) {
       });
     };
     await Promise.all([run(0, form.model), ...(form.compare ? [run(1, form.other)] : [])]);
-    if (abort.current === own) { abort.current = null; setRunning(false); }
+    if (abort.current === own) setRunning(false);
   };
   return {
     lanes, running, ask,
     stop: () => abort.current?.abort(),
-    clear: () => { abort.current?.abort(); setLanes([[], []]); },
+    clear: () => { abort.current?.abort(); abort.current = null; setRunning(false); setLanes([[], []]); },
     retry: () => {
       const last = lanes[0].findLastIndex((x) => x.role === 'user');
       if (last >= 0) ask(lanes[0][last], [(x) => x.slice(0, last), (x) => x.slice(0, Math.min(last, x.length))]);

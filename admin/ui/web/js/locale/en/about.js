@@ -3,6 +3,7 @@ export default {
   'about.warn': { one: '{n} warning', other: '{n} warnings' }, 'about.bad': { one: '{n} fault', other: '{n} faults' },
   'about.check.storage': 'Storage', 'about.check.store': 'Storage', 'about.check.upstream': 'Google', 'about.check.pool': 'Key pool', 'about.check.clock': 'Clock',
   'about.check.sync': 'Models', 'about.check.models': 'Models', 'about.check.log': 'Request log', 'about.check.request_log': 'Request log', 'about.check.disk': 'Free disk',
+  'about.check.restore': 'Restore', 'about.figure.sys_bytes': 'Memory',
   'about.check.config': 'Configuration', 'about.check.prices': 'Prices', 'about.check.proxy': 'Proxies', 'about.check.routes': 'Proxies', 'about.check.tls': 'Encryption',
   'about.figures': 'Figures', 'about.figure.version': 'Version', 'about.figure.commit': 'Commit', 'about.figure.caddy': 'Caddy', 'about.figure.go': 'Go', 'about.figure.os': 'System',
   'about.figure.uptime_s': 'Up for', 'about.figure.started_at': 'Started', 'about.figure.started': 'Started', 'about.figure.goroutines': 'Goroutines', 'about.figure.heap_bytes': 'Heap',

@@ -17,7 +17,7 @@ export default {
   'playground.you': 'You', 'playground.answer': 'Answer', 'playground.thinking.show': 'Thoughts', 'playground.thoughts': 'Thinking',
   'playground.code': 'code', 'playground.imageIn': 'Attached image', 'playground.imageOut': 'Image made by the model',
   'playground.first': 'First token', 'playground.total': 'Total', 'playground.tokens': 'Tokens', 'playground.speed': 'Tokens/s', 'playground.used': 'Model',
-  'playground.attempts': 'Attempts', 'playground.key': 'Key', 'playground.log': 'Show in the log', 'playground.stopped': 'Stopped.',
+  'playground.cost': 'Cost', 'playground.attempts': 'Attempts', 'playground.key': 'Key', 'playground.log': 'Show in the log', 'playground.stopped': 'Stopped.',
   'playground.ended': 'Ended: {reason}', 'playground.retryAfter': 'Try again in {t}',
   'playground.noEvents': 'Send a message to see the events of its stream.', 'playground.events': { one: '{n} event', other: '{n} events' },
   'playground.dropped': '{n} more are not kept.',

@@ -3,6 +3,7 @@ export default {
   'about.warn': { other: '{n} 个警告' }, 'about.bad': { other: '{n} 个故障' },
   'about.check.storage': '存储', 'about.check.store': '存储', 'about.check.upstream': 'Google', 'about.check.pool': '密钥池', 'about.check.clock': '时钟',
   'about.check.sync': '模型', 'about.check.models': '模型', 'about.check.log': '请求日志', 'about.check.request_log': '请求日志', 'about.check.disk': '可用磁盘',
+  'about.check.restore': '恢复', 'about.figure.sys_bytes': '内存',
   'about.check.config': '配置', 'about.check.prices': '价格', 'about.check.proxy': '代理', 'about.check.routes': '代理', 'about.check.tls': '加密',
   'about.figures': '数据', 'about.figure.version': '版本', 'about.figure.commit': '提交', 'about.figure.caddy': 'Caddy', 'about.figure.go': 'Go', 'about.figure.os': '系统',
   'about.figure.uptime_s': '已运行', 'about.figure.started_at': '启动时间', 'about.figure.started': '启动时间', 'about.figure.goroutines': '协程', 'about.figure.heap_bytes': '堆内存',

@@ -17,7 +17,7 @@ export default {
   'playground.you': '你', 'playground.answer': '应答', 'playground.thinking.show': '思考过程', 'playground.thoughts': '思考',
   'playground.code': '代码', 'playground.imageIn': '附加的图片', 'playground.imageOut': '模型生成的图片',
   'playground.first': '首个 Token', 'playground.total': '总耗时', 'playground.tokens': 'Token', 'playground.speed': 'Token/秒', 'playground.used': '模型',
-  'playground.attempts': '尝试', 'playground.key': '密钥', 'playground.log': '在日志中查看', 'playground.stopped': '已停止。',
+  'playground.cost': '费用', 'playground.attempts': '尝试', 'playground.key': '密钥', 'playground.log': '在日志中查看', 'playground.stopped': '已停止。',
   'playground.ended': '结束原因：{reason}', 'playground.retryAfter': '请在 {t} 后重试',
   'playground.noEvents': '发送一条消息即可查看其流事件。', 'playground.events': { other: '{n} 个事件' },
   'playground.dropped': '另有 {n} 个未保留。',

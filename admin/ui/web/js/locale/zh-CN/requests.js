@@ -8,8 +8,15 @@ export default {
   'requests.partly': '目前已搜索到 {at}。', 'requests.searchOn': '继续搜索',
 
   'requests.class.ok': '成功', 'requests.class.retried': '重试后成功', 'requests.class.client_error': '客户端错误', 'requests.class.failed': '失败',
-  'requests.outcome.ok': '成功', 'requests.outcome.canceled': '客户端断开', 'requests.outcome.cancelled': '客户端断开',
-  'requests.outcome.client_gone': '客户端断开', 'requests.outcome.rate_limited': '达到限额',
+  'requests.outcome.ok': '成功', 'requests.outcome.canceled': '客户端断开', 'requests.outcome.client_gone': '客户端断开',
+  'requests.outcome.internal': '内部故障', 'requests.outcome.invalid_request': '请求无效', 'requests.outcome.unauthenticated': '用户密钥错误',
+  'requests.outcome.forbidden': '不允许', 'requests.outcome.model_not_found': '没有此模型', 'requests.outcome.not_found': '未找到',
+  'requests.outcome.unknown_url': '未知地址', 'requests.outcome.method_not_allowed': '方法错误', 'requests.outcome.too_large': '过大',
+  'requests.outcome.unsupported_media': '类型不支持', 'requests.outcome.user_rate_limited': '达到用户限额',
+  'requests.outcome.budget_spent': '预算用尽', 'requests.outcome.rate_limited': '密钥受限', 'requests.outcome.quota_exhausted': '配额用尽',
+  'requests.outcome.no_keys': '没有可用密钥', 'requests.outcome.location': '地区被拒', 'requests.outcome.overloaded': '过载',
+  'requests.outcome.timeout': '超时', 'requests.outcome.upstream': 'Google 出错', 'requests.outcome.empty_answer': '空应答',
+  'requests.outcome.malformed_answer': '应答格式错误', 'requests.outcome.truncated': '中断',
   'requests.dialect.openai': 'OpenAI', 'requests.dialect.anthropic': 'Anthropic', 'requests.dialect.gemini': 'Gemini', 'requests.dialect.': '–',
 
   'requests.hist': '按结果统计的请求', 'requests.hist.help': '拖动可缩小时间范围；也可用方向键、Shift 加方向键、回车',
@@ -35,7 +42,7 @@ export default {
   'requests.tryOne': '打开调试台', 'requests.noMatch': '没有符合的请求', 'requests.noMatchText': '请更改筛选或时间范围。',
 
   'requests.one': '请求', 'requests.time': '时间', 'requests.model': '模型', 'requests.version': '模型版本', 'requests.dialect': 'API',
-  'requests.user': '用户密钥', 'requests.cost': '费用', 'requests.ip': 'IP', 'requests.agent': '客户端', 'requests.id': 'ID',
+  'requests.playground': '调试台', 'requests.user': '用户密钥', 'requests.cost': '费用', 'requests.ip': 'IP', 'requests.agent': '客户端', 'requests.id': 'ID',
   'requests.streamed': '流式', 'requests.anonymous': '无用户密钥', 'requests.noPrice': '未知：此模型没有价格',
   'requests.estimated': '估算', 'requests.partial': '中断', 'requests.error': '错误',
   'requests.curl': '复制为 curl', 'requests.copyId': '复制 ID', 'requests.openKey': '打开 Gemini 密钥', 'requests.disableKey': '停用此密钥',

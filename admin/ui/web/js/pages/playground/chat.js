@@ -1,5 +1,5 @@
 import { html, useEffect, useMemo, useRef } from '../../vendor/preact.mjs';
-import { full, ms } from '../../lib/format.js';
+import { full, ms, usd } from '../../lib/format.js';
 import { t } from '../../lib/i18n.js';
 import { href } from '../../lib/route.js';
 import { Copy, Icon, cls } from '../../ui/parts.js';
@@ -35,7 +35,8 @@ function Served({ state }) {
     usage?.output > 0 && seconds > 0.05 && [t('playground.speed'), (usage.output / seconds).toFixed(1)],
     facts?.model && [t('playground.used'), facts.model],
     facts?.attempts > 0 && [t('playground.attempts'), full(facts.attempts)],
-    facts?.key && [t('playground.key'), html`<a class="inline" href=${href('/keys', { id: facts.key })}>${facts.key}</a>`],
+    facts?.cost > 0 && [t('playground.cost'), usd(facts.cost)],
+    facts?.key && [t('playground.key'), html`<a class="inline" href=${href('/keys', { id: facts.key })}>${facts.hint || facts.key}</a>`],
   ].filter(Boolean);
   return html`<ul class="served">${parts.map(([name, value]) => html`<li key=${name}>${name} <b>${value}</b></li>`)}
     ${facts?.requestId && times.end !== null && html`<li><a class="inline" href=${href('/requests', { id: facts.requestId })}>

@@ -15,6 +15,9 @@ const outcomeText = (r) => {
   return has('requests.class.' + r.class) ? t('requests.class.' + r.class) : r.outcome;
 };
 
+// userText is the user key's name; the playground's keys have none.
+export const userText = (r) => (r.user_id === 'playground' ? t('requests.playground') : r.user_name || r.user_id);
+
 const Model = ({ r }) => (r.asked && r.asked !== r.model
   ? html`<span class="dim">${r.asked}</span> <${Icon} name="arrowRight" size=${11} /> ${r.model}` : r.model || '–');
 
@@ -33,8 +36,8 @@ export const columnsFor = () => [
   { id: 'status', width: 112, fixed: true, area: 'c', cell: (r) => html`<${Outcome} request=${r} />` },
   { id: 'model', width: 172, fixed: true, area: 'a', cell: (r) => html`<span class="mono"><${Model} r=${r} /></span>`, title: modelText },
   { id: 'dialect', width: 82, cell: (r) => t('requests.dialect.' + r.dialect), title: (r) => r.endpoint },
-  { id: 'user', width: 92, cell: (r) => r.user_name || r.user_id || html`<span class="dim">${t('requests.anonymous')}</span>`,
-    title: (r) => r.user_name },
+  { id: 'user', width: 92, cell: (r) => userText(r) || html`<span class="dim">${t('requests.anonymous')}</span>`,
+    title: userText },
   { id: 'key', width: 96, cell: (r) => html`<span class="mono">${r.key_hint || r.key_id || '–'}</span>`, title: (r) => r.key_id },
   { id: 'stream', width: 72, cell: (r) => (r.stream ? t('requests.yes') : html`<span class="dim">${t('requests.no')}</span>`) },
   { id: 'attempts', width: 58, num: true, cell: (r) => (r.attempts > 1 ? html`<b class="warn">${r.attempts}</b>` : r.attempts) },

@@ -9,7 +9,7 @@ import { Copy, ErrorNote, Facts, Go, LinkButton, Note, Skeleton } from '../../ui
 import { attempt, undoable } from '../../ui/toast.js';
 import { gateway } from '../playground/base.js';
 import { asCurl } from '../playground/snippets.js';
-import { Outcome, modelText } from './cells.js';
+import { Outcome, modelText, userText } from './cells.js';
 import { Attempts, Timing, Tokens } from './timeline.js';
 
 // pretty shows JSON indented and everything else as it is; always text.
@@ -47,8 +47,8 @@ function Facts1({ r }) {
     [t('requests.model'), html`<span class="mono">${modelText(r)}</span>`],
     r.version && r.version !== r.model && [t('requests.version'), html`<span class="mono">${r.version}</span>`],
     [t('requests.dialect'), `${t('requests.dialect.' + r.dialect)} · ${r.endpoint}${r.stream ? ` · ${t('requests.streamed')}` : ''}`],
-    [t('requests.user'), r.user_id ? html`<a class="inline" href=${href('/users', { id: r.user_id })}>${r.user_name || r.user_id}</a>`
-      : t('requests.anonymous')],
+    [t('requests.user'), r.user_id && r.user_id !== 'playground'
+      ? html`<a class="inline" href=${href('/users', { id: r.user_id })}>${userText(r)}</a>` : userText(r) || t('requests.anonymous')],
     [t('requests.cost'), html`${cost}${r.estimated && html` <span class="tag">${t('requests.estimated')}</span>`}`],
     [t('requests.ip'), r.ip || '–'],
     [t('requests.agent'), html`<span class="break">${r.agent || '–'}</span>`],

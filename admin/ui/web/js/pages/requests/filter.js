@@ -89,3 +89,22 @@ const tests = {
 // matches says whether a live row belongs to the filter. Time is not asked: a live
 // row is always newer.
 export const matches = (filter, row) => chips(filter).every(([name, value]) => tests[name](row, value));
+
+const BUCKETS = 240;
+const kinds = ['ok', 'retried', 'client_error', 'failed'];
+
+// spread lays the histogram's buckets over the whole span that was asked for: the
+// API leaves out what is before the first and after the last request. Buckets are
+// joined where there would be too many to draw. from and to in ms.
+export function spread(data, from, to) {
+  const step = data.step_ms || (data.t.length > 1 ? Date.parse(data.t[1]) - Date.parse(data.t[0]) : 60_000);
+  const start = Math.floor(from / step) * step, wide = step * Math.max(1, Math.ceil((to - start) / step / BUCKETS));
+  const count = Math.max(1, Math.ceil((to - start) / wide));
+  const out = { t: Array.from({ length: count }, (_, i) => new Date(start + i * wide).toISOString()), step_ms: wide };
+  for (const kind of kinds) out[kind] = new Array(count).fill(0);
+  data.t.forEach((at, i) => {
+    const bucket = Math.floor((Date.parse(at) - start) / wide);
+    if (bucket >= 0 && bucket < count) for (const kind of kinds) out[kind][bucket] += data[kind]?.[i] ?? 0;
+  });
+  return out;
+}

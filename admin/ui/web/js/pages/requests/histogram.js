@@ -62,7 +62,7 @@ export function Histogram({ data, loading, zoomed, onBrush, onReset }) {
   const [hover, setHover] = useState(null), [span, setSpan] = useState(null), [table, setTable] = useState(false);
   useEffect(() => setSpan(null), [data]);
   const n = data?.t.length ?? 0, step = n ? width / n : 0;
-  const bucketMs = n > 1 ? Date.parse(data.t[1]) - Date.parse(data.t[0]) : 60_000;
+  const bucketMs = data?.step_ms ?? 60_000;
   const peak = n ? Math.max(1, ...data.t.map((_, i) => sum(data, i))) : 1;
   const at = (event) => Math.min(n - 1, Math.max(0, Math.floor((event.clientX - box.current.getBoundingClientRect().left) / step)));
   const apply = ([a, b]) => {

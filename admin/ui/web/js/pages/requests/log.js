@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from '../../vendor/preact.mjs';
 import { api } from '../../lib/api.js';
 import { serverNow } from '../../lib/clock.js';
-import { apiQuery } from './filter.js';
+import { apiQuery, spread } from './filter.js';
 
 const PAGE = 100;
 const nothing = { items: [], next: null, kept: null, ready: false, error: null, busy: false, scannedTo: null };
@@ -45,9 +45,11 @@ export function useHistogram(filter, version) {
   useEffect(() => {
     const abort = new AbortController();
     setState((s) => ({ ...s, busy: true, error: null }));
-    api('requests/histogram', { query: apiQuery(filter, serverNow()), signal: abort.signal })
-      .then((data) => setState({ data, busy: false, error: null }), (error) => error.name === 'AbortError'
-        || setState((s) => ({ ...s, busy: false, error })));
+    const query = apiQuery(filter, serverNow()), to = query.to ? Date.parse(query.to) : serverNow();
+    api('requests/histogram', { query, signal: abort.signal }).then(
+      (data) => setState({ data: spread(data, Date.parse(query.from), to), busy: false, error: null }),
+      (error) => error.name === 'AbortError' || setState((s) => ({ ...s, busy: false, error })),
+    );
     return () => abort.abort();
   }, [key, version]);
   return state;

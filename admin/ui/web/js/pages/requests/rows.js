@@ -5,8 +5,9 @@ import { useNarrow } from '../../ui/vtable.js';
 const OVER = 8;
 
 // useRows makes a VTable's window of rows that are all here: a log read by cursor,
-// or the live ring. onEnd is called near the last row, onScroll with the position.
-export function useRows(items, { ready = true, stale = false, error = null, onEnd, onRetry, onScroll } = {}) {
+// or the live ring. onEnd is called near the last row, onScroll with the position,
+// onHold when the pointer comes over the rows and leaves them.
+export function useRows(items, { ready = true, stale = false, error = null, onEnd, onRetry, onScroll, onHold } = {}) {
   const rowHeight = useNarrow() ? 64 : 36, box = useRef(null), [range, setRange] = useState([0, 40]);
   const measure = () => {
     const el = box.current;
@@ -28,6 +29,8 @@ export function useRows(items, { ready = true, stale = false, error = null, onEn
     box, rows, rowHeight, range, stale, error, ready, total: items.length,
     rowAt: (i) => items[i] ?? null,
     failedAt: () => null,
+    fresh: 0,
+    hold: (on) => onHold?.(on),
     retry: () => onRetry?.(),
     onScroll: () => { measure(); onScroll?.(box.current.scrollTop); },
     reveal: (i) => {

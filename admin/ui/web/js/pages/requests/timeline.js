@@ -15,10 +15,10 @@ export function Attempts({ tries, whole }) {
   return html`<ol class="tries">${tries.map((a, i) => html`<li key=${i} class=${good(a) ? 'good' : 'bad'}>
     <span class="trace" aria-hidden="true"><i style=${{ insetInlineStart: left(a.started_ms, whole), width: share(a.duration_ms,
       whole) }}></i></span>
-    <span class="line"><b>${i + 1}</b> <a class="mono" href=${href('/keys', { id: a.key_id })}>${a.hint || a.key_id}</a>
-      ${a.project && html`<small>${a.project}</small>`}<span class="grow"></span>
+    <span class="tryline"><b>${i + 1}</b> <a class="mono" href=${href('/keys', { id: a.key_id })}>${a.hint || a.key_id}</a>
+      ${a.project && a.project !== a.key_id && html`<small>${a.project}</small>`}<span class="grow"></span>
       <span class=${'code ' + (good(a) ? 'oktext' : 'badtext')}>${a.status || t('requests.noAnswer')}</span></span>
-    <small class="line"><span>${a.reason || verdict(a.verdict)}</span><span class="grow"></span>
+    <small class="tryline"><span>${a.reason || verdict(a.verdict)}</span><span class="grow"></span>
       <span class="num">${t('requests.tryTime', { at: ms(a.started_ms), d: ms(a.duration_ms) })}</span></small></li>`)}</ol>`;
 }
 

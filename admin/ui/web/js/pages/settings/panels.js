@@ -9,6 +9,7 @@ import { Dialog, confirm } from '../../ui/dialog.js';
 import { Checkbox, FileDrop } from '../../ui/form.js';
 import { Ago, Button, Empty, ErrorNote, Note, Secret, Segmented, Skeleton } from '../../ui/parts.js';
 import { attempt, toast } from '../../ui/toast.js';
+import { flatten } from './diff.js';
 
 const Line = ({ title, text, children }) => html`<div class="setting"><div class="what"><b>${title}</b>
   ${text && html`<small>${text}</small>`}</div><div class="how">${children}</div></div>`;
@@ -66,7 +67,7 @@ export function Backup({ config }) {
   };
   const take = async ([file]) => {
     try {
-      const left = config.take(JSON.parse(await file.text()));
+      const left = config.take(flatten(JSON.parse(await file.text())));
       toast(left.length ? { kind: 'bad', text: t('settings.importLeft', { names: left.slice(0, 5).join(', ') }) }
         : { text: t('settings.imported') });
     } catch { toast({ kind: 'bad', text: t('settings.notJson') }); }
@@ -74,7 +75,8 @@ export function Backup({ config }) {
   const restore = ([file]) => confirm({
     title: t('settings.restore'), text: t('settings.restoreText', { name: file.name }), confirm: t('settings.restoreDo'), danger: true,
     act: () => call('restore', { method: 'POST', body: file, type: 'application/octet-stream' }),
-  }).then((done) => done && location.reload());
+  }).then((done) => done && toast({ text: t('settings.restoreWaits'), action: { text: t('undo'), act: () => attempt(takeBack) } }));
+  const takeBack = async () => { await del('restore'); toast({ text: t('settings.restoreBack') }); };
   return html`${error && html`<${ErrorNote} error=${error} />`}
     <${Line} title=${t('settings.file')} text=${t('settings.fileHelp')}><div class="actions wrap">
       <${Button} icon="download" onClick=${() => saveFile(settingsFile(config.fields), 'gemini-balance-settings.json',
@@ -122,7 +124,7 @@ function DeletedList({ kind, path, restorePath }) {
 export const Deleted = () => html`<p class="dim">${t('settings.deleted.text')}</p>
   <h3>${t('nav.keys')}</h3><${DeletedList} kind="gemini" path=${['keys/gemini/deleted', { limit: 100 }]}
     restorePath=${(id) => `keys/gemini/${encodeURIComponent(id)}/restore`} />
-  <h3>${t('nav.users')}</h3><${DeletedList} kind="user" path=${['keys/user/deleted', { limit: 100 }]}
+  <h3>${t('nav.users')}</h3><${DeletedList} kind="user" path=${['keys/user', { status: 'deleted', limit: 100 }]}
     restorePath=${(id) => `keys/user/${encodeURIComponent(id)}/restore`} />`;
 
 export function Audit() {
