@@ -121,7 +121,11 @@ func (a *api) listGeminiKeys(c *call) (status int, body any, err error) {
 	if err := q.err(); err != nil {
 		return 0, nil, err
 	}
-	if measure := a.keyMeasure(query.Sort); measure != nil {
+	measure, err := a.keyMeasure(query.Sort)
+	if err != nil {
+		return 0, nil, err
+	}
+	if measure != nil {
 		query.Sort, query.Measure = "measure", measure
 	}
 	page := a.Pool.Page(query)
