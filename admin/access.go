@@ -66,7 +66,7 @@ func (a *api) authenticate(c *call) error {
 		return nil
 	}
 	if sent {
-		setCookie(c.header, c.Request, "", false)
+		setCookie(c.header, c.Request, "", 0)
 		return problem(http.StatusUnauthorized, "session_ended", "The session has ended. Sign in again.")
 	}
 	_, p := a.guard().try("", false, c.actor.ip, a.roleOf)

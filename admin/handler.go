@@ -96,6 +96,10 @@ func New(c Config) http.Handler {
 	if c.Started.IsZero() {
 		c.Started = c.Now()
 	}
+	c.State.sessions.setTerms(func() (idle, most time.Duration) {
+		s := &c.Settings.Current().Session
+		return s.Idle, s.Absolute
+	})
 	a := &api{Config: c, jobs: &c.State.jobs, events: &c.State.events, origin: http.NewCrossOriginProtection()}
 	if !c.NoUI {
 		a.ui = loadUI()

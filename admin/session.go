@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Times of sessions. Source: specs/ui.md §5.
+// Times of sessions, where the settings say no other. Source: specs/ui.md §5.
 const (
 	sessionIdle     = 30 * time.Minute
 	sessionIdleKept = 12 * time.Hour // "keep me signed in on this device"
@@ -30,6 +30,8 @@ type session struct {
 	role    role
 	keep    bool
 	created time.Time
+	idle    time.Duration // how long it may be left alone
+	max     time.Duration // how long it lasts in any case
 	ended   chan struct{} // closed by end
 
 	active time.Time // of the last real input
@@ -39,8 +41,8 @@ type session struct {
 // ends tells when the session ends if nothing happens any more, and when in any
 // case.
 func (s *session) ends() (idle, final time.Time) {
-	final = s.created.Add(sessionMax)
-	idle = s.active.Add(sessionIdle)
+	final = s.created.Add(s.max)
+	idle = s.active.Add(s.idle)
 	if s.keep {
 		idle = s.active.Add(sessionIdleKept)
 	}
@@ -57,6 +59,15 @@ type sessions struct {
 
 	mu  sync.Mutex
 	all map[[32]byte]*session
+	// terms are those of sessions that begin; nil for the usual ones.
+	terms func() (idle, most time.Duration)
+}
+
+// setTerms says how long sessions that begin from now on may last.
+func (ss *sessions) setTerms(terms func() (idle, most time.Duration)) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.terms = terms
 }
 
 // start makes a session and returns what goes into its cookie: 256 random bits.
@@ -65,7 +76,10 @@ func (ss *sessions) start(key [32]byte, r role, keep bool) (cookie string, s *se
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	now := ss.now()
-	s = &session{id: sha256.Sum256([]byte(cookie)), key: key, role: r, keep: keep, created: now, active: now, ended: make(chan struct{})}
+	s = &session{id: sha256.Sum256([]byte(cookie)), key: key, role: r, keep: keep, created: now, active: now, idle: sessionIdle, max: sessionMax, ended: make(chan struct{})}
+	if ss.terms != nil {
+		s.idle, s.max = ss.terms()
+	}
 	if ss.all == nil {
 		ss.all = make(map[[32]byte]*session)
 	}
@@ -203,8 +217,9 @@ func cookieOf(r *http.Request) (value string, sent bool) {
 	return cookies[0].Value, true
 }
 
-// setCookie gives a browser its session; "" takes it away.
-func setCookie(h http.Header, r *http.Request, value string, keep bool) {
+// setCookie gives a browser its session, for as long as it runs or for keep; ""
+// takes it away.
+func setCookie(h http.Header, r *http.Request, value string, keep time.Duration) {
 	cookie := &http.Cookie{ //nolint:gosec // Secure wherever there is TLS: see cookieName
 		Name: cookieName(r), Value: value, Path: "/",
 		Secure: r.TLS != nil, HttpOnly: true, SameSite: http.SameSiteStrictMode,
@@ -212,8 +227,8 @@ func setCookie(h http.Header, r *http.Request, value string, keep bool) {
 	switch {
 	case value == "":
 		cookie.MaxAge = -1
-	case keep:
-		cookie.MaxAge = int(sessionMax / time.Second)
+	case keep > 0:
+		cookie.MaxAge = int(keep / time.Second)
 	}
 	h.Add("Set-Cookie", cookie.String())
 }

@@ -73,7 +73,11 @@ func (a *api) signIn(c *call) (status int, body any, err error) {
 // begin starts a session for the browser that makes the call.
 func (a *api) begin(c *call, key [32]byte, r role, keep bool) {
 	cookie, s := a.State.sessions.start(key, r, keep)
-	setCookie(c.header, c.Request, cookie, keep)
+	var kept time.Duration
+	if keep {
+		kept = s.max
+	}
+	setCookie(c.header, c.Request, cookie, kept)
 	c.actor.session, c.actor.role, c.actor.via = s, r, "session"
 }
 
@@ -92,7 +96,7 @@ func (a *api) signOut(c *call) (status int, body any, err error) {
 	if c.actor.session != nil {
 		a.State.sessions.end(c.actor.session)
 	}
-	setCookie(c.header, c.Request, "", false)
+	setCookie(c.header, c.Request, "", 0)
 	return http.StatusNoContent, nil, nil
 }
 
@@ -128,6 +132,6 @@ func (a *api) signOutAll(c *call) (status int, body any, err error) {
 		return 0, nil, err
 	}
 	c.note("ended %d sessions", a.State.sessions.endAll())
-	setCookie(c.header, c.Request, "", false)
+	setCookie(c.header, c.Request, "", 0)
 	return http.StatusNoContent, nil, nil
 }
