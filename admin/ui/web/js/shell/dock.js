@@ -21,10 +21,10 @@ function Job({ job }) {
   const results = () => attempt(() => download(`jobs/${job.id}/results?format=csv`, {}, `${job.kind}-${job.id}.csv`));
   return html`
     <div class="job" role="group" aria-label=${title}>
-      <header><b>${title}</b>${over && html`<span class=${'state-' + job.state}>${t('job.state.' + job.state)}</span>`}<span class="grow">
+      <div class="head"><b>${title}</b>${over && html`<span class=${'state-' + job.state}>${t('job.state.' + job.state)}</span>`}<span class="grow">
         </span>
         ${over ? html`<${Button} icon="x" kind="ghost" label=${t('close')} onClick=${() => closeJob(job.id)} />`
-          : html`<${Button} busy=${busy} onClick=${cancel}>${t('cancel')}<//>`}</header>
+          : html`<${Button} busy=${busy} onClick=${cancel}>${t('cancel')}<//>`}</div>
       <progress max=${Math.max(1, job.total)} value=${job.done} aria-label=${title}></progress>
       <p><span>${full(job.done)} / ${full(job.total)}</span><${Counts} counts=${job.counts} /></p>
       ${!over && html`<p>${job.rate_per_s > 0 && html`<span>${t('job.rate', { n: short(job.rate_per_s) })}</span>`}

@@ -19,22 +19,33 @@ const faint = (c) => c.replace(/rgba?\(([^)]+)\)/, (_, v) => `rgba(${v.split(','
 // stacked sums the series upwards; null counts as nothing.
 const stacked = (rows) => rows.map((_, i) => rows[0].map((_, x) => rows.slice(0, i + 1).reduce((sum, r) => sum + (r[x] ?? 0), 0)));
 
-// The last bucket is unfinished: its piece of a line is dashed, without a fill.
+// The last bucket is unfinished: its piece of a line is dashed, without a fill,
+// and ends in a dot.
 const openEnd = (u, i, points, last, stroke) => {
-  const before = u.data[i][points - 2];
-  if (last === null || before === null || before === undefined) return;
+  if (last === null || last === undefined) return;
+  const before = u.data[i][points - 2] ?? last;
   const { ctx } = u;
   const [x0, x1] = [points - 2, points - 1].map((at) => u.valToPos(u.data[0][at], 'x', true));
   const [y0, y1] = [before, last].map((v) => u.valToPos(v, 'y', true));
   ctx.save();
   ctx.strokeStyle = stroke;
+  ctx.fillStyle = stroke;
   ctx.lineWidth = 1.4 * devicePixelRatio;
+  ctx.beginPath();
+  ctx.arc(x1, y1, 2 * devicePixelRatio, 0, 2 * Math.PI);
+  ctx.fill();
   ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
   ctx.beginPath();
   ctx.moveTo(x0, y0);
   ctx.lineTo(x1, y1);
   ctx.stroke();
   ctx.restore();
+};
+
+// lonely are the points that no line would show, because their neighbours are unknown.
+const lonely = (u, i) => {
+  const ys = u.data[i];
+  return ys.flatMap((y, x) => (y !== null && (ys[x - 1] ?? null) === null && (ys[x + 1] ?? null) === null ? [x] : []));
 };
 
 function options({ data, series, order, stack, height, width, fmt, onHover, onRange }) {
@@ -45,7 +56,7 @@ function options({ data, series, order, stack, height, width, fmt, onHover, onRa
   const points = data.x.length;
   const line = (s) => {
     const c = color(s.color);
-    const base = { label: s.key, points: { show: points < 3 }, show: true };
+    const base = { label: s.key, points: stack ? { show: false } : { show: true, size: 4, width: 0, fill: c, filter: lonely } };
     if (!stack) return { ...base, stroke: c, width: 1.6, fill: s.fill ? faint(c) : undefined };
     return s.soft ? { ...base, stroke: c, fill: color(s.color, true), width: 1.4 } : { ...base, stroke: surface, fill: c, width: 1 };
   };
@@ -57,7 +68,7 @@ function options({ data, series, order, stack, height, width, fmt, onHover, onRa
       sync: { key: 'overview', setSeries: false }, drag: { x: Boolean(onRange), y: false, setScale: false },
     },
     select: { show: Boolean(onRange) },
-    scales: { x: { time: true }, y: { range: (_, low, high) => [0, high * 1.08 || 1] } },
+    scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high, ...(data.ends ?? [])) * 1.08 || 1] } },
     axes: [
       { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, v) => v.map((x) => tick(x * 1000, span)) },
       { ...axis, grid: { stroke: color('grid'), width: 1 }, size: 48, space: 36, values: (_, v) => v.map((x) => fmt(x)) },
@@ -123,7 +134,7 @@ export function TimeChart({ title, unit, data, series, stack = false, height = 2
         <${LinkButton} aria-pressed=${table ? 'true' : 'false'} onClick=${() => setTable(!table)}>
           ${t(table ? 'chart.chart' : 'chart.table')}<//></header>
       <div class="legend">
-        ${series.map((s) => html`<span key=${s.key}><i class=${'dot-' + s.color}></i>${s.label} 
+        ${series.map((s) => html`<span key=${s.key}><i class=${'dot-' + s.color}></i>${s.label}${' '}
           <b>${i === null ? '–' : fmt(data[s.key][i])}</b></span>`)}
         <time>${hover === null ? '' : at}</time>
       </div>

@@ -12,7 +12,7 @@ export default {
   'keys.empty': 'No Gemini key yet',
   'keys.emptyText': 'Paste your keys or drop a file in any form: they are found by themselves.',
   'keys.declared': 'From the Caddyfile: read-only',
-  'keys.declaredText': 'This key stands in the Caddyfile. It can be rested and tested here, but is changed and removed there.',
+  'keys.declaredText': 'This key stands in the Caddyfile. What is set there is locked here, and the key is removed there.',
   'keys.gone': 'This key is not in the pool any more.',
 
   'keys.col.key': 'Key',
@@ -81,6 +81,7 @@ export default {
   'keys.done.untag': { one: 'Tags removed from {n} key.', other: 'Tags removed from {n} keys.' },
   'keys.done.weight': { one: 'Weight of {n} key set.', other: 'Weight of {n} keys set.' },
   'keys.done.delete': { one: '{n} key deleted.', other: '{n} keys deleted.' },
+  'keys.skipped': { one: '{n} key was left alone.', other: '{n} keys were left alone.' },
   'keys.countChanged': 'Nothing was changed: {n} keys were shown, {m} match now.',
   'keys.tag.title': { one: 'Tags of {n} key', other: 'Tags of {n} keys' },
   'keys.tag.tag': 'Add',

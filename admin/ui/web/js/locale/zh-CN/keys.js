@@ -12,7 +12,7 @@ export default {
   'keys.empty': '还没有 Gemini 密钥',
   'keys.emptyText': '粘贴密钥或拖入任意格式的文件，系统会自动识别。',
   'keys.declared': '来自 Caddyfile：只读',
-  'keys.declaredText': '此密钥写在 Caddyfile 中。可在此停用和检测，但须在 Caddyfile 中修改和移除。',
+  'keys.declaredText': '此密钥写在 Caddyfile 中。在那里设置的内容在此锁定，移除密钥也须在那里进行。',
   'keys.gone': '此密钥已不在密钥池中。',
 
   'keys.col.key': '密钥',
@@ -81,6 +81,7 @@ export default {
   'keys.done.untag': { other: '已从 {n} 个密钥移除标签。' },
   'keys.done.weight': { other: '已设置 {n} 个密钥的权重。' },
   'keys.done.delete': { other: '已删除 {n} 个密钥。' },
+  'keys.skipped': { other: '{n} 个密钥未更改。' },
   'keys.countChanged': '未作更改：之前显示 {n} 个密钥，现在匹配 {m} 个。',
   'keys.tag.title': { other: '{n} 个密钥的标签' },
   'keys.tag.tag': '添加',

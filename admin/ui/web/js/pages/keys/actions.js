@@ -124,6 +124,8 @@ export async function onMany(action, { selection, filter, total, extra = {}, cha
       if (!done) return;
     } else await run();
     changed(true);
+    const [first] = run.answer?.errors ?? [];
+    if (first) toast({ kind: 'bad', key: 'skipped', text: t('keys.skipped', { n: run.answer.skipped }) + ' ' + first.message });
     await report(run.answer, (count) => said(action, count, request, changed));
   } catch (error) {
     if (error.code === 'count_changed') failed(error, t('keys.countChanged', { n: full(error.data.expected), m: full(error.data.found) }));
@@ -132,12 +134,20 @@ export async function onMany(action, { selection, filter, total, extra = {}, cha
   }
 }
 
-function said(action, count, request, changed) {
-  const text = t('keys.done.' + action, { n: count });
-  const back = action === 'delete' ? 'restore' : inverse[action];
-  if (!request.ids || !back) { toast({ text }); return; }
+// undoing is the request that takes a bulk action back, null if there is none.
+// Deleted keys are found again by the filter that they were deleted by; the count
+// guards against others that were deleted before.
+function undoing(action, { ids, filter, except, expected_count, tags }) {
+  if (action === 'delete') return ids ? { action: 'restore', ids } : { action: 'restore', filter, except, expected_count };
+  if (!ids || !inverse[action]) return null;
+  return { action: inverse[action], ids, ...(action === 'tag' ? { tags } : {}) };
+}
+
+function said(action, n, request, changed) {
+  const text = t('keys.done.' + action, { n });
+  const back = undoing(action, request);
+  if (!back) { toast({ text }); return; }
   undoable(text, async () => {
-    await bulk({ action: back, ids: request.ids, ...(back === 'untag' ? { tags: request.tags } : {}) });
-    changed(false);
+    await report(await bulk(back), () => changed(false));
   });
 }

@@ -15,10 +15,11 @@ function Errors({ k }) {
 
 const Name = ({ k }) => html`
   <button type="button" class="rowlink" tabindex="-1">${keyName(k)}</button>
-  ${k.declared && html`<span class="locked" title=${t('keys.declared')}><${Icon} name="lock" size=${12} /></span>`} <code>${k.hint}</code>`;
+  ${k.declared && html` <span class="locked" title=${t('keys.declared')}><${Icon} name="lock" size=${12} /></span>`}
+  ${' '}<code>${k.hint}</code>`;
 
 const Quota = ({ quota }) => (quota?.limit
-  ? html`<${Meter} value=${quota.used / quota.limit} label=${t('keys.col.quota')} /> 
+  ? html`<${Meter} value=${quota.used / quota.limit} label=${t('keys.col.quota')} />${' '}
     <small>${full(quota.used)} / ${full(quota.limit)}</small>`
   : html`<span class="dim">–</span>`);
 

@@ -47,8 +47,8 @@ const QuotaRow = ({ q }) => html`
 
 function Quotas({ quotas }) {
   const [all, setAll] = useState(false);
-  if (quotas.length === 0) return html`<p class="dim">${t('keys.noQuota')}</p>`;
-  const sorted = quotas.toSorted((a, b) => share(b) - share(a));
+  if (quotas.every((q) => !q.used && !q.limit)) return html`<p class="dim">${t('keys.noQuota')}</p>`;
+  const sorted = quotas.filter((q) => q.used > 0 || q.limit > 0).toSorted((a, b) => share(b) - share(a));
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label=${t('keys.quotas')}><table class="plain">
       <thead class="sr"><tr><th scope="col">${t('keys.model')}</th><th scope="col">${t('keys.window')}</th><th scope="col">
@@ -79,14 +79,15 @@ function Requests({ id }) {
 }
 
 const History = ({ history }) => html`
-  <ul class="lines">${history.map((h) => html`<li key=${h.at + h.what}><span>${word('keys.history.', h.what)}</span> <span class="dim">
+  <ul class="lines">${history.map((h) => html`<li key=${h.at + h.what}><span>${has('keys.history.' + h.what) ? t('keys.history.' + h.what) : word('st.', h.what)}</span> <span class="dim">
     ${h.detail}</span>
     <span class="grow"></span><${Ago} at=${h.at} /></li>`)}</ul>`;
 
+const errors = (k) => t('keys.errorsOf', { n: k.errors_24h, p: pct(k.errors_24h / Math.max(1, k.requests_24h)) });
+
 const facts = (k) => [
   ['ID', html`<code>${k.id}</code> <${Copy} text=${k.id} />`],
-  [t('keys.col.requests'), html`${full(k.requests_24h)} ${k.errors_24h > 0 && html`<small class="badtext">
-    ${t('keys.errorsOf', { n: k.errors_24h, p: pct(k.errors_24h / Math.max(1, k.requests_24h)) })}</small>`}`],
+  [t('keys.col.requests'), html`${full(k.requests_24h)} ${k.errors_24h > 0 && html`<small class="badtext">${errors(k)}</small>`}`],
   [t('keys.col.tokens'), full(k.tokens_24h)],
   [t('keys.col.cost'), usd(k.cost_24h_nano)],
   [t('keys.col.inFlight'), full(k.in_flight)],

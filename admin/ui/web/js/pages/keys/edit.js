@@ -16,7 +16,7 @@ export function Edit({ k, changed }) {
   const [wrong, setWrong] = useState({});
   const known = useTags().map((x) => x.tag);
   useEffect(() => setDraft(k), [k.id]);
-  const locked = !isAdmin.value || k.declared;
+  const locked = (field) => !isAdmin.value || k.locked.includes(field);
   const set = (part) => setDraft((d) => ({ ...d, ...part }));
 
   const save = async (part) => {
@@ -41,24 +41,22 @@ export function Edit({ k, changed }) {
   };
   return html`
     <div class="edit">
-      <${Text} label=${t('keys.field.name')} maxlength="64" value=${draft.name} disabled=${locked} error=${wrong.name}
-        onInput=${(name) => set({ name })}
-        onChange=${(name) => save({ name: name.trim() })} />
-      <${TagInput} label=${t('keys.field.tags')} tags=${draft.tags} known=${known} disabled=${locked} error=${wrong.tags}
+      <${Text} label=${t('keys.field.name')} maxlength="64" value=${draft.name} disabled=${locked('name')} error=${wrong.name}
+        onInput=${(name) => set({ name })} onChange=${(name) => save({ name: name.trim() })} />
+      <${TagInput} label=${t('keys.field.tags')} tags=${draft.tags} known=${known} disabled=${locked('tags')} error=${wrong.tags}
         onChange=${(tags) => save({ tags })} />
       <div class="row2">
-        <${Num} label=${t('keys.field.weight')} help=${t('keys.weight.help')} value=${draft.weight} disabled=${locked} error=${wrong.weight}
-          onChange=${saveWeight} />
-        <${Text} label=${t('keys.field.project')} help=${t('keys.projectHelp')} value=${draft.project} disabled=${locked}
-          error=${wrong.project}
-          onInput=${(project) => set({ project })} onChange=${(project) => save({ project: project.trim() })} />
+        <${Num} label=${t('keys.field.weight')} help=${t('keys.weight.help')} value=${draft.weight} disabled=${locked('weight')}
+          error=${wrong.weight} onChange=${saveWeight} />
+        <${Text} label=${t('keys.field.project')} help=${t('keys.projectHelp')} value=${draft.project} disabled=${locked('project')}
+          error=${wrong.project} onInput=${(project) => set({ project })}
+          onChange=${(project) => save({ project: project.trim() })} />
       </div>
-      <${Text} label=${t('keys.field.models')} help=${t('keys.modelsHelp')} value=${draft.models.join(', ')} disabled=${locked}
-        error=${wrong.models}
-        onChange=${(text) => save({ models: words(text) })} />
-      <${Area} label=${t('keys.field.note')} maxlength="500" rows=${2} value=${draft.note} disabled=${locked} error=${wrong.note}
+      <${Text} label=${t('keys.field.models')} help=${t('keys.modelsHelp')} value=${draft.models.join(', ')} disabled=${locked('models')}
+        error=${wrong.models} onChange=${(text) => save({ models: words(text) })} />
+      <${Area} label=${t('keys.field.note')} maxlength="500" rows=${2} value=${draft.note} disabled=${locked('note')} error=${wrong.note}
         onInput=${(note) => set({ note })} onChange=${(note) => save({ note: note.trim() })} />
-      <${Checkbox} label=${t('keys.field.paid')} help=${t('keys.paidHelp')} checked=${draft.paid} disabled=${locked}
+      <${Checkbox} label=${t('keys.field.paid')} help=${t('keys.paidHelp')} checked=${draft.paid} disabled=${locked('paid')}
         onChange=${(paid) => save({ paid })} />
     </div>`;
 }

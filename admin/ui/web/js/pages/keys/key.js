@@ -2,7 +2,8 @@
 export const readKey = (k) => ({
   ...k,
   name: k.name ?? '', note: k.note ?? '', project: k.project ?? '', reason: k.reason ?? '', advice: k.advice ?? '',
-  tags: k.tags ?? [], models: k.models ?? [], hours: k.hours ?? [], status: k.status ?? k.state,
+  tags: k.tags ?? [], models: k.models ?? [], hours: k.hours ?? [],
+  locked: k.locked ?? [], status: k.status ?? k.state,
 });
 
 // readList does so for a page of keys.
