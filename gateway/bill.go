@@ -9,7 +9,6 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
-	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
@@ -236,39 +235,5 @@ func (x *exchange) unknownCost() bool {
 		return strings.HasSuffix(x.rt.name, "uploadToFileSearchStore") || x.rt.verb == "uploadToFileSearchStore"
 	default:
 		return false
-	}
-}
-
-// makesBatch reports whether the request begins a batch, whose results tell what they
-// used; see collectBatch.
-func (x *exchange) makesBatch() bool {
-	return x.rt.op == opMake && (x.rt.verb == "batchGenerateContent" || x.rt.verb == "asyncBatchEmbedContent")
-}
-
-// collectBatch charges the results of a batch to the request that sees them first,
-// unless another was faster. Those in a file are not seen here.
-// Source: specs/native-anthropic.md A.8.
-func (x *exchange) collectBatch(operation rawjson.Value) {
-	results := operation.Get("response").Get("inlinedResponses").Get("inlinedResponses")
-	if results.Len() == 0 {
-		return
-	}
-	before, first := x.claim(x.rt.name)
-	if !first {
-		return
-	}
-	x.booking.here, x.booking.before = true, before
-	model := strings.TrimPrefix(operation.Get("metadata").Get("model").Text(), "models/")
-	if gemini.ValidModelID(model) {
-		x.record.Model = cmp.Or(x.record.Model, model)
-	}
-	x.bill.parts = true
-	for _, one := range results.Elems() {
-		var answer gemini.Response
-		if answer.DecodeValue(one.Get("response")); !answer.Usage.Reported {
-			continue
-		}
-		answer.Usage.Tier = gemini.BatchTier
-		x.bill.add(x.g.Prices, model, answer.Usage, usage.Used{})
 	}
 }

@@ -272,7 +272,59 @@ func TestBill_Later(t *testing.T) {
 		if _, got = ask("GET", "/v1beta/"+made.Name, ""); got != free {
 			t.Errorf("it is looked at again for %+v", got)
 		}
+
+		// Results in a file are paid by who has downloaded all of them.
+		upload := w.do(t.Context(), "POST", "/upload/v1beta/files", `{"key":"a","request":`+nativeHi+`}`+"\n"+`{"key":"b","request":`+nativeHi+`}`+"\n",
+			"X-Goog-Upload-Protocol", "raw", "Content-Type", "application/jsonl")
+		var file struct{ File struct{ Name string } }
+		decode(t, upload.body, &file)
+		body, got = ask("POST", "/v1beta/models/gemini-2.5-flash:batchGenerateContent", `{"batch":{"displayName":"b","inputConfig":{"fileName":"`+file.File.Name+`"}}}`)
+		if got != unknown {
+			t.Errorf("a batch of a file begins at %+v", got)
+		}
+		decode(t, body, &made)
+		body, got = ask("GET", "/v1beta/"+made.Name, "")
+		if got != free {
+			t.Errorf("it ends at %+v", got)
+		}
+		var ended struct{ Response struct{ ResponsesFile string } }
+		decode(t, body, &ended)
+		path := "/download/v1beta/" + ended.Response.ResponsesFile + ":download?alt=media"
+		_, got = ask("GET", path, "")
+		if want := (billed{got.input, got.output, got.input*150 + got.output*1250, true, false}); got != want || got.input != 2*3 || got.output == 0 {
+			t.Errorf("its results cost %+v", got)
+		}
+		if _, got = ask("GET", path, ""); got != free {
+			t.Errorf("they are downloaded again for %+v", got)
+		}
 	})
+}
+
+// A file of results is read line by line, however it comes.
+func TestBatchLines(t *testing.T) {
+	line := `{"key":"a","response":{"usageMetadata":{"promptTokenCount":10},"modelVersion":"gemini-2.5-flash"}}`
+	for name, tc := range map[string]struct {
+		pieces []string
+		cost   int64
+		known  bool
+	}{
+		"nothing":           {nil, 0, true},
+		"two lines":         {[]string{line + "\n" + line + "\n"}, 2 * 10 * 150, true},
+		"no end":            {[]string{line + "\n" + line}, 2 * 10 * 150, true},
+		"torn":              {[]string{line[:30], line[30:] + "\n" + line[:1], line[1:], "\n", "\n"}, 2 * 10 * 150, true},
+		"failed, and words": {[]string{`{"key":"a","error":{}}` + "\n" + "words\n" + line}, 10 * 150, true},
+		"too long":          {[]string{line + "\n", strings.Repeat("x", maxResult), "x\n", line}, 2 * 10 * 150, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &batchLines{prices: usage.BuiltInPrices()}
+			for _, p := range tc.pieces {
+				l.write([]byte(p))
+			}
+			if l.end(); l.bill.cost != tc.cost || l.bill.unpriced == tc.known {
+				t.Errorf("%d, unpriced %v; want %d", l.bill.cost, l.bill.unpriced, tc.cost)
+			}
+		})
+	}
 }
 
 // TestRecord_Failures: what the books have of requests that were refused.

@@ -47,6 +47,7 @@ type exchange struct {
 	bound    balancer.Binding // what the present attempt makes is bound to
 	booking  booking          // of an interaction's usage
 	bill     bill             // what the request has cost
+	lines    *batchLines      // of a file of results whose usage is not booked yet; nil for any other
 
 	schemaRefused bool // by the last attempt
 

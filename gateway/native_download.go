@@ -28,6 +28,9 @@ func (x *exchange) nativeDownload() *translate.Failure {
 	if f := x.refer(res); f != nil {
 		return f
 	}
+	if res.Charged != nil {
+		x.lines = &batchLines{res: res, prices: x.g.Prices}
+	}
 	want, retry := x.want()
 	want.Unmetered = true
 	f = x.try(want, retry, x.download)
@@ -139,8 +142,14 @@ func (x *exchange) passDownload(ctx context.Context, answer *http.Response, dog 
 		if n > 0 && x.out.raw(buf[:n]) != nil {
 			return x.gone()
 		}
+		if x.lines != nil {
+			x.lines.write(buf[:n])
+		}
 		dog.feed(x.site().timeouts.Idle)
 		if err == io.EOF {
+			if x.lines != nil && answer.StatusCode == http.StatusOK {
+				x.collectLines()
+			}
 			return ok
 		}
 		if err != nil {
