@@ -5,6 +5,7 @@ package usage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -131,7 +132,7 @@ func (l *Log) append(rows []Record) (taken int) {
 // publish shows readers what is there. The caller holds mu.
 func (l *Log) publish() {
 	v := *l.view.Load()
-	v.tail, v.first = l.tail[:len(l.tail):len(l.tail)], l.first
+	v.tail, v.first = slices.Clip(l.tail), l.first
 	l.view.Store(&v)
 }
 

@@ -5,6 +5,7 @@ package usage
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
@@ -42,10 +43,7 @@ func (l *Log) Bodies() BodyMode {
 // is not itself does not exist: the next one takes its number and its bodies.
 func (l *Log) saveBodies() error {
 	l.mu.Lock()
-	pending := make(map[uint64]*Bodies, len(l.bodies))
-	for seq, b := range l.bodies {
-		pending[seq] = b
-	}
+	pending := maps.Clone(l.bodies)
 	l.mu.Unlock()
 	for seq, b := range pending {
 		kept := *b

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // scanTime bounds how long one answer may look at rows.
-const scanTime = 120 * time.Millisecond
+const scanTime = 80 * time.Millisecond
 
 // ErrCursor is returned for a cursor that no page gave.
 var ErrCursor = errors.New("cursor is not one that a page gave")
@@ -81,8 +82,7 @@ func (l *Log) walk(ctx context.Context, f Filter, before uint64, row func(seq ui
 		}
 	}
 	b := newRows()
-	for i := len(v.blocks) - 1; i >= 0; i-- {
-		s := v.blocks[i]
+	for _, s := range slices.Backward(v.blocks) {
 		if s.first >= before || !q.mayHave(s) {
 			continue
 		}
@@ -94,12 +94,12 @@ func (l *Log) walk(ctx context.Context, f Filter, before uint64, row func(seq ui
 			continue // dropped a moment ago
 		}
 		found := q.inside(s).find(b)
-		for j := len(found) - 1; j >= 0; j-- {
-			seq := s.first + uint64(found[j])
+		for _, i := range slices.Backward(found) {
+			seq := s.first + uint64(i)
 			if seq >= before {
 				continue
 			}
-			if r := b.record(found[j]); b.damaged {
+			if r := b.record(i); b.damaged {
 				return fmt.Errorf("block %d of the request log %w", s.first, errDamaged)
 			} else if !row(seq, &r) {
 				return nil

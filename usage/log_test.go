@@ -224,7 +224,11 @@ func ids(rows []Record) (out []string) {
 // says, while the log grows, is reopened and its clock is set back.
 func TestLog_AsNaive(t *testing.T) {
 	ctx := context.Background()
-	for seed := range uint64(3) {
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		w := newWorld(seed)
 		w.oddIDs = true
 		now := func() time.Time { return w.at }

@@ -253,6 +253,7 @@ func (r *Record) counts() Counts {
 		c.Unpriced = 1
 	}
 	switch r.Class() {
+	case OK, classCount:
 	case Retried:
 		c.Retried = 1
 	case ClientError:

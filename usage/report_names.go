@@ -17,10 +17,16 @@ func (l *Ledger) Names(d Dimension, since time.Time) (map[string]Counts, error) 
 
 // NamesSince is [Ledger.Names] and the moment that the sums really begin with.
 func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Counts, from time.Time, err error) {
-	sum := nameCounts{}
-	add := func(name string, c *Counts) { entry(sum, name, Other, maxNames).add(c) }
 	l.mu.Lock()
 	l.refresh()
+	sums = make(map[string]Counts, len(l.names.cells[d]))
+	add := func(name string, c *Counts) {
+		if c.some() {
+			sum := sums[name]
+			sum.add(c)
+			sums[name] = sum
+		}
+	}
 	var blobs [][nameShards][]byte
 	var stored []int64
 	first, coarse := l.since(since)
@@ -45,7 +51,6 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 		}
 	case coarse == hours:
 		l.names.since(d, first/60, add)
-		l.names.running(d, add)
 	default:
 		for day := range l.closed[days] {
 			if day >= first/1440 {
@@ -69,13 +74,7 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 	if err := l.storedNames(overlay, stored, d, add); err != nil {
 		return nil, from, err
 	}
-	out := make(map[string]Counts, len(sum))
-	for name, c := range sum {
-		if c.some() {
-			out[name] = *c
-		}
-	}
-	return out, from, nil
+	return sums, from, nil
 }
 
 // running calls fn with what the names have of the running hour.
@@ -88,7 +87,7 @@ func (n *names) running(d Dimension, fn func(string, *Counts)) {
 	}
 }
 
-// since calls fn with what the names have of the hours that are over.
+// since calls fn with what the names have from an hour on.
 func (n *names) since(d Dimension, hour int64, fn func(string, *Counts)) {
 	for name, c := range n.cells[d] {
 		sum := c.sum
@@ -101,7 +100,11 @@ func (n *names) since(d Dimension, hour int64, fn func(string, *Counts)) {
 			old := readCounts(&in)
 			sum.subtract(&old)
 		}
+		sum.add(&c.hour)
 		fn(name, &sum)
+	}
+	for name, c := range n.current[d] {
+		fn(name, c)
 	}
 }
 
