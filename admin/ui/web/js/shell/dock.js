@@ -21,21 +21,34 @@ function Job({ job }) {
   const results = () => attempt(() => download(`jobs/${job.id}/results?format=csv`, {}, `${job.kind}-${job.id}.csv`));
   return html`
     <div class="job" role="group" aria-label=${title}>
-      <div class="head"><b>${title}</b>${over && html`<span class=${'state-' + job.state}>${t('job.state.' + job.state)}</span>`}<span class="grow">
-        </span>
+      <div class="head"><b>${title}</b>${over && html`<span class=${'state-' + job.state}>${t('job.state.' + job.state)}</span>`}
+        <span class="grow"></span>
         ${over ? html`<${Button} icon="x" kind="ghost" label=${t('close')} onClick=${() => closeJob(job.id)} />`
           : html`<${Button} busy=${busy} onClick=${cancel}>${t('cancel')}<//>`}</div>
       <progress max=${Math.max(1, job.total)} value=${job.done} aria-label=${title}></progress>
       <p><span>${full(job.done)} / ${full(job.total)}</span><${Counts} counts=${job.counts} /></p>
       ${!over && html`<p>${job.rate_per_s > 0 && html`<span>${t('job.rate', { n: short(job.rate_per_s) })}</span>`}
-        <span class="grow"></span>${job.left_ms !== null && job.left_ms !== undefined && html`<span>
-          ${t('job.left', { t: left(job.left_ms) })}</span>`}</p>`}
+        <span class="grow"></span>${job.left_ms !== null && job.left_ms !== undefined && html`
+          <span>${t('job.left', { t: left(job.left_ms) })}</span>`}</p>`}
       ${job.error && html`<p class="badtext">${job.error}</p>`}
       ${over && job.results > 0 && html`<p><${LinkButton} onClick=${results}>${t('job.results', { n: job.results })}<//></p>`}
     </div>`;
 }
 
-// Dock shows long work at the bottom right; finished jobs stay until closed.
-export const Dock = () => html`
-  <div class="dock" role="region" aria-label=${t('jobs')}>${jobs.value.slice(-4).map((job) => html`<${Job} key=${job.id} job=${job} />`)}
+const words = (n) => t('jobs.finished', { n });
+
+// Dock shows long work at the bottom right. Finished jobs stay until closed; of
+// more than one only the newest shows, the others when asked for.
+export function Dock() {
+  const [all, setAll] = useState(false);
+  const over = jobs.value.filter(isOver);
+  const older = over.slice(0, -1);
+  const shown = all ? jobs.value.slice(-5) : jobs.value.filter((job) => !older.includes(job));
+  return html`
+    <div class="dock" role="region" aria-label=${t('jobs')}>
+      ${older.length > 0 && html`
+        <div class="job more"><${LinkButton} aria-expanded=${all ? 'true' : 'false'} onClick=${() => setAll(!all)}>${words(over.length)}<//>
+          <span class="grow"></span><${LinkButton} onClick=${() => over.forEach((job) => closeJob(job.id))}>${t('jobs.closeAll')}<//></div>`}
+      ${shown.map((job) => html`<${Job} key=${job.id} job=${job} />`)}
     </div>`;
+}

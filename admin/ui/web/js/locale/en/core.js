@@ -127,6 +127,8 @@ export default {
   'table.failed': 'These rows could not be loaded.',
 
   'jobs': 'Jobs',
+  'jobs.finished': { one: '{n} finished job', other: '{n} finished jobs' },
+  'jobs.closeAll': 'Close them',
   'job.import': 'Importing keys',
   'job.validate': 'Validating keys',
   'job.bulk': 'Changing keys',

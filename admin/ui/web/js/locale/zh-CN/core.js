@@ -127,6 +127,8 @@ export default {
   'table.failed': '这些行无法加载。',
 
   'jobs': '任务',
+  'jobs.finished': { other: '{n} 个已完成的任务' },
+  'jobs.closeAll': '全部关闭',
   'job.import': '正在导入密钥',
   'job.validate': '正在检测密钥',
   'job.bulk': '正在更改密钥',

@@ -78,10 +78,12 @@ function Requests({ id }) {
     <p><a class="link" href=${href('/requests', { key: id })}>${t('keys.requests')}</a></p>`;
 }
 
+const happened = (what) => (has('keys.history.' + what) ? t('keys.history.' + what) : word('st.', what));
+
 const History = ({ history }) => html`
-  <ul class="lines">${history.map((h) => html`<li key=${h.at + h.what}><span>${has('keys.history.' + h.what) ? t('keys.history.' + h.what) : word('st.', h.what)}</span> <span class="dim">
-    ${h.detail}</span>
-    <span class="grow"></span><${Ago} at=${h.at} /></li>`)}</ul>`;
+  <ul class="lines">${history.map((h) => html`
+    <li key=${h.at + h.what}><span>${happened(h.what)}</span><span class="dim">${h.detail}</span>
+      <span class="grow"></span><${Ago} at=${h.at} /></li>`)}</ul>`;
 
 const errors = (k) => t('keys.errorsOf', { n: k.errors_24h, p: pct(k.errors_24h / Math.max(1, k.requests_24h)) });
 
