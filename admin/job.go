@@ -21,8 +21,8 @@ const (
 	maxWaitingJobs  = 32
 	maxFinishedJobs = 50
 	keepJobs        = 24 * time.Hour
-	maxResults      = 20_000   // lines of one job
-	maxResultBytes  = 16 << 20 // of one job
+	maxResults      = 20_000  // lines of one job
+	maxResultBytes  = 4 << 20 // of one job
 	jobEventPause   = 250 * time.Millisecond
 )
 
@@ -139,16 +139,24 @@ func (js *jobs) next() {
 	}
 }
 
-// prune forgets what ended long ago or is too much. The caller holds mu.
+// prune forgets what ended long ago or is too much, the oldest first. The caller
+// holds mu.
 func (js *jobs) prune() {
-	now, finished := js.now(), 0
-	for _, j := range slices.Backward(js.all) {
-		if ended, at := j.endedAt(); ended {
-			if finished++; finished > maxFinishedJobs || now.Sub(at) >= keepJobs {
-				js.all = slices.DeleteFunc(js.all, func(other *job) bool { return other == j })
-			}
+	finished := 0
+	for _, j := range js.all {
+		if ended, _ := j.endedAt(); ended {
+			finished++
 		}
 	}
+	now, surplus := js.now(), finished-maxFinishedJobs
+	js.all = slices.DeleteFunc(js.all, func(j *job) bool {
+		ended, at := j.endedAt()
+		if !ended {
+			return false
+		}
+		surplus--
+		return surplus >= 0 || now.Sub(at) >= keepJobs
+	})
 }
 
 // list returns the jobs, newest first.
