@@ -141,7 +141,8 @@ func fill(t *testing.T, dir string, w *world, o usage.Options, rows int) {
 		p, err := l.Log().List(t.Context(), usage.Filter{}, "", 1)
 		must(t, err)
 		w.at = p.Rows[0].At
-		t.Logf("%d rows are there", n)
+		k := l.Log().Kept()
+		t.Logf("%d rows are there, of %.1f bytes each", n, float64(k.Bytes)/float64(n))
 		must(t, db.Close())
 		return
 	}
@@ -269,9 +270,9 @@ func ask(t *testing.T, w *world, l *usage.Ledger) {
 			must(t, err)
 			return fmt.Sprintf("%d bars, complete %v", len(b.Counts), b.Complete)
 		}},
-		{"overview: 1 hour", 200, func() string { return overview(t, l, time.Hour, time.Minute) }},
-		{"overview: 1 day", 200, func() string { return overview(t, l, 24*time.Hour, 5*time.Minute) }},
-		{"overview: 7 days", 100, func() string { return overview(t, l, week, time.Hour) }},
+		{"overview: 1 hour", 200, func() string { return overview(t, l, end, time.Hour, time.Minute) }},
+		{"overview: 1 day", 200, func() string { return overview(t, l, end, 24*time.Hour, 5*time.Minute) }},
+		{"overview: 7 days", 100, func() string { return overview(t, l, end, week, time.Hour) }},
 		{"series: user, 1 day by 5 minutes", 100, func() string {
 			s, err := l.Series(usage.Query{User: user(3)}, end.Add(-24*time.Hour), 5*time.Minute)
 			must(t, err)
@@ -298,14 +299,14 @@ func ask(t *testing.T, w *world, l *usage.Ledger) {
 }
 
 // overview asks what the first page of the UI shows.
-func overview(t *testing.T, l *usage.Ledger, span, step time.Duration) string {
-	now, err := l.Report(time.Now().Add(-span), time.Time{})
+func overview(t *testing.T, l *usage.Ledger, end time.Time, span, step time.Duration) string {
+	now, err := l.Report(end.Add(-span), time.Time{})
 	must(t, err)
-	_, err = l.Report(time.Now().Add(-2*span), time.Now().Add(-span))
+	_, err = l.Report(end.Add(-2*span), end.Add(-span))
 	must(t, err)
-	s, err := l.Series(usage.Query{}, time.Now().Add(-span), step)
+	s, err := l.Series(usage.Query{}, end.Add(-span), step)
 	must(t, err)
-	users, err := l.Names(usage.ByUser, time.Now().Add(-span))
+	users, err := l.Names(usage.ByUser, end.Add(-span))
 	must(t, err)
 	l.Live()
 	return fmt.Sprintf("%d requests, %d points, %d users", now.Requests, len(s.Points), len(users))
