@@ -287,7 +287,9 @@ func TestBill_Later(t *testing.T) {
 		if got != free {
 			t.Errorf("it ends at %+v", got)
 		}
-		var ended struct{ Response struct{ ResponsesFile string } }
+		var ended struct {
+			Response struct{ ResponsesFile string }
+		}
 		decode(t, body, &ended)
 		path := "/download/v1beta/" + ended.Response.ResponsesFile + ":download?alt=media"
 		_, got = ask("GET", path, "")
