@@ -80,8 +80,6 @@ type api struct {
 	events *hub
 	ui     *webUI // nil if there is none
 	origin *http.CrossOriginProtection
-
-	someUser remembered // whether there is a user key
 }
 
 // New returns the handler for /admin and everything below it; other paths are

@@ -93,20 +93,21 @@ type setupView struct {
 	UserKeys   *bool `json:"user_keys,omitempty"`
 }
 
+// getSetup leads guests to the token only while there is one: everybody else must sign
+// in first, whatever is missing. What guests may ask costs nothing.
 func (a *api) getSetup(c *call) (status int, body any, err error) {
-	gemini := a.Pool.Stats().Keys > 0
-	user, err := a.someUser.get(a.Now(), func() (bool, error) {
-		count, err := a.Users.Count()
-		return count > 0, err
-	})
+	token := a.State.setup.open()
+	v := setupView{Needed: token, Token: token, TLS: c.TLS != nil}
+	if c.actor.role == "" {
+		return http.StatusOK, v, nil
+	}
+	count, err := a.Users.Count()
 	if err != nil {
 		return 0, nil, err
 	}
-	v := setupView{Token: a.State.setup.open(), TLS: c.TLS != nil}
-	v.Needed = v.Token || !gemini || !user
-	if c.actor.role != "" {
-		v.GeminiKeys, v.UserKeys = &gemini, &user
-	}
+	gemini, user := a.Pool.Stats().Keys > 0, count > 0
+	v.GeminiKeys, v.UserKeys = &gemini, &user
+	v.Needed = token || !gemini || !user
 	return http.StatusOK, v, nil
 }
 
@@ -182,27 +183,4 @@ func checkAdminKey(key string) (string, error) {
 		return key, nil
 	}
 	return "", invalid("invalid_body", []fieldError{{"admin_key", "invalid_value", fault}})
-}
-
-// remembered is an answer that takes long to find and that anybody may ask for.
-type remembered struct {
-	mu    sync.Mutex
-	at    time.Time
-	value bool
-}
-
-// rememberTime is how old an answer may be. Our choice.
-const rememberTime = 5 * time.Second
-
-func (m *remembered) get(now time.Time, find func() (bool, error)) (bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.at.IsZero() && now.Sub(m.at) < rememberTime {
-		return m.value, nil
-	}
-	value, err := find()
-	if err == nil {
-		m.at, m.value = now, value
-	}
-	return value, err
 }

@@ -14,6 +14,32 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
+// TestSetup_LeadsGuestsToTheTokenOnly: without it they must sign in, whatever is
+// missing; then they are told.
+func TestSetup_LeadsGuestsToTheTokenOnly(t *testing.T) {
+	f, _ := firstRun(t)
+	ask := func(who string, want string) {
+		t.Helper()
+		r := request("GET", "/admin/setup", "")
+		if who != "" {
+			r.Header.Set("Authorization", who)
+		}
+		if v := decoded(t, f.do(r)); fmt.Sprint(v["needed"], v["token"], v["gemini_keys"], v["user_keys"]) != want {
+			t.Errorf("%q: %v, want %s", who, v, want)
+		}
+	}
+	ask("", "false false <nil> <nil>")
+	f.state.OfferSetup()
+	ask("", "true true <nil> <nil>")
+	ask(viewerKey, "true true false false")
+	ask(adminKey, "true false false false")
+	ask("", "false false <nil> <nil>")
+	f.addGeminiKey(1)
+	ask(adminKey, "true false true false")
+	f.createUserKey("alice")
+	ask(adminKey, "false false true true")
+}
+
 // firstRun is a fixture whose admin key was just made; kept has what is on its disk.
 func firstRun(t *testing.T) (f *fixture, kept *string) {
 	t.Helper()
