@@ -7,7 +7,7 @@ export default {
   'setup.admin.once': 'The admin key is shown only now, and only its hash is stored. Keep it somewhere safe.',
   'setup.keys.text': 'Paste your keys of Google AI Studio, in any form; they are found by their pattern.', 'setup.keys.label': 'Gemini keys', 'setup.keys.drop': 'Or a file: txt, csv or json',
   'setup.keys.count': '{found} found · {duplicates} duplicates · {malformed} not keys', 'setup.keys.tags': 'Tags', 'setup.keys.progress': 'Adding and validating',
-  'setup.keys.add': { one: 'Add and validate {n} key', other: 'Add and validate {n} keys' }, 'setup.keys.good': { one: '{n} key works.', other: '{n} keys work.' },
+  'setup.keys.addAny': 'Add and validate', 'setup.keys.add': { one: 'Add and validate {n} key', other: 'Add and validate {n} keys' }, 'setup.keys.good': { one: '{n} key works.', other: '{n} keys work.' },
   'setup.keys.unreachable': 'Google could not be reached: look at DNS, TLS and the proxy in Health & about.',
   'setup.keys.allInvalid': 'None of the {n} keys works. Look at their reasons under Gemini keys.',
   'setup.user.text': 'Applications use a user key, never a Gemini key. It gets the default limits; you can change them later.', 'setup.user.name': 'Name', 'setup.user.make': 'Make the user key',

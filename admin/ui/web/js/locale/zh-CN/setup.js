@@ -7,7 +7,7 @@ export default {
   'setup.admin.once': '管理密钥只在此时显示，只存储其哈希。请妥善保存。',
   'setup.keys.text': '粘贴你的 Google AI Studio 密钥，格式不限；将按其样式识别。', 'setup.keys.label': 'Gemini 密钥', 'setup.keys.drop': '或选择文件：txt、csv 或 json',
   'setup.keys.count': '找到 {found} 个 · {duplicates} 个重复 · {malformed} 个不是密钥', 'setup.keys.tags': '标签', 'setup.keys.progress': '正在添加和验证',
-  'setup.keys.add': { other: '添加并验证 {n} 个密钥' }, 'setup.keys.good': { other: '{n} 个密钥可用。' },
+  'setup.keys.addAny': '添加并验证', 'setup.keys.add': { other: '添加并验证 {n} 个密钥' }, 'setup.keys.good': { other: '{n} 个密钥可用。' },
   'setup.keys.unreachable': '无法连接 Google：请在“健康与关于”中检查 DNS、TLS 和代理。',
   'setup.keys.allInvalid': '{n} 个密钥都不可用。请在 Gemini 密钥中查看原因。',
   'setup.user.text': '应用使用用户密钥，从不使用 Gemini 密钥。它采用默认限额，以后可以更改。', 'setup.user.name': '名称', 'setup.user.make': '生成用户密钥',

@@ -1,21 +1,15 @@
-import { html, useEffect, useMemo, useRef } from '../../vendor/preact.mjs';
+import { html, useEffect, useRef } from '../../vendor/preact.mjs';
 import { full, ms, usd } from '../../lib/format.js';
 import { t } from '../../lib/i18n.js';
 import { href } from '../../lib/route.js';
 import { Copy, Icon, cls } from '../../ui/parts.js';
 import { blocks } from './stream.js';
 
-// Image shows bytes by a blob: URL, let go with the element. The type is one of
-// the image types that the gateway passes; anything else is not shown.
+// Image shows bytes by a data: URL, which the CSP lets pass for images. The type is
+// one of those a browser draws without running anything; others are only named.
 const shownTypes = /^image\/(png|jpeg|webp|gif)$/;
-export function Image({ type, data, alt }) {
-  const url = useMemo(() => {
-    if (!shownTypes.test(type)) return null;
-    try { return URL.createObjectURL(new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], { type })); } catch { return null; }
-  }, [type, data]);
-  useEffect(() => () => url && URL.revokeObjectURL(url), [url]);
-  return url ? html`<img class="playimage" src=${url} alt=${alt} />` : html`<p class="dim">${type}</p>`;
-}
+export const Image = ({ type, data, alt }) => (shownTypes.test(type)
+  ? html`<img class="playimage" src=${`data:${type};base64,${data}`} alt=${alt} />` : html`<p class="dim">${type}</p>`);
 
 // Answer is text only: fences become code blocks, nothing becomes markup.
 export const Answer = ({ text }) => blocks(text).map((b, i) => (b.code

@@ -60,7 +60,7 @@ function Table({ data }) {
 export function Histogram({ data, loading, zoomed, onBrush, onReset }) {
   const box = useRef(), drag = useRef(null), width = useWidth(box);
   const [hover, setHover] = useState(null), [span, setSpan] = useState(null), [table, setTable] = useState(false);
-  useEffect(() => setSpan(null), [data]);
+  useEffect(() => { setSpan(null); setHover(null); }, [data]);
   const n = data?.t.length ?? 0, step = n ? width / n : 0;
   const bucketMs = data?.step_ms ?? 60_000;
   const peak = n ? Math.max(1, ...data.t.map((_, i) => sum(data, i))) : 1;
@@ -100,7 +100,7 @@ export function Histogram({ data, loading, zoomed, onBrush, onReset }) {
       setSpan(null);
     }
   };
-  const shown = hover ?? null;
+  const shown = hover !== null && hover < n ? hover : null; // the data may have become shorter since
   const label = shown === null ? t('requests.hist.help')
     : `${moment(new Date(data.t[shown]))}: ${layers.map(([name]) => `${t('requests.class.' + name)} ${full(data[name][shown])}`)
       .join(', ')}`;
@@ -121,7 +121,7 @@ export function Histogram({ data, loading, zoomed, onBrush, onReset }) {
         <line x1="0" x2=${width} y1=${HEIGHT + 0.5} y2=${HEIGHT + 0.5} />
         ${n > 0 && width > 0 && html`<${Bars} data=${data} step=${step} peak=${peak} /><${Labels} data=${data} width=${width} />`}
         ${shown !== null && html`<rect class="hover" x=${shown * step} y="0" width=${step} height=${HEIGHT} />`}
-        ${span && html`<rect class="brush" x=${Math.min(...span) * step} y="0" width=${(Math.abs(span[1] - span[0]) + 1) * step}
+        ${span && n > 0 && html`<rect class="brush" x=${Math.min(...span) * step} y="0" width=${(Math.abs(span[1] - span[0]) + 1) * step}
           height=${HEIGHT} />`}
       </svg></div></section>`;
 }
