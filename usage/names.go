@@ -22,6 +22,10 @@ const (
 
 const pairSeparator = "\x00"
 
+// remembered tells whether closed hours of the names are in memory. Pairs are many
+// and seldom asked for: theirs are read from the store.
+func (d Dimension) remembered() bool { return d != ByUserModel }
+
 // Bounds of the names of a dimension; further ones are counted as [Other]. A name
 // that was used in every hour of a day takes up to 1.1 KB.
 const (
@@ -40,7 +44,11 @@ const nameShards = 16
 
 type nameBlobs [dimensions][nameShards][]byte
 
-func shardOf(name string) int { return int(byUser.hash(name) % nameShards) }
+// shardOf keeps the pairs of a user key together.
+func shardOf(name string) int {
+	user, _ := SplitPair(name)
+	return int(byUser.hash(user) % nameShards)
+}
 
 func nameKey(tier int, at int64, d Dimension, shard int) string {
 	return fmt.Sprintf("%s%d%02x", namePrefix(tier, at), d, shard)
@@ -151,8 +159,10 @@ func (n *names) closeHour(hour, next int64) *nameBlobs {
 		for name, c := range cells {
 			if c.hour.some() {
 				out.append(Dimension(d), name, &c.hour)
-				n.sums[d].add(name, &c.hour, maxSumNames)
-				c.keep(hour, &c.hour)
+				if Dimension(d).remembered() {
+					n.sums[d].add(name, &c.hour, maxSumNames)
+					c.keep(hour, &c.hour)
+				}
 				c.day.add(&c.hour)
 				c.hour = Counts{}
 			}

@@ -29,6 +29,7 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 	}
 	var blobs [][nameShards][]byte
 	var stored []int64
+	tier := days
 	first, coarse := l.since(since)
 	from = time.Unix(first*60, 0).UTC()
 	switch {
@@ -49,14 +50,13 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 				add(name, c)
 			}
 		}
+	case coarse == hours && !d.remembered():
+		tier, stored = hours, l.closedFrom(hours, first/60)
+		l.names.running(d, add)
 	case coarse == hours:
 		l.names.since(d, first/60, add)
 	default:
-		for day := range l.closed[days] {
-			if day >= first/1440 {
-				stored = append(stored, day)
-			}
-		}
+		stored = l.closedFrom(days, first/1440)
 		l.names.running(d, add)
 		for name, c := range l.names.cells[d] {
 			add(name, &c.day)
@@ -71,7 +71,7 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 			}
 		}
 	}
-	if err := l.storedNames(overlay, stored, d, add); err != nil {
+	if err := l.storedNames(overlay, tier, stored, d, add); err != nil {
 		return nil, from, err
 	}
 	return sums, from, nil
@@ -132,11 +132,21 @@ func (o overlay) get(s store.Store, key string) ([]byte, error) {
 	return get(s, key)
 }
 
-// storedNames calls fn with all names of days that are over.
-func (l *Ledger) storedNames(o overlay, spans []int64, d Dimension, fn func(string, *Counts)) error {
+// closedFrom lists the closed spans of a tier from one on. The caller holds mu.
+func (l *Ledger) closedFrom(tier int, first int64) (out []int64) {
+	for at := range l.closed[tier] {
+		if at >= first {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+// storedNames calls fn with all names of spans that are over.
+func (l *Ledger) storedNames(o overlay, tier int, spans []int64, d Dimension, fn func(string, *Counts)) error {
 	for _, at := range spans {
 		for shard := range nameShards {
-			data, err := o.get(l.store, nameKey(days, at, d, shard))
+			data, err := o.get(l.store, nameKey(tier, at, d, shard))
 			if err == nil {
 				err = eachName(data, fn)
 			}
@@ -179,12 +189,10 @@ func (l *Ledger) Day(d Dimension, name string) (day Day) {
 	return day
 }
 
-// UserModels returns the sums of a user key by model, of the last day.
+// UserModels returns the sums of a user key by model, of the last day. It reads the
+// store; hours that this cannot give are left out.
 func (l *Ledger) UserModels(user string) map[string]Counts {
 	out := map[string]Counts{}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.refresh()
 	add := func(name string, c *Counts) {
 		if u, model := SplitPair(name); u == user && c.some() {
 			sum := out[model]
@@ -192,9 +200,16 @@ func (l *Ledger) UserModels(user string) map[string]Counts {
 			out[model] = sum
 		}
 	}
+	l.mu.Lock()
+	l.refresh()
 	l.names.running(ByUserModel, add)
-	for name, c := range l.names.cells[ByUserModel] {
-		add(name, &c.sum)
+	spans, unsaved := l.closedFrom(hours, l.minute/60-dayHours+1), l.unsaved()
+	l.mu.Unlock()
+	for _, at := range spans {
+		data, err := unsaved.get(l.store, nameKey(hours, at, ByUserModel, shardOf(user)))
+		if err == nil {
+			_ = eachName(data, add)
+		}
 	}
 	return out
 }

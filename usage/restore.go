@@ -108,11 +108,16 @@ func (l *Ledger) restoreNames() error {
 					return nil
 				}
 			}
+			if t == hours && !runs && !d.remembered() {
+				return nil
+			}
 			return eachName(data, func(name string, c *Counts) {
 				cell := l.names.cell(d, name)
 				switch {
 				case t == minutes:
 					cell.hour.add(c)
+				case runs && !d.remembered():
+					cell.day.add(c)
 				case runs:
 					cell.day.add(c)
 					fallthrough

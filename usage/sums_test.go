@@ -3,7 +3,6 @@
 package usage
 
 import (
-	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -197,6 +196,19 @@ func checkReports(t *testing.T, l *Ledger, want *books, start time.Time) {
 		}
 		for user, c := range want.users {
 			check(Query{User: user}, *c)
+			perModel := Counts{}
+			for model := range want.models {
+				s, err := l.Series(Query{User: user, Model: model}, from, step)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range s.Points {
+					perModel.add(&s.Points[i].Counts)
+				}
+			}
+			if perModel != *c {
+				t.Fatalf("%s of %s by model: %+v, want %+v", name, user, perModel, *c)
+			}
 		}
 		for key, c := range want.keys {
 			check(Query{Key: key}, *c)
@@ -265,7 +277,7 @@ func TestLedger_Day(t *testing.T) {
 	if day := l.Day(ByUser, "user000001"); day.some() {
 		t.Errorf("%+v a day later", day.Counts)
 	}
-	if n := maps.Collect(maps.All(l.UserModels("user000001"))); len(n) > 0 {
+	if n := l.UserModels("user000001"); len(n) > 0 {
 		t.Errorf("%v by model a day later", n)
 	}
 }
