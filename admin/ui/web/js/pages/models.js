@@ -93,7 +93,7 @@ function ModelTable({ models }) {
 }
 
 function ModelDrawer({ model, models, onClose }) {
-  const per = (nano) => (nano === undefined || nano < 0 ? '–' : t('models.perMillion', { usd: usd(nano) }));
+  const per = (nano) => (nano === undefined || nano === null || nano < 0 ? '–' : t('models.perMillion', { usd: usd(nano) }));
   return html`<${Drawer} title=${model.id} subtitle=${html`<span class="dim">${t('models.kind.' + model.kind)}</span>`} onClose=${onClose}>
     <label class="offer"><${Switch} label=${t('models.offer', { model: model.id })} checked=${model.offered} disabled=${!isAdmin.value}
       onChange=${() => flip(model, models)} />

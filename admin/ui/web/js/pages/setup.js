@@ -15,8 +15,9 @@ export const title = () => t('nav.setup');
 
 const steps = ['admin', 'keys', 'user', 'try'];
 
-// firstStep is where to begin: what exists is not asked for again.
-const firstStep = (found) => (found.needed ? 0 : !found.gemini_keys ? 1 : !found.user_keys ? 2 : 3);
+// firstStep is where to begin: what exists is not asked for again. Without a session
+// the server does not tell what exists, and only the token leads on.
+const firstStep = (found) => (found.gemini_keys === undefined ? 0 : !found.gemini_keys ? 1 : !found.user_keys ? 2 : 3);
 
 const Steps = ({ at }) => html`<ol class="steps" aria-label=${t('setup.steps')}>${steps.map((name, i) => html`
   <li key=${name} class=${i < at ? 'past' : i === at ? 'now' : undefined} aria-current=${i === at ? 'step' : undefined}>

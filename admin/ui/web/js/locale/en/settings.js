@@ -44,6 +44,7 @@ export default {
 
   'settings.field.request_log.retention': 'Keep for', 'settings.field.request_log.max_size': 'Largest size', 'settings.help.request_log.max_size': 'The oldest requests go first.',
   'settings.field.request_log.bodies': 'Log bodies', 'settings.help.request_log.bodies': 'Keeps what clients send and get, up to 64 KiB. It may be personal data.',
+  'settings.option.request_log.bodies.off': 'Off', 'settings.option.request_log.bodies.errors': 'Of failed requests', 'settings.option.request_log.bodies.all': 'Of all requests',
   'settings.field.session.idle': 'Sign out when idle', 'settings.field.session.absolute': 'Longest session',
 
   'settings.unit.requests': 'requests', 'settings.unit.tokens': 'tokens', 'settings.unit.attempts': 'attempts', 'settings.unit.keys': 'keys', 'settings.unit.USD': 'USD',

@@ -44,6 +44,7 @@ export default {
 
   'settings.field.request_log.retention': '保留时间', 'settings.field.request_log.max_size': '最大体积', 'settings.help.request_log.max_size': '最早的请求先删除。',
   'settings.field.request_log.bodies': '记录正文', 'settings.help.request_log.bodies': '保留客户端收发的内容，最多 64 KiB。其中可能含有个人数据。',
+  'settings.option.request_log.bodies.off': '关闭', 'settings.option.request_log.bodies.errors': '失败的请求', 'settings.option.request_log.bodies.all': '所有请求',
   'settings.field.session.idle': '空闲多久后退出', 'settings.field.session.absolute': '最长会话',
 
   'settings.unit.requests': '个请求', 'settings.unit.tokens': 'Token', 'settings.unit.attempts': '次', 'settings.unit.keys': '个密钥', 'settings.unit.USD': '美元',

@@ -3,7 +3,7 @@ import { api, call, del, download, post, saveFile } from '../../lib/api.js';
 import { utc } from '../../lib/format.js';
 import { lang, languages, setLang, t } from '../../lib/i18n.js';
 import { letters } from '../../lib/keyboard.js';
-import { isAdmin, signOut } from '../../lib/session.js';
+import { isAdmin, signIn, signOut } from '../../lib/session.js';
 import { choice, setTheme } from '../../lib/theme.js';
 import { Dialog, confirm } from '../../ui/dialog.js';
 import { Checkbox, FileDrop } from '../../ui/form.js';
@@ -40,6 +40,8 @@ export function Security() {
     let answer = null;
     const done = await confirm({ title: t('settings.rotate'), text: t('settings.rotateText'), confirm: t('settings.rotateDo'), danger: true,
       act: async () => { answer = await post('admin-key/rotate', {}); } });
+    // Every session is over now, this one too: a new one lets the key stay on the screen.
+    if (done) await attempt(() => signIn(answer.admin_key, false));
     if (done) setMade(answer.admin_key);
   };
   const end = async () => {
