@@ -2,7 +2,10 @@
 
 package balancer
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// maxHistory is how many of a key's changes are remembered, the last ones.
@@ -99,8 +102,7 @@ func (e *entry) recall(r *record) {
 func (e *entry) events() []Event {
 	var out []Event
 	if e.history != nil {
-		for i := len(e.history.events) - 1; i >= 0; i-- {
-			v := e.history.events[i]
+		for _, v := range slices.Backward(e.history.events) {
 			out = append(out, Event{fromNanos(v.at), v.what, v.detail})
 		}
 	}

@@ -92,7 +92,7 @@ func (n *needle) matches(e *entry) bool {
 // contains reports whether lower, which is in lower case, is part of s in any case.
 // It allocates nothing for ASCII.
 func contains(s, lower string) bool {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] >= 0x80 {
 			return strings.Contains(strings.ToLower(s), lower)
 		}

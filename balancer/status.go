@@ -46,8 +46,9 @@ func (s State) status() uint8 {
 		return isUntested
 	case StateDisabled:
 		return isDisabled
+	default: // Google refuses it
+		return isInvalid
 	}
-	return isInvalid
 }
 
 // condition is a key's status and what explains it.
