@@ -6,6 +6,7 @@ export const root = new URL('../', location.origin + location.pathname.replace(/
 
 // What a refused call asks the user for. session.js sets them; each answers
 // true when the call may be repeated.
+/** @type {{ signIn: (error?: Error) => Promise<boolean>, sudo: (error?: Error) => Promise<boolean> }} */
 export const ask = { signIn: async () => false, sudo: async () => false };
 
 // ApiError is a failed call: status 0 means that no answer came. code, detail,
@@ -29,9 +30,16 @@ const readProblem = async (response) => {
   try { return await response.json(); } catch { return {}; }
 };
 
+/**
+ * @typedef {{ method?: string, query?: object, body?: any, type?: string, headers?: Record<string, string>,
+ *   signal?: AbortSignal, plain?: boolean }} Options
+ * @param {string} path
+ * @param {Options} [options]
+ */
 async function once(path, { method = 'GET', query, body, type, headers = {}, signal } = {}) {
   const url = new URL(path, root);
   if (query) url.search = toQuery(query);
+  /** @type {RequestInit & { headers: Record<string, string> }} */
   const init = { method, signal, headers: { Accept: 'application/json', ...headers }, credentials: 'same-origin' };
   if (body !== undefined) {
     init.headers['Content-Type'] = type ?? 'application/json';
@@ -51,6 +59,7 @@ async function once(path, { method = 'GET', query, body, type, headers = {}, sig
 
 // call is fetch with our errors. A 401 opens the sign-in dialog and a demand for
 // re-authentication the sudo dialog; after either the call is made again.
+/** @param {string} path @param {Options} [options] */
 export async function call(path, options = {}) {
   for (let attempt = 0; ; attempt++) {
     try {
@@ -66,6 +75,7 @@ export async function call(path, options = {}) {
 
 // api answers the JSON of a call, null for an empty answer. Options: method,
 // query, body (JSON), headers, signal, plain (never ask the user).
+/** @param {string} path @param {Options} [options] */
 export async function api(path, options) {
   const response = await call(path, options);
   if (response.status === 204) return null;

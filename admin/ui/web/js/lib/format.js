@@ -49,11 +49,13 @@ export function bytes(n) {
 
 // step: a bucket's length, "5 min", "1 h".
 export function step(span) {
-  const [n, unit] = span < 3600e3 ? [span / 60e3, 'minute'] : span < 86400e3 ? [span / 3600e3, 'hour'] : [span / 86400e3, 'day'];
+  const unit = span < 3600e3 ? 'minute' : span < 86400e3 ? 'hour' : 'day';
+  const n = span / { minute: 60e3, hour: 3600e3, day: 86400e3 }[unit];
   return formatter('step' + unit, { style: 'unit', unit, unitDisplay: unit === 'day' ? 'long' : 'short',
     maximumFractionDigits: 1 }).format(n);
 }
 
+/** @type {[number, Intl.RelativeTimeFormatUnit, number][]} */
 const units = [[60, 'second', 1], [3600, 'minute', 60], [86400, 'hour', 3600], [Infinity, 'day', 86400]];
 
 // ago: "3m ago" in the language in use; in the future "in 3m".

@@ -25,6 +25,7 @@ export const among = (s, ids) => ids.filter((id) => isSelected(s, id));
 
 // toRequest is the selection as the API takes it: { ids } or { filter, except,
 // expected_count }; the count guards against a list that has changed since.
+/** @returns {{ ids?: string[], filter?: object, except?: string[], expected_count?: number }} */
 export function toRequest(s, filter, total) {
   if (!s.all) return { ids: [...s.ids] };
   const request = { filter, expected_count: count(s, total) };

@@ -23,7 +23,7 @@ const channel = globalThis.BroadcastChannel ? new BroadcastChannel('gb.session')
 
 function adopt(s) {
   setServerTime(s.server_time);
-  idleMs = Math.max(60_000, Date.parse(s.idle_ends_at) - Date.parse(s.server_time));
+  idleMs = Math.max(60_000, Date.parse(s.idle_ends_at) - Date.parse(s.server_time) || idleMs);
   session.value = s;
   phase.value = 'in';
   noteBuild(s.ui_hash);

@@ -10,6 +10,7 @@ export function visible(scrollTop, height, rowHeight, total, over) {
 
 // pages are the numbers of the pages that hold the range and half a page beyond
 // each end, so that rows are there before they come into view.
+/** @param {number[]} range */
 export function pages([first, last], total, size) {
   if (total <= 0) return [0];
   const from = Math.floor(Math.max(0, first - size / 2) / size);

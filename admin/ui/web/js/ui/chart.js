@@ -119,7 +119,8 @@ export function TimeChart({ title, unit, data, series, stack = false, height = 2
     const ranged = onRange && ((from, to) => latest.current(from, to));
     const drawn = options({ data: columns, series, order: columns.order, stack, height, width: el.clientWidth, fmt, onHover: setHover,
       onRange: ranged });
-    const u = new uPlot(drawn, [columns.x, ...columns.ys], el);
+    const Plot = /** @type {any} */ (uPlot);
+    const u = new Plot(drawn, [columns.x, ...columns.ys], el);
     const watch = new ResizeObserver(() => u.setSize({ width: el.clientWidth, height }));
     watch.observe(el);
     return () => { watch.disconnect(); u.destroy(); };

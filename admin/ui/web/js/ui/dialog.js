@@ -14,9 +14,11 @@ export function useModal(onClose, { locked = false } = {}) {
   const ref = useRef();
   useLayoutEffect(() => {
     const el = ref.current;
-    const before = document.activeElement;
+    const before = /** @type {HTMLElement | null} */ (document.activeElement);
     el.showModal();
-    el.querySelector(firstField)?.focus();
+    /** @type {HTMLElement | null} */
+    const field = el.querySelector(firstField);
+    field?.focus();
     modals.value = [...modals.value, el];
     return () => {
       modals.value = modals.value.filter((x) => x !== el);

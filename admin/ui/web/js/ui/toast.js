@@ -11,6 +11,7 @@ const drop = (id) => (list.value = list.value.filter((x) => x.id !== id));
 
 // toast says something at the bottom. kind 'ok' (goes after 4 s, 8 s with an
 // action) or 'bad' (stays). action: { text, act }.
+/** @param {{ text: string, kind?: 'ok' | 'bad', action?: { text: string, act: () => any }, key?: string }} what */
 export function toast({ text, kind = 'ok', action, key }) {
   const id = ++last;
   const rest = key ? list.value.filter((x) => x.key !== key) : list.value;

@@ -73,6 +73,7 @@ export function Revealed() {
 }
 
 // rowMenu is the menu of one key; `open` shows its drawer.
+/** @param {any} key @param {{ changed: (key?: object) => void, open?: () => void, closed?: () => void }} context */
 export function rowMenu(key, { changed, open, closed }) {
   const off = key.status === 'disabled';
   const look = [
@@ -90,7 +91,7 @@ export function rowMenu(key, { changed, open, closed }) {
     { text: t('keys.reveal'), icon: 'eye', act: () => attempt(() => reveal(key)) },
     null,
     { text: t('delete'), icon: 'trash', danger: true, disabled: key.declared, act: () => attempt(() => remove(key, changed, closed)) },
-  ].filter((item) => item !== undefined && item !== false);
+  ].filter((item) => item !== undefined);
 }
 
 // Many keys -------------------------------------------------------------------
@@ -111,7 +112,8 @@ async function report(answer, text) {
 export async function onMany(action, { selection, filter, total, extra = {}, changed }) {
   const request = { action, ...toRequest(selection, filter, total), ...extra };
   const n = request.ids?.length ?? request.expected_count;
-  const run = () => bulk(request).then((answer) => (run.answer = answer));
+  let answer = null;
+  const run = async () => { answer = await bulk(request); };
   try {
     if (action === 'delete') {
       const done = await confirm({
@@ -124,9 +126,9 @@ export async function onMany(action, { selection, filter, total, extra = {}, cha
       if (!done) return;
     } else await run();
     changed(true);
-    const [first] = run.answer?.errors ?? [];
-    if (first) toast({ kind: 'bad', key: 'skipped', text: t('keys.skipped', { n: run.answer.skipped }) + ' ' + first.message });
-    await report(run.answer, (count) => said(action, count, request, changed));
+    const [first] = answer?.errors ?? [];
+    if (first) toast({ kind: 'bad', key: 'skipped', text: t('keys.skipped', { n: answer.skipped }) + ' ' + first.message });
+    await report(answer, (count) => said(action, count, request, changed));
   } catch (error) {
     if (error.code === 'count_changed') failed(error, t('keys.countChanged', { n: full(error.data.expected), m: full(error.data.found) }));
     else failed(error);

@@ -4,6 +4,7 @@ import { count, toRequest } from '../../lib/selection.js';
 
 // A scope is what a validation or an export is about: all keys, those of the
 // filter, or the selection. scopes lists the possible ones: [{ id, n, request }].
+/** @returns {{ id: string, n: number, request: { all?: boolean, ids?: string[], filter?: object, except?: string[] } }[]} */
 export function scopes({ selection, filter, total, all }) {
   const filtered = Object.keys(filter).length > 0;
   const selected = count(selection, total);
@@ -15,6 +16,7 @@ export function scopes({ selection, filter, total, all }) {
 }
 
 // Validation and export take no count to compare.
+/** @param {{ ids?: string[], filter?: object, except?: string[], expected_count?: number }} request */
 const bare = ({ expected_count: _, ...request }) => request;
 
 // Scope: the choice, as radio buttons.
