@@ -124,7 +124,8 @@ function Row({ alias, at, fault, marked, drag, onMove, onEdit, onRemove }) {
     <td class="grip">${movable ? html`<button type="button" class="btn ghost btn-icon" aria-label=${t('models.alias.move',
       { name: alias.name })} title=${t('models.alias.moveHelp')}><${Icon} name="grip" /></button>`
     : html`<${Icon} name="lock" size=${14} />`}</td>
-    <th scope="row" class="mono">${alias.name} ${fault && html`<span class="warn narrowfault" title=${fault}><${Icon} name="alert" size=${13} /></span> `}
+    <th scope="row" class="mono">${alias.name} ${fault && html`<span class="warn narrowfault" title=${fault}>
+      <${Icon} name="alert" size=${13} /></span> `}
       ${alias.listed && html`<span class="tag">${t('models.alias.isListed')}</span>`}</th>
     <td class="mono">${alias.targets.join(' → ')}</td>
     <td>${sourceText(alias)}</td><td class="n">${full(alias.hits_24h)}</td>

@@ -137,6 +137,7 @@ export function resolve(draft, choices) {
 // flatten reads a settings file, nested as the API's export or by dotted names.
 export function flatten(values, prefix = '') {
   if (typeof values !== 'object' || values === null || Array.isArray(values)) throw new TypeError('no settings');
-  return Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (typeof value === 'object' && value !== null && !Array.isArray(value)
+  return Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (typeof value === 'object' && value !== null
+    && !Array.isArray(value)
     ? Object.entries(flatten(value, prefix + name + '.')) : [[prefix + name, value]])));
 }

@@ -93,7 +93,8 @@ export function GeminiKeys({ onNext }) {
     ${task.error && html`<${ErrorNote} error=${task.error} onRetry=${add} />`}
     ${job && html`<${Progress} job=${job} />`}${over && html`<${Verdict} job=${job} />`}
     <div class="actions"><${Button} kind="quiet" onClick=${onNext}>${t(over ? 'setup.next' : 'setup.skip')}<//><span class="grow"></span>
-      <${Button} kind="primary" busy=${task.busy} disabled=${!text.trim()} onClick=${add}>${found ? t('setup.keys.add', { n: found }) : t('setup.keys.addAny')}<//></div>`;
+      <${Button} kind="primary" busy=${task.busy} disabled=${!text.trim()} onClick=${add}>${found ? t('setup.keys.add', { n: found })
+        : t('setup.keys.addAny')}<//></div>`;
 }
 
 // UserKey makes the first user key, shown once.
