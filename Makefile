@@ -54,6 +54,19 @@ clients: $(TESTSUM) test/clients/node_modules ## the official SDKs, gemini-cli, 
 	@cd test/clients && $(CURDIR)/$(TESTSUM) -strict -- go test -count=1 -timeout 10m .
 	@cd test/clients && $(CURDIR)/$(TESTSUM) -- go test -count=1 ./types/... # reads recordings where they are
 
+.PHONY: ui-test
+ui-test: ## the web UI's own tests in node, and the checksums of what it vendors
+	@bash tools/vendor-ui.sh --sums
+	@mkdir -p $(BUILD) && { node --test --test-reporter=tap admin/ui/test/*.test.mjs >$(BUILD)/ui-test.tap || \
+	  { grep -B2 -A12 '^ *not ok' $(BUILD)/ui-test.tap; touch $(BUILD)/ui-test.failed; }; }
+	@awk '/^# (pass|fail|skipped)/ {n[$$2] = $$3} END {print n["pass"], n["fail"], n["skipped"]}' $(BUILD)/ui-test.tap | \
+	  tee -a "$${TESTSUM_FILE:-/dev/null}" | sed 's/^/ui-test: passed, failed, skipped: /'
+	@[ ! -e $(BUILD)/ui-test.failed ] || { rm $(BUILD)/ui-test.failed; exit 1; }
+
+.PHONY: vendor-ui
+vendor-ui: ## fetch the web UI's libraries again; ARGS=--check compares
+	@bash tools/vendor-ui.sh $(ARGS)
+
 .PHONY: browser
 browser: STRICT = -strict
 browser: $(TESTSUM) test/browser/node_modules ## the admin pages in a real Chromium; screenshots in build/screenshots
@@ -92,6 +105,10 @@ bench: ## the gateway against reverse_proxy in one run; ARGS="-rounds 5 -only st
 bench-quota: ## the pool against a simulated Google's quotas; ARGS="-scenario load-95,burst -strategy round_robin -seeds 5"
 	@mkdir -p $(BUILD) && go test $(TAGS) -c -o $(BUILD)/quota.test ./bench/quota
 	@$(BUILD)/quota.test -test.run '^TestYield$$' -test.timeout 2h -scenario all -json $(BUILD)/quota.json $(ARGS)
+
+.PHONY: bench-usage
+bench-usage: ## the request log and its sums at ROWS (10000000) rows
+	@USAGE_ROWS=$${ROWS:-10000000} go test $(TAGS) -run TestRows -timeout 2h -v ./bench/usage
 
 .PHONY: bench-packages
 bench-packages: ## benchmarks of the packages, six runs each, for benchstat
