@@ -83,11 +83,12 @@ func verdictOf(o *balancer.Outcome) string {
 		return foundValid
 	case balancer.RateLimited, balancer.Exhausted, balancer.SpendLimited, balancer.Throttled, balancer.CapacityExhausted, balancer.NoQuota:
 		return foundRateLimited
+	default:
+		if o.State != "" {
+			return foundInvalid
+		}
+		return foundUnreachable
 	}
-	if o.State != "" {
-		return foundInvalid
-	}
-	return foundUnreachable
 }
 
 // validateGeminiKeyForm is the body of POST /admin/keys/gemini/{id}/validate, which

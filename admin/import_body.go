@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -36,9 +37,7 @@ func readImport(c *call) (*keyImportForm, error) {
 		return form, decode(c.body, form)
 	case mediaType == "multipart/form-data":
 		values := url.Values{}
-		for name, v := range c.query {
-			values[name] = v
-		}
+		maps.Copy(values, c.query)
 		if err := readParts(c.body, params["boundary"], values); err != nil {
 			return nil, err
 		}
@@ -105,7 +104,7 @@ func (f *keyImportForm) take(values url.Values) error {
 		f.Format = values.Get("format")
 	}
 	f.NamePrefix, f.Project, f.Batch = values.Get("name_prefix"), values.Get("project"), values.Get("batch")
-	for _, tag := range strings.Split(strings.Join(values["tags"], ","), ",") {
+	for tag := range strings.SplitSeq(strings.Join(values["tags"], ","), ",") {
 		if tag = strings.TrimSpace(tag); tag != "" {
 			f.Tags = append(f.Tags, tag)
 		}

@@ -170,7 +170,8 @@ func notAKey(word string) string {
 // and passed over, unless it looks like a key that was spoiled.
 func (t *importText) readText(text string) {
 	text = unescape(text)
-	for number, line := 1, ""; text != ""; number++ {
+	var line string
+	for number := 1; text != ""; number++ {
 		line, text, _ = strings.Cut(text, "\n")
 		trimmed := strings.TrimSpace(line)
 		if trimmed == "" || strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, "//") || strings.HasPrefix(trimmed, "--") {
