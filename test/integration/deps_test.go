@@ -50,7 +50,7 @@ var rooms = []room{
 	{room: "cmd/caddy", may: []string{"", "internal/fakegemini"}, others: []string{"github.com/caddyserver/caddy/v2/*"}},
 	{
 		room:   "",
-		may:    []string{"admin", "balancer", "fetch", "gateway", "probe", "settings", "store", "store/*", "translate/capability", "translate/openai", "upstream", "usage", "users"},
+		may:    []string{"admin", "balancer", "fetch", "gateway", "probe", "settings", "store", "store/*", "translate/anthropic", "translate/capability", "translate/openai", "upstream", "usage", "users"},
 		others: []string{"github.com/caddyserver/caddy/v2/*", "go.uber.org/zap/*", "github.com/prometheus/client_golang/prometheus", "go.opentelemetry.io/otel/*", "github.com/dustin/go-humanize"},
 	},
 }
