@@ -17,7 +17,7 @@ export function Validate({ about, onClose, changed }) {
   const [form, setForm] = useState({ scope: list[0].id, model: '', concurrency: 16, disable: false });
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState(null);
-  const models = useLoad((signal) => api('models', { query: { limit: 500 }, signal, plain: true }).then((r) => r.items), []).data ?? [];
+  const models = useLoad((signal) => api('models', { signal, plain: true }).then((r) => r.items), []).data ?? [];
   const set = (patch) => setForm((f) => ({ ...f, ...patch }));
   const fits = Number.isInteger(form.concurrency) && form.concurrency >= 1 && form.concurrency <= 64;
 
