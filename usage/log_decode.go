@@ -5,7 +5,6 @@ package usage
 import (
 	"encoding/binary"
 	"errors"
-	"time"
 )
 
 var errDamaged = errors.New("is damaged")
@@ -65,68 +64,32 @@ func (r *reader) count() int {
 
 func (r *reader) text() string { return string(r.take(r.uvarint())) }
 
-// words reads texts that follow each other. They share one string.
-func (r *reader) words(out []string) {
-	look := *r
-	for range out {
-		look.take(look.uvarint())
-	}
-	all := string(r.rest[:len(r.rest)-len(look.rest)])
-	for i := range out {
-		n := r.uvarint()
-		from := len(all) - (len(r.rest) - len(look.rest))
-		if r.take(n); r.damaged {
+// skipVarints passes numbers, n of them.
+func (r *reader) skipVarints(n int) {
+	for i, c := range r.rest {
+		if n == 0 {
+			r.rest = r.rest[i:]
 			return
 		}
-		out[i] = all[from : from+int(n)]
+		if c < 0x80 {
+			n--
+		}
 	}
+	r.rest, r.damaged = nil, r.damaged || n > 0
 }
 
 // rows are encoded records, of which columns are decoded when they are asked for.
 // It is for one goroutine.
 type rows struct {
 	n       int
+	many    bool // records that are wanted: whole columns are decoded for them
 	columns [][]byte
 	ints    [len(intColumns)][]int64
 	known   [len(intColumns)]bool // ints that are of these rows
-	texts   [len(textColumns)]*texts
-	tries   *tries
+	texts   [len(textColumns)]texts
+	tries   tries
 	ids     []string // where they are not packed
 	damaged bool
-}
-
-// texts is a decoded column of texts.
-type texts struct {
-	words  []string
-	places []byte
-	width  int
-}
-
-func (t *texts) place(i int) int {
-	switch t.width {
-	case 1:
-		return int(t.places[i])
-	case 2:
-		return int(t.places[2*i]) | int(t.places[2*i+1])<<8
-	}
-	return 0
-}
-
-func (t *texts) at(i int) string {
-	if p := t.place(i); p < len(t.words) {
-		return t.words[p]
-	}
-	return ""
-}
-
-// find returns the place of a word, or -1.
-func (t *texts) find(word string) int {
-	for i, w := range t.words {
-		if w == word {
-			return i
-		}
-	}
-	return -1
 }
 
 // decodeRows opens what encodeRows wrote.
@@ -144,7 +107,7 @@ func (b *rows) open(data []byte) error {
 	}
 	in := reader{rest: data[1:]}
 	n := in.uvarint()
-	*b = rows{columns: b.columns, ints: b.ints, n: int(n)}
+	*b = rows{columns: b.columns, ints: b.ints, n: int(n), tries: tries{at: b.tries.at, plain: b.tries.plain}}
 	for i := range b.columns {
 		b.columns[i] = in.take(in.uvarint())
 	}
@@ -186,27 +149,19 @@ func (b *rows) int(column int) []int64 {
 	return out
 }
 
-// text returns a column of texts.
-func (b *rows) text(column int) *texts {
-	if b.texts[column] != nil {
-		return b.texts[column]
+// number returns a number of one row.
+func (b *rows) number(column, i int) int64 {
+	if b.many || b.known[column] || column == intAt {
+		return b.int(column)[i]
 	}
-	in := reader{rest: b.columns[columnTexts+column]}
-	t := &texts{words: make([]string, in.count())}
-	in.words(t.words)
-	switch {
-	case len(t.words) > 256:
-		t.width = 2
-	case len(t.words) > 1:
-		t.width = 1
+	in := reader{rest: b.columns[columnInts+column]}
+	if len(in.rest) == 0 {
+		return 0
 	}
-	t.places = in.take(uint64(t.width * b.n))
-	if in.damaged {
-		b.damaged = true
-		t.words, t.width = nil, 0
-	}
-	b.texts[column] = t
-	return t
+	in.skipVarints(i)
+	n := in.varint()
+	b.damaged = b.damaged || in.damaged
+	return n
 }
 
 // id returns the request id of a row.
@@ -254,92 +209,14 @@ func (b *rows) findID(id string) int {
 	return -1
 }
 
-// tries are where the attempts of each row are.
-type tries struct {
-	words []string
-	rest  []byte
-	at    []int  // in rest
-	plain []bool // rows whose tries are all plain
-}
-
-// attempts returns the tries of a row.
-func (b *rows) attempts(i int) []Try {
-	t := b.allTries()
-	if len(t.at) == 0 {
-		return nil
-	}
-	in := reader{rest: t.rest[t.at[i]:]}
-	n := in.count()
-	if n == 0 {
-		return nil
-	}
-	word := func() string {
-		if p := in.uvarint(); p < uint64(len(t.words)) {
-			return t.words[p]
-		}
-		in.damaged = true
-		return ""
-	}
-	out := make([]Try, n)
-	for j := range out {
-		t := &out[j]
-		if kind := in.take(1); len(kind) == 1 && kind[0] == 1 {
-			t.KeyID, t.Project, t.Status, t.Verdict = b.text(textKey).at(i), b.text(textProject).at(i), 200, "ok"
-		} else {
-			t.KeyID, t.Project, t.Verdict, t.Reason = word(), word(), word(), word()
-			t.Status = int(in.varint())
-			if charged := in.take(1); len(charged) == 1 && charged[0] == 1 {
-				for _, n := range t.Charge.fields() {
-					*n = in.varint()
-				}
-			}
-		}
-		t.Started = time.Duration(in.varint()) * time.Millisecond
-		t.Duration = time.Duration(in.varint()) * time.Millisecond
-	}
-	b.damaged = b.damaged || in.damaged
-	return out
-}
-
-// allTries finds where the tries of each row are, without reading them.
-func (b *rows) allTries() *tries {
-	if b.tries != nil {
-		return b.tries
-	}
-	t := &tries{}
-	b.tries = t
-	in := reader{rest: b.columns[columnTries]}
-	if len(in.rest) == 0 {
-		return t
-	}
-	t.words = make([]string, in.count())
-	in.words(t.words)
-	t.rest, t.at, t.plain = in.rest, make([]int, b.n), make([]bool, b.n)
-	for i := range b.n {
-		t.at[i], t.plain[i] = len(t.rest)-len(in.rest), true
-		for range in.count() {
-			if kind := in.take(1); len(kind) != 1 || kind[0] != 1 {
-				t.plain[i] = false
-				in.skip(5)
-				if charged := in.take(1); len(charged) == 1 && charged[0] == 1 {
-					in.skip(chargeFields)
-				}
-			}
-			in.skip(2)
-		}
-	}
-	b.damaged = b.damaged || in.damaged
-	return t
-}
-
 // record makes a row a record again.
 func (b *rows) record(i int) (r Record) {
 	r.RequestID = b.id(i)
 	for c := range intColumns {
-		intColumns[c].set(&r, b.int(c)[i])
+		intColumns[c].set(&r, b.number(c, i))
 	}
 	for c := range textColumns {
-		textColumns[c].set(&r, b.text(c).at(i))
+		textColumns[c].set(&r, b.word(c, i))
 	}
 	r.Tries = b.attempts(i)
 	return r
@@ -348,6 +225,7 @@ func (b *rows) record(i int) (r Record) {
 // all makes them all records again.
 func (b *rows) all() ([]Record, error) {
 	out := make([]Record, b.n)
+	b.many = true
 	for i := range out {
 		out[i] = b.record(i)
 	}

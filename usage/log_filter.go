@@ -156,6 +156,10 @@ func (q *query) find(b *rows) (found []int) {
 			return nil
 		}
 	}
+	tried, possible := q.attempted(b)
+	if !possible {
+		return nil
+	}
 	numbers := q.numbers(b)
 rows:
 	for i := range b.n {
@@ -172,7 +176,7 @@ rows:
 				continue rows
 			}
 		}
-		if q.tried(b, i) {
+		if tried.wanted(i) {
 			found = append(found, i)
 		}
 	}
@@ -205,16 +209,4 @@ func (q *query) numbers(b *rows) (out []asked) {
 		out = append(out, asked{b.int(intAttempts), 0, int64(q.MinAttempts), most})
 	}
 	return out
-}
-
-// tried tells whether a row's attempts are those that are asked for.
-func (q *query) tried(b *rows, i int) bool {
-	if q.Key == "" && q.Code == "" && q.Reason == "" {
-		return true
-	}
-	r := Record{KeyID: b.text(textKey).at(i), Code: b.text(textCode).at(i), Outcome: b.text(textOutcome).at(i)}
-	if t := b.allTries(); len(t.plain) > 0 && !t.plain[i] { // plain ones have the row's key and no failure
-		r.Tries = b.attempts(i)
-	}
-	return (q.Key == "" || r.usedKey(q.Key)) && (q.Code == "" || r.hadCode(q.Code)) && (q.Reason == "" || r.hadReason(q.Reason))
 }

@@ -16,6 +16,9 @@ import (
 // scanTime bounds how long one answer may look at rows.
 const scanTime = 80 * time.Millisecond
 
+// manyRows is from how many rows of a block on whole columns are decoded for them.
+const manyRows = 16
+
 // ErrCursor is returned for a cursor that no page gave.
 var ErrCursor = errors.New("cursor is not one that a page gave")
 
@@ -94,6 +97,7 @@ func (l *Log) walk(ctx context.Context, f Filter, before uint64, row func(seq ui
 			continue // dropped a moment ago
 		}
 		found := q.inside(s).find(b)
+		b.many = len(found) >= manyRows
 		for _, i := range slices.Backward(found) {
 			seq := s.first + uint64(i)
 			if seq >= before {
