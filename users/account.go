@@ -163,6 +163,7 @@ func (a *Account) clock(now int64) int64 {
 			a.counters.tat[i] -= back
 		}
 		a.last = now
+		a.refused = 0 // until a time by another clock
 	}
 	a.last = max(a.last, now)
 	return a.last

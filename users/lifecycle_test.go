@@ -393,6 +393,67 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// TestClockSetBack_Calendars: a clock that was ten years ahead for a moment has no day
+// last for ten years, be it in memory or in the store that the moment is remembered.
+func TestClockSetBack_Calendars(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart %t", restart), func(t *testing.T) {
+			s, now := memory.New(), time.Date(2026, 5, 2, 12, 0, 0, 0, time.UTC)
+			clock := users.Options{Now: func() time.Time { return now }}
+			r := open(t, s, clock)
+			key, secret := create(t, r, users.Spec{Unlimited: true, Limits: users.Limits{RPD: 2}})
+			a := account(t, r, secret)
+			send := func() *users.Refusal {
+				_, refusal := a.Admit(now, users.Ask{Dialect: "openai"})
+				return refusal
+			}
+			now = now.AddDate(10, 0, 0)
+			if send() != nil || send() != nil || send() == nil {
+				t.Fatal("not two requests of a day")
+			}
+			now = now.AddDate(-10, 0, 0)
+			if restart {
+				if err := r.Flush(); err != nil {
+					t.Fatal(err)
+				}
+				r = open(t, s, clock)
+				a = account(t, r, secret)
+			}
+			if refusal := send(); refusal == nil || refusal.RetryAfter != 12*time.Hour {
+				t.Errorf("what was used is forgotten: %+v", refusal)
+			}
+			now = now.Add(12 * time.Hour)
+			if refusal := send(); refusal != nil {
+				t.Errorf("on the next day: %v", refusal)
+			}
+			if v, err := r.View(key.ID); err != nil || v.Status != users.Active && !restart {
+				t.Errorf("%s, %v", v.Status, err)
+			}
+		})
+	}
+}
+
+// TestWindows: headers tell of the limit that is soonest over.
+func TestWindows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, memory.New(), users.Options{})
+		_, secret := create(t, r, users.Spec{Unlimited: true, Limits: users.Limits{RPM: 4, RPD: 6, TPM: 100, TPD: 150, MonthlyTokens: 1000}})
+		a := account(t, r, secret)
+		for i, want := range []string{"rpm 3 tpm 70", "rpm 2 tpm 40", "rpm 1 tpm 10", "rpd 2 tpd 30", "rpd 1 tpd 0"} {
+			if i == 3 {
+				time.Sleep(time.Minute)
+			}
+			if _, refusal := a.Admit(time.Now(), users.Ask{Tokens: 30}); refusal != nil {
+				t.Fatal(refusal)
+			}
+			requests, tokens := a.Windows()
+			if got := fmt.Sprint(requests.Limit, " ", requests.Remaining, " ", tokens.Limit, " ", tokens.Remaining); got != want {
+				t.Errorf("after %d: %s, want %s", i+1, got, want)
+			}
+		}
+	})
+}
+
 // TestLastUsed is written behind, and known after a start.
 func TestLastUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

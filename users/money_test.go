@@ -27,7 +27,17 @@ func TestUSD(t *testing.T) {
 		{"0.0000000001", 0, ""},
 		{"1000000001", 0, ""},
 		{"-1", 0, ""},
-		{"1e3", 0, ""},
+		{"1e3", 1_000_000_000_000, "1000"},
+		{"1e-9", 1, "0.000000001"},
+		{"1.5E-7", 150, "0.00000015"},
+		{"12.5e+1", 125_000_000_000, "125"},
+		{"1234e-3", 1_234_000_000, "1.234"},
+		{"0e0", 0, "0"},
+		{"1e-10", 0, ""},
+		{"1e10", 0, ""},
+		{"-1e-2", 0, ""},
+		{"1e999999999", 0, ""},
+		{"1e-999999999999999999999", 0, ""},
 		{`"5"`, 0, ""},
 		{"true", 0, ""},
 		{"[1]", 0, ""},
@@ -57,8 +67,10 @@ func TestBudget_JSON(t *testing.T) {
 			t.Errorf("%s: %+v, %v", in, got, err)
 		}
 	}
-	var b users.Budget
-	if json.Unmarshal([]byte(`{"day":-1}`), &b) == nil || json.Unmarshal([]byte(`"x"`), &b) == nil {
-		t.Error("nonsense was read")
+	for _, nonsense := range []string{`{"day":-1}`, `"x"`, `[]`, `{"daily":5}`, `{"Day":5}`, `{"day":5,"day":6}`, `{"day":{"day":1}}`} {
+		var b users.Budget
+		if json.Unmarshal([]byte(nonsense), &b) == nil {
+			t.Errorf("%s was read as %+v", nonsense, b)
+		}
 	}
 }

@@ -96,7 +96,8 @@ func (s *Spec) validate(now time.Time) error {
 	return nil
 }
 
-// parseNets reads networks; an address alone is a network of one.
+// parseNets reads networks; an address alone is a network of one. IPv4 within IPv6, as
+// ::ffff:10.0.0.0/104, is IPv4, as clients' addresses are.
 func parseNets(cidrs []string) (nets []netip.Prefix, err error) {
 	for _, text := range cidrs {
 		net, err := netip.ParsePrefix(text)
@@ -106,6 +107,9 @@ func parseNets(cidrs []string) (nets []netip.Prefix, err error) {
 				return nil, fmt.Errorf("%w: cidrs has %q, want a network like 10.0.0.0/8 or an address", ErrInvalid, text)
 			}
 			net = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if net.Addr().Is4In6() && net.Bits() >= 96 {
+			net = netip.PrefixFrom(net.Addr().Unmap(), net.Bits()-96)
 		}
 		nets = append(nets, net.Masked())
 	}

@@ -81,25 +81,25 @@ func (ad *Admission) Remaining() []LimitState { return ad.account.Remaining() }
 // Remaining returns the key's limits as they are now; none for no limits.
 func (a *Account) Remaining() (states []LimitState) { return a.Standing().Windows }
 
-// Windows returns what response headers tell: the limit of requests and that of
-// tokens that is soonest over, the minute's if it is set; Max is 0 for none. It
-// allocates nothing.
+// Windows returns what response headers tell: of the limits of requests, and of those of
+// tokens, the one that leaves the least; Max is 0 for none. It allocates nothing.
 func (a *Account) Windows() (ofRequests, ofTokens LimitState) {
 	p := a.policy.Load()
-	first := func(per *periods, now int64, ids ...limitID) LimitState {
-		for _, id := range ids {
-			if s, ok := a.counters.state(p, id, now, per); ok {
-				return s
-			}
-		}
-		return LimitState{}
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.clock(a.registry.now().UnixNano())
 	per := a.registry.calendar.at(now)
 	a.counters.turn(per)
-	return first(per, now, rpm, rpd), first(per, now, tpm, tpd, monthlyTokens)
+	tightest := func(ids ...limitID) (least LimitState) {
+		for _, id := range ids {
+			s, ok := a.counters.state(p, id, now, per)
+			if ok && (least.Max == 0 || s.Remaining < least.Remaining || s.Remaining == least.Remaining && s.Reset > least.Reset) {
+				least = s
+			}
+		}
+		return least
+	}
+	return tightest(rpm, rpd), tightest(tpm, tpd, monthlyTokens)
 }
 
 // Standing returns how the key stands now.

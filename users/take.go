@@ -92,11 +92,14 @@ type sum struct {
 
 func (s *sum) used() int64 { return s.taken - s.given }
 
-// turn begins a later period; time that goes back changes nothing.
+// turn begins a later period. Where the clock was set back to an earlier one, that takes
+// over what was counted: a clock that was a year ahead for a moment must not have a day
+// last for a year.
 func (s *sum) turn(period int64) {
 	if period > s.period {
 		*s = sum{period: period}
 	}
+	s.period = period
 }
 
 // take checks all claims and, if every one fits, takes them all; else it takes
@@ -153,8 +156,7 @@ func (c *counters) wait(now int64, k *claim) int64 {
 
 // settle corrects what was taken by the amounts of the claims, up or down, be it
 // there or not, so that others find it gone or back. A rate is in debt for one more
-// of its maximum at most. The period of a calendar is the one that the correction
-// belongs to; of one that is over nothing is kept.
+// of its maximum at most. The period of a calendar is the one of now.
 func (c *counters) settle(now int64, claims []claim) {
 	for i := range claims {
 		switch k := &claims[i]; {
@@ -169,9 +171,7 @@ func (c *counters) settle(now int64, claims []claim) {
 			}
 		default:
 			s := &c.sums[k.limit-firstCalendar]
-			if s.turn(k.period); s.period != k.period {
-				continue
-			}
+			s.turn(k.period)
 			if k.amount >= 0 {
 				s.taken += k.amount
 			} else {
