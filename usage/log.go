@@ -31,15 +31,17 @@ const (
 //	log/c/<first row>  a chunk: the rows of one flush, until a block has them
 //	log/b/<first row>  a block
 //	log/s/<first row>  its summary
+//	log/f/<first row>  its filter: the number of probes, 1 byte, and the [bloom]
 //	log/y/<row>        sealed bodies
 //	log/meta           the first row that is kept, 8 bytes
 //
-// A block, its summary and the end of its chunks are one batch, so each row is
+// A block, its summary, its filter and the end of its chunks are one batch, so each row is
 // there once at any moment.
 const (
 	chunkPrefix   = "log/c/"
 	blockPrefix   = "log/b/"
 	summaryPrefix = "log/s/"
+	filterPrefix  = "log/f/"
 	bodyPrefix    = "log/y/"
 	logMeta       = "log/meta"
 )
@@ -199,7 +201,7 @@ func (l *Log) overdue(at time.Time) bool {
 // a block.
 func (l *Log) saveBlock(rows []Record, first uint64, chunks []uint64, bodies int64) error {
 	data := encodeRows(rows)
-	if len(data) > store.MaxBatchBytes-(64<<10) { // texts that somebody made to be different and long
+	if len(data) > store.MaxBatchBytes-(192<<10) { // texts that somebody made to be different and long
 		short := append([]Record{}, rows...)
 		for i := range short {
 			short[i].Error, short[i].Tries = cut(short[i].Error, maxReason), nil
@@ -207,8 +209,11 @@ func (l *Log) saveBlock(rows []Record, first uint64, chunks []uint64, bodies int
 		data = encodeRows(short)
 	}
 	s := summarize(first, rows, int64(len(data)), bodies)
-	ops := make([]store.Op, 0, len(chunks)+2)
-	ops = append(ops, store.Op{Key: rowKey(blockPrefix, first), Value: data}, store.Op{Key: rowKey(summaryPrefix, first), Value: s.encode()})
+	ops := make([]store.Op, 0, len(chunks)+3)
+	ops = append(ops,
+		store.Op{Key: rowKey(blockPrefix, first), Value: data},
+		store.Op{Key: rowKey(summaryPrefix, first), Value: s.encode()},
+		store.Op{Key: rowKey(filterPrefix, first), Value: append([]byte{bloomProbes}, *s.bloom.Load()...)})
 	for _, seq := range chunks {
 		ops = append(ops, store.Op{Key: rowKey(chunkPrefix, seq)})
 	}

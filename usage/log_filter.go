@@ -3,6 +3,7 @@
 package usage
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -32,8 +33,13 @@ type query struct {
 	class    Class
 	classed  bool
 	min      int64    // milliseconds
-	hashes   []uint64 // what a block must have
+	id       uint64   // hash of the request id
+	hashes   []uint64 // of what a row must have besides
+	troubles []Class  // that a row can be of, see [Record.trouble]; nil for any
 }
+
+// anyTrouble are the classes of rows that were not simply answered.
+var anyTrouble = []Class{Retried, ClientError, Failed, troubled}
 
 func (f Filter) query() *query {
 	q := &query{Filter: f, from: -1 << 63, to: 1<<63 - 1, min: millis(f.MinDuration)}
@@ -43,7 +49,14 @@ func (f Filter) query() *query {
 	if !f.To.IsZero() {
 		q.to = f.To.UnixMilli()
 	}
-	q.class, q.classed = ParseClass(f.Class)
+	if q.class, q.classed = ParseClass(f.Class); q.classed && q.class != OK {
+		q.troubles = []Class{q.class}
+	} else if !q.classed && (f.Code != "" || f.Reason != "" && f.Reason != outcomeOK || f.Status >= 400 || f.MinAttempts > 1) {
+		q.troubles = anyTrouble
+	}
+	if f.RequestID != "" {
+		q.id = byID.hash(f.RequestID)
+	}
 	status := ""
 	if f.Status != 0 {
 		status = strconv.Itoa(f.Status)
@@ -51,35 +64,46 @@ func (f Filter) query() *query {
 	for _, w := range [...]struct {
 		feature feature
 		word    string
-	}{{byID, f.RequestID}, {byModel, f.Model}, {byUser, f.User}, {byKey, f.Key}, {byDialect, f.Dialect}, {byStatus, status}, {byCode, f.Code}, {byReason, f.Reason}} {
-		if w.word == "" {
-			continue
+	}{{byModel, f.Model}, {byUser, f.User}, {byKey, f.Key}, {byDialect, f.Dialect}, {byStatus, status}, {byCode, f.Code}, {byReason, f.Reason}} {
+		if w.word != "" {
+			q.hashes = append(q.hashes, w.feature.hash(w.word))
 		}
-		hash := w.feature.hash(w.word)
-		if q.classed && q.class != OK && w.feature != byID {
-			hash = q.class.of(hash) // rarer, and says more
-		}
-		q.hashes = append(q.hashes, hash)
 	}
 	return q
 }
 
+// named tells whether anything is asked for that only the filters of blocks know.
+func (q *query) named() bool { return q.RequestID != "" || len(q.hashes) > 0 }
+
 // simple tells whether nothing but time and class is asked for, which summaries
 // answer.
-func (q *query) simple() bool { return len(q.hashes) == 0 && q.min <= 0 && q.MinAttempts <= 0 }
+func (q *query) simple() bool { return !q.named() && q.min <= 0 && q.MinAttempts <= 0 }
 
-// mayHave tells whether a block can have a row that is wanted.
+// mayHave tells whether a block can have a row that is wanted, by its summary.
 func (q *query) mayHave(s *summary) bool {
-	if s.until < q.from || s.from >= q.to || s.slowest < q.min || s.attempts < int64(q.MinAttempts) ||
-		q.classed && s.classes[q.class] == 0 {
+	slowest := slices.Max(s.slowest[:])
+	if q.classed {
+		slowest = s.slowest[q.class]
+	}
+	if q.MinAttempts > 1 {
+		slowest = min(slowest, s.slowTried)
+	}
+	return s.until >= q.from && s.from < q.to && slowest >= q.min && s.attempts >= int64(q.MinAttempts) &&
+		(!q.classed || s.classes[q.class] > 0)
+}
+
+// mayBeIn tells the same by what the block's rows have. A row has all that is asked
+// for, and one class.
+func (q *query) mayBeIn(b bloom) bool {
+	if q.RequestID != "" && !b.has(q.id) {
 		return false
 	}
-	for _, hash := range q.hashes {
-		if !s.bloom.has(hash) {
-			return false
-		}
+	if q.troubles == nil {
+		return !slices.ContainsFunc(q.hashes, func(hash uint64) bool { return !b.has(hash) })
 	}
-	return true
+	return slices.ContainsFunc(q.troubles, func(c Class) bool {
+		return !slices.ContainsFunc(q.hashes, func(hash uint64) bool { return !b.has(c.of(hash)) })
+	})
 }
 
 // wants tells whether a record is wanted.

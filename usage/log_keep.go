@@ -74,7 +74,7 @@ func (l *Log) dropBlocks(blocks []*summary) error {
 	next := last.first + uint64(last.rows)
 	ops := []store.Op{{Key: logMeta, Value: binary.BigEndian.AppendUint64(nil, next)}}
 	for _, s := range blocks {
-		ops = append(ops, store.Op{Key: rowKey(blockPrefix, s.first)}, store.Op{Key: rowKey(summaryPrefix, s.first)})
+		ops = append(ops, store.Op{Key: rowKey(blockPrefix, s.first)}, store.Op{Key: rowKey(summaryPrefix, s.first)}, store.Op{Key: rowKey(filterPrefix, s.first)})
 		if s.bodies == 0 {
 			continue
 		}

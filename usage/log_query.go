@@ -89,6 +89,14 @@ func (l *Log) walk(ctx context.Context, f Filter, before uint64, row func(seq ui
 		if s.first >= before || !q.mayHave(s) {
 			continue
 		}
+		if q.named() {
+			switch f, err := l.bloom(s); {
+			case err != nil:
+				return err
+			case f == nil || !q.mayBeIn(f):
+				continue
+			}
+		}
 		there, err := l.block(s, b)
 		if err != nil {
 			return err
@@ -126,6 +134,37 @@ func (l *Log) within(f Filter) *query {
 		f.From = oldest
 	}
 	return f.query()
+}
+
+// bloom returns the filter of a block, nil for one that was dropped in the meantime.
+// It reads those that nobody asked for since the start.
+func (l *Log) bloom(s *summary) (bloom, error) {
+	if b := s.bloom.Load(); b != nil {
+		return *b, nil
+	}
+	data, err := get(l.store, rowKey(filterPrefix, s.first))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the request log: %w", err)
+	case len(data) == 0:
+		return nil, nil
+	case data[0] != bloomProbes || len(data) == 1:
+		return nil, fmt.Errorf("filter of block %d of the request log %w", s.first, errDamaged)
+	}
+	b := bloom(data[1:])
+	s.bloom.Store(&b)
+	return b, nil
+}
+
+// warm reads the filters of all blocks, the newest first, until ctx ends: so that
+// the first who asks does not wait for them.
+func (l *Log) warm(ctx context.Context) {
+	for _, s := range slices.Backward(l.view.Load().blocks) {
+		if ctx.Err() != nil {
+			return
+		}
+		_, _ = l.bloom(s) // whoever needs it hears the error
+	}
 }
 
 // block reads a block into b. there is false if it was dropped in the meantime.

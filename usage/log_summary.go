@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
+	"sync/atomic"
 )
 
 // summary is what is kept in memory of a block: enough to leave it unread where it
@@ -17,21 +18,24 @@ type summary struct {
 	from, until int64 // of its rows, Unix milliseconds; rows are not in order where the clock was set back
 	size        int64 // of what the store has of it, bodies included
 	bodies      int64 // bytes of them
-	slowest     int64 // milliseconds
 	attempts    int64 // the most of a row
 	classes     [classCount]int64
-	minutes     []byte // classes by minute
-	bloom       bloom  // of what rows have, see features
+	slowest     [classCount]int64 // milliseconds
+	slowTried   int64             // of rows with two attempts or more
+	minutes     []byte            // classes by minute
+
+	bloom atomic.Pointer[bloom] // of what rows have, see features; nil until it is read, see [Log.bloom]
 }
 
-// bloom is a Bloom filter: ten bits and seven probes for each entry say wrongly of
-// 1 % of all others that they are there. Source: Kirsch and Mitzenmacher, "Less
-// Hashing, Same Performance".
+// bloom is a Bloom filter: sixteen bits and eleven probes for each entry say wrongly
+// of one in 2,000 others that they are there, so of ten million rows five blocks are
+// read in vain. A block has some 3,000 entries. Source: Kirsch and Mitzenmacher,
+// "Less Hashing, Same Performance".
 type bloom []byte
 
 const (
-	bloomBits   = 10
-	bloomProbes = 7
+	bloomBits   = 16
+	bloomProbes = 11
 )
 
 func (b bloom) probe(hash uint64, i uint32) uint64 {
@@ -126,6 +130,25 @@ func (r *Record) features(fn func(f feature, word string)) {
 	}
 }
 
+const outcomeOK = "ok"
+
+// troubled is the class, for [bloom], of rows that are [OK] although something was
+// wrong on their way.
+const troubled = classCount
+
+// trouble is the class of a row for [bloom]: OK only where nothing was wrong. Who
+// asks for a code asks for no such row.
+func (r *Record) trouble() Class {
+	class := r.Class()
+	if class != OK {
+		return class
+	}
+	if r.Code != "" || r.Outcome != outcomeOK || slices.ContainsFunc(r.Tries, func(t Try) bool { return t.failed() }) {
+		return troubled
+	}
+	return OK
+}
+
 // summarize makes the summary of the rows of a block.
 func summarize(first uint64, rows []Record, size, bodies int64) *summary {
 	s := &summary{first: first, rows: len(rows), from: 1<<63 - 1, until: -1 << 63, bodies: bodies}
@@ -133,31 +156,42 @@ func summarize(first uint64, rows []Record, size, bodies int64) *summary {
 	minutes := map[int64]*[classCount]int64{}
 	for i := range rows {
 		r := &rows[i]
-		class, at := r.Class(), r.At.UnixMilli()
-		s.from, s.until = min(s.from, at), max(s.until, at)
-		s.slowest, s.attempts = max(s.slowest, millis(r.Duration)), max(s.attempts, int64(r.Attempts))
-		s.classes[class]++
-		minute := minutes[at/60_000]
+		class, trouble := s.count(r), r.trouble()
+		minute := minutes[r.At.UnixMilli()/60_000]
 		if minute == nil {
 			minute = new([classCount]int64)
-			minutes[at/60_000] = minute
+			minutes[r.At.UnixMilli()/60_000] = minute
 		}
 		minute[class]++
 		r.features(func(f feature, word string) {
 			hash := f.hash(word)
 			entries[hash] = struct{}{}
-			if class != OK && f != byID {
-				entries[class.of(hash)] = struct{}{}
+			if trouble != OK && f != byID {
+				entries[trouble.of(hash)] = struct{}{}
 			}
 		})
 	}
-	s.bloom = make(bloom, (len(entries)*bloomBits+63)/64*8)
+	b := make(bloom, (len(entries)*bloomBits+63)/64*8)
 	for hash := range entries {
-		s.bloom.add(hash)
+		b.add(hash)
 	}
+	s.bloom.Store(&b)
 	s.minutes = encodeMinutes(minutes)
-	s.size = size + bodies + int64(len(s.bloom)+len(s.minutes))
+	s.size = size + bodies + int64(len(b)+len(s.minutes))
 	return s
+}
+
+// count adds a row.
+func (s *summary) count(r *Record) Class {
+	class, at, took := r.Class(), r.At.UnixMilli(), millis(r.Duration)
+	s.from, s.until = min(s.from, at), max(s.until, at)
+	s.attempts = max(s.attempts, int64(r.Attempts))
+	s.classes[class]++
+	s.slowest[class] = max(s.slowest[class], took)
+	if r.Attempts > 1 {
+		s.slowTried = max(s.slowTried, took)
+	}
+	return class
 }
 
 func encodeMinutes(minutes map[int64]*[classCount]int64) (out []byte) {
@@ -193,35 +227,37 @@ func (s *summary) eachMinute(fn func(minute int64, n [classCount]int64)) {
 	}
 }
 
+// summaryFormat is the first byte of a summary in the store.
+const summaryFormat = 2
+
+// encode writes what is kept of it but for the filter, which is a value of its own:
+// a start reads summaries, and filters when they are asked for.
 func (s *summary) encode() []byte {
-	out := make([]byte, 0, 64+len(s.minutes)+len(s.bloom))
-	out = append(out, blockFormat)
-	for _, n := range [...]int64{int64(s.rows), s.from, s.until - s.from, s.size, s.bodies, s.slowest, s.attempts} {
+	out := make([]byte, 0, 64+len(s.minutes))
+	out = append(out, summaryFormat)
+	for _, n := range [...]int64{int64(s.rows), s.from, s.until - s.from, s.size, s.bodies, s.attempts, s.slowTried} {
 		out = binary.AppendVarint(out, n)
 	}
-	for _, n := range s.classes {
-		out = binary.AppendVarint(out, n)
+	for i := range s.classes {
+		out = binary.AppendVarint(binary.AppendVarint(out, s.classes[i]), s.slowest[i])
 	}
-	out = binary.AppendUvarint(out, uint64(len(s.minutes)))
-	out = append(out, s.minutes...)
-	return append(out, s.bloom...)
+	return append(out, s.minutes...)
 }
 
 // decodeSummary keeps data.
 func decodeSummary(first uint64, data []byte) (*summary, error) {
-	if len(data) == 0 || data[0] != blockFormat {
+	if len(data) == 0 || data[0] != summaryFormat {
 		return nil, errDamaged
 	}
 	in := reader{rest: data[1:]}
 	s := &summary{first: first, rows: int(in.varint()), from: in.varint()}
 	s.until = s.from + in.varint()
-	s.size, s.bodies, s.slowest, s.attempts = in.varint(), in.varint(), in.varint(), in.varint()
+	s.size, s.bodies, s.attempts, s.slowTried = in.varint(), in.varint(), in.varint(), in.varint()
 	for i := range s.classes {
-		s.classes[i] = in.varint()
+		s.classes[i], s.slowest[i] = in.varint(), in.varint()
 	}
-	s.minutes = in.take(in.uvarint())
-	s.bloom = in.rest
-	if in.damaged || s.rows <= 0 || len(s.bloom) == 0 {
+	s.minutes = in.rest
+	if in.damaged || s.rows <= 0 {
 		return nil, errDamaged
 	}
 	return s, nil

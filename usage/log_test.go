@@ -71,6 +71,9 @@ func (w *world) record() Record {
 		try.Status, try.Verdict = 0, "unreachable"
 		r.Status, r.Outcome, r.Partial = 200, "truncated", true
 		r.Tries = []Try{try}
+	case 4: // simply answered, for the client
+		lost := Try{KeyID: fmt.Sprintf("gk_%08d", w.IntN(w.keys)), Project: "px", Status: 503, Verdict: "overloaded"}
+		r.Tries = []Try{lost, try}
 	default:
 		r.Tries = []Try{try}
 	}
@@ -162,6 +165,7 @@ func TestRows_RoundUpAndCut(t *testing.T) {
 
 // Damage gives an error or other rows, never a panic.
 func FuzzDecodeRows(f *testing.F) {
+	f.Add(summarize(1, newWorld(1).records(3), 1, 0).encode())
 	f.Add(encodeRows(newWorld(1).records(3)))
 	f.Add([]byte{blockFormat, 0xff, 0xff, 3})
 	f.Fuzz(func(_ *testing.T, data []byte) {
@@ -172,7 +176,7 @@ func FuzzDecodeRows(f *testing.F) {
 		}
 		if s, err := decodeSummary(1, data); err == nil {
 			s.eachMinute(func(int64, [classCount]int64) {})
-			Filter{Model: "gemini-3-pro", Key: "k"}.query().mayHave(s)
+			Filter{Model: "gemini-3-pro", Key: "k", MinAttempts: 2}.query().mayHave(s)
 		}
 	})
 }
@@ -191,9 +195,9 @@ func (w *world) filter(rows []Record) (f Filter) {
 		case 3:
 			f.Status = r.Status
 		case 4:
-			f.Code = pick(w, "429", "network", "INVALID_ARGUMENT", "400")
+			f.Code = pick(w, "429", "503", "network", "INVALID_ARGUMENT", "400")
 		case 5:
-			f.Reason = pick(w, r.Outcome, "rate_limited", "unreachable")
+			f.Reason = pick(w, r.Outcome, "rate_limited", "unreachable", "overloaded")
 		case 6:
 			f.Model = r.Model
 		case 7:
@@ -354,7 +358,7 @@ func TestLog_DropsTheOldest(t *testing.T) {
 		t.Errorf("%d rows a day later", k.Rows)
 	}
 	n := 0
-	for _, prefix := range []string{chunkPrefix, blockPrefix, summaryPrefix} {
+	for _, prefix := range []string{chunkPrefix, blockPrefix, summaryPrefix, filterPrefix} {
 		_ = s.Scan(prefix, "", func(string, []byte) bool { n++; return true })
 	}
 	if n > 0 {
