@@ -1,6 +1,7 @@
 # Stock Caddy with this plugin. Build from a checkout:
 #   docker build -t caddy-gemini-balance .
 #   docker run -p 8080:8080 -v gemini-balance:/data -e GEMINI_API_KEY caddy-gemini-balance
+# The web UI is at http://localhost:8080/admin/ui/; the set-up token for it is in the container's log.
 FROM caddy:2.11-builder AS build
 COPY . /src
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
