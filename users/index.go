@@ -27,6 +27,7 @@ type index struct {
 	mu     sync.RWMutex
 	ready  bool
 	early  map[string]bool // changed while the store is read: what it says of them is old
+	blocks []block         // with the texts of rows, but for those that are loose
 	rows   []row           // in the order of creation, as far as they were read; those removed are dead
 	dead   int
 	places map[string]int32 // of ids in rows; the strings are parts of the rows' texts
@@ -50,7 +51,8 @@ type rowFlags uint8
 const (
 	rowEnabled rowFlags = 1 << iota
 	rowDeleted
-	rowDead // removed from the index
+	rowDead  // removed from the index
+	rowLoose // its text is in no block
 )
 
 // never32 stands for a second that does not come.
@@ -71,22 +73,6 @@ func second32(ns int64) uint32 {
 	default:
 		return uint32(s) //nolint:gosec // in range
 	}
-}
-
-// texts keeps texts in blocks, so that a million of them are some thousands of objects
-// for the garbage collector. The zero value is ready.
-type texts struct{ block strings.Builder }
-
-const blockSize = 64 << 10
-
-func (t *texts) keep(text string) string {
-	if t.block.Cap()-t.block.Len() < len(text) {
-		t.block = strings.Builder{}
-		t.block.Grow(max(blockSize, len(text)))
-	}
-	from := t.block.Len()
-	t.block.WriteString(text)
-	return t.block.String()[from:]
 }
 
 // newRow makes the row of a key.
@@ -167,6 +153,7 @@ func (x *index) load(ctx context.Context, s store.Store) error {
 		x.mu.Unlock()
 		return fmt.Errorf("reading the index of user keys: %w", err)
 	}
+	blocks := pack(rows)
 	places := make(map[string]int32, len(rows))
 	named := make([]int32, len(rows))
 	for i := range rows {
@@ -177,7 +164,7 @@ func (x *index) load(ctx context.Context, s store.Store) error {
 	defer x.mu.Unlock()
 	// What changed meanwhile was put into rows of its own; it replaces what was read.
 	late, early := x.rows, x.early
-	x.rows, x.places, x.named, x.moved, x.dead = rows, places, named, map[int32]bool{}, 0
+	x.rows, x.blocks, x.places, x.named, x.moved, x.dead = rows, blocks, places, named, map[int32]bool{}, 0
 	x.ready, x.early = true, nil
 	for id := range early {
 		x.drop(id)
@@ -229,10 +216,6 @@ func readRows(ctx context.Context, s store.Store) (rows []row, err error) {
 		return nil, err
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.created, b.created), strings.Compare(a.id(), b.id())) })
-	var kept texts
-	for i := range rows { // in the order in which they are searched
-		rows[i].text = kept.keep(rows[i].text)
-	}
 	return rows, nil
 }
 
@@ -256,13 +239,19 @@ func (x *index) put(k *Key, limited int64) {
 		x.early[k.ID] = true
 	}
 	if i, known := x.places[k.ID]; known {
-		r.used = x.rows[i].used
-		if x.rows[i].text != r.text && x.ready {
-			x.moved[i] = true
+		old := &x.rows[i]
+		r.used = old.used
+		if old.text == r.text {
+			r.text, r.flags = old.text, r.flags|old.flags&rowLoose
+		} else {
+			r.flags |= rowLoose
+			if x.ready {
+				x.moved[i] = true
+			}
 			delete(x.places, k.ID)
 			x.places[r.id()] = i // so that the old text can go
 		}
-		x.rows[i] = r
+		*old = r
 		return
 	}
 	x.insert(r)
@@ -274,6 +263,7 @@ func (x *index) insert(r row) {
 		x.places = map[string]int32{}
 	}
 	i := int32(len(x.rows)) //nolint:gosec // fewer than 2^31 keys
+	r.flags |= rowLoose
 	x.rows = append(x.rows, r)
 	x.places[r.id()] = i
 	if x.ready {
@@ -314,8 +304,10 @@ func (x *index) drop(id string) {
 	}
 	clear(x.rows[len(kept):])
 	x.rows, x.dead = kept, 0
-	for id, i := range x.places {
-		x.places[id] = place[i]
+	x.blocks = pack(kept)
+	clear(x.places) // whose ids are parts of the texts from before
+	for i := range kept {
+		x.places[kept[i].id()] = int32(i) //nolint:gosec // fewer than 2^31 keys
 	}
 	for n, i := range x.named {
 		x.named[n] = place[i]

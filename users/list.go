@@ -167,6 +167,11 @@ func (x *index) filter(q *Query, at time.Time) found {
 	f := found{bits: make([]uint64, (len(x.rows)+63)/64)}
 	now := second32(at.UnixNano())
 	search := needle(q.Search)
+	var hits []uint64
+	if search != "" {
+		hits = make([]uint64, len(f.bits))
+		x.search(search, hits)
+	}
 	label := ""
 	if q.Label != "" {
 		label = "\n" + strings.ToLower(q.Label) + "\n"
@@ -181,7 +186,7 @@ func (x *index) filter(q *Query, at time.Time) found {
 		case r.flags&rowDead != 0,
 			q.Expiring > 0 && (r.expires == 0 || r.expires <= now || r.expires > soon),
 			q.Unused > 0 && (r.used > unused || r.created > since),
-			search != "" && !strings.Contains(r.text, search),
+			search != "" && hits[i>>6]&(1<<(i&63)) == 0 && (r.flags&rowLoose == 0 || !strings.Contains(r.text, search)),
 			label != "" && !strings.Contains(r.text[int(r.name)+1+idSize:], label):
 			continue
 		}

@@ -228,6 +228,54 @@ func TestList_Finds(t *testing.T) {
 	}
 }
 
+// TestList_Search finds what texts of keys have, and nothing over the ends of them: in
+// keys that were read, made, renamed and removed since, and after those removed are
+// forgotten.
+func TestList_Search(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		made, err := open(t, s, users.Options{}).CreateMany(t.Context(), users.Spec{Name: "read", Labels: []string{"blue"}}, 1000)
+		more, err2 := open(t, s, users.Options{}).CreateMany(t.Context(), users.Spec{Name: "read"}, 1000)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, more...)
+		r := open(t, s, users.Options{})
+		check := func(when string) {
+			t.Helper()
+			all := everyKey(t, s, r)
+			for _, search := range []string{"READ 1", "read 10", "e", "d", "blue", "blue\nread", "new", "renamed", "nobody", made[5].Key.ID, made[1999].Key.ID, made[1999].Key.ID[2:]} {
+				want, total := naive(all, users.Query{Search: search, Limit: 10_000}, time.Now())
+				page, err := r.List(t.Context(), users.Query{Search: search, Limit: 10_000})
+				if err != nil || page.Total != total || len(page.Keys) != len(want) {
+					t.Errorf("%s, %q: %d keys, want %d; %v", when, search, page.Total, total, err)
+				}
+			}
+		}
+		check("read")
+		create(t, r, users.Spec{Name: "new", Labels: []string{"blue"}})
+		for _, m := range made[:700] {
+			if _, err := r.Edit(t.Context(), m.Key.ID, func(s *users.Spec) error { s.Name = "renamed"; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check("renamed")
+		for _, m := range made[300:1500] {
+			if err := r.Delete(t.Context(), m.Key.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check("deleted")
+		time.Sleep(25 * time.Hour)
+		if err := r.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		check("forgotten")
+		create(t, r, users.Spec{Name: "new again"})
+		check("made after that")
+	})
+}
+
 // TestList_WhileRead changes keys while the index is read from the store.
 func TestList_WhileRead(t *testing.T) {
 	s := memory.New()
