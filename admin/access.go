@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"crypto/sha256"
 	"crypto/subtle"
 	"net"
 	"net/http"
@@ -54,12 +55,12 @@ func (a *api) authenticate(c *call) error {
 		if r == roleAdmin {
 			a.State.setup.close() // somebody has the key: nobody needs another way in
 		}
-		c.actor.role, c.actor.via = r, "header"
+		c.actor.role, c.actor.via, c.actor.key = r, "header", sha256.Sum256([]byte(given))
 		return nil
 	}
 	cookie, sent := cookieOf(c.Request)
 	if s := a.State.sessions.find(cookie, a.stillValid); s != nil {
-		c.actor.session, c.actor.role, c.actor.via = s, s.role, "session"
+		c.actor.session, c.actor.role, c.actor.via, c.actor.key = s, s.role, "session", s.key
 		return nil
 	}
 	if guest {
@@ -76,6 +77,12 @@ func (a *api) authenticate(c *call) error {
 // stillValid tells whether a session's key still opens what it did: whoever changes
 // the key ends all sessions that it began.
 func (a *api) stillValid(r role, key [32]byte) bool { return a.roleOf(key) == r }
+
+// stillIn tells whether an actor of before may still make calls: its key opens what it
+// did, and its session has not ended.
+func (a *api) stillIn(w actor) bool {
+	return a.stillValid(w.role, w.key) && (w.session == nil || a.State.sessions.alive(w.session))
+}
 
 // authorize decides whether the actor may make the call. What a browser sends must
 // also come from our own page, under a name that is ours.

@@ -31,6 +31,7 @@ type actor struct {
 	role role
 	via  string // "session", "header"; "" for a guest
 	ip   netip.Addr
+	key  [32]byte // SHA-256 of the key that opened the way
 	// session is that of the cookie, nil without.
 	session *session
 }

@@ -9,9 +9,9 @@ var coreRoutes = []route{
 	{method: http.MethodGet, path: "/admin/openapi.json", operate: (*api).openAPI},
 
 	{method: http.MethodGet, path: "/admin/setup", operate: (*api).getSetup, needs: needsNone},
-	{method: http.MethodPost, path: "/admin/setup", operate: (*api).setUp, needs: needsNone, secret: true},
+	{method: http.MethodPost, path: "/admin/setup", operate: (*api).setUp, needs: needsNone, secret: true, maxBody: maxGuestBody},
 	{method: http.MethodGet, path: "/admin/session", operate: (*api).getSession},
-	{method: http.MethodPost, path: "/admin/session", operate: (*api).signIn, needs: needsNone},
+	{method: http.MethodPost, path: "/admin/session", operate: (*api).signIn, needs: needsNone, maxBody: maxGuestBody},
 	{method: http.MethodDelete, path: "/admin/session", operate: (*api).signOut, needs: needsSession},
 	{method: http.MethodPost, path: "/admin/session/ping", operate: (*api).ping, needs: needsSession, quiet: true},
 	{method: http.MethodPost, path: "/admin/session/sudo", operate: (*api).sudo, needs: needsAdmin},
@@ -23,7 +23,7 @@ var coreRoutes = []route{
 
 	{method: http.MethodGet, path: "/admin/jobs", params: []string{"limit", "offset"}, operate: (*api).listJobs},
 	{method: http.MethodGet, path: "/admin/jobs/{id}", operate: (*api).getJob},
-	{method: http.MethodDelete, path: "/admin/jobs/{id}", operate: (*api).closeJob, quiet: true},
+	{method: http.MethodDelete, path: "/admin/jobs/{id}", operate: (*api).closeJob},
 	{method: http.MethodPost, path: "/admin/jobs/{id}/cancel", operate: (*api).cancelJob},
 	{method: http.MethodGet, path: "/admin/jobs/{id}/results", params: []string{"format", "limit", "offset"}, operate: (*api).jobResults},
 	{method: http.MethodGet, path: "/admin/events", params: []string{"topics"}, operate: (*api).streamEvents},

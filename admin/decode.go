@@ -28,7 +28,7 @@ func decode(body []byte, into any) error {
 		return problem(http.StatusBadRequest, "invalid_json", "The body is not a JSON object."+where(body))
 	}
 	c := &checker{dec: json.NewDecoder(bytes.NewReader(body))}
-	if err := c.value(reflect.TypeOf(into).Elem(), "", 0); err != nil {
+	if err := c.value(reflect.TypeOf(into).Elem(), "", 0); err != nil && !errors.Is(err, errFaulty) {
 		return err
 	}
 	if err := invalid("invalid_body", c.faults); err != nil {
@@ -49,6 +49,13 @@ func where(body []byte) string {
 	return ""
 }
 
+// mostFaults is how many faults are looked for: nobody reads on, and a body of
+// nothing else must not cost more than one that is right.
+const mostFaults = 5 * maxFaults
+
+// errFaulty ends the walk over a body that has mostFaults.
+var errFaulty = errors.New("too many faults")
+
 // checker walks over valid JSON beside the type that it is for.
 type checker struct {
 	dec    *json.Decoder
@@ -61,6 +68,9 @@ func (c *checker) fault(path, code, message string) {
 
 // value consumes one value. An error means that walking on is pointless.
 func (c *checker) value(t reflect.Type, path string, depth int) error {
+	if len(c.faults) >= mostFaults {
+		return errFaulty
+	}
 	if depth > maxDepth {
 		return problem(http.StatusBadRequest, "invalid_json", "The body is nested too deeply.")
 	}

@@ -78,7 +78,7 @@ func (a *api) writeEvents(c *call, w *eventWriter, l *listener) error {
 				return w.bye("slow")
 			}
 		case <-comments.C:
-			if s := c.actor.session; s != nil && !a.State.sessions.alive(s) {
+			if !a.stillIn(c.actor) {
 				return w.bye("signed_out")
 			}
 			w.comment("")

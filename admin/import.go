@@ -91,7 +91,10 @@ func (a *api) importGeminiKeys(c *call) (status int, body any, err error) {
 		return 0, nil, invalid("invalid_body", []fieldError{{"text", "invalid_value", err.Error()}})
 	}
 	verdicts, fresh := text.judge(a.inPool)
-	if fresh > maxImportKeys || text.more {
+	if text.more {
+		return 0, nil, invalid("invalid_body", []fieldError{{"text", "too_many", fmt.Sprintf("has more than %d lines or entries, keys or not; take out what is no key, or send it in several requests with the same batch", maxImportLines)}})
+	}
+	if fresh > maxImportKeys {
 		return 0, nil, invalid("invalid_body", []fieldError{{"text", "too_many", fmt.Sprintf("has more than %d new keys; send it in several requests with the same batch", maxImportKeys)}})
 	}
 	if form.DryRun {

@@ -73,7 +73,7 @@ func (t *importText) readCSV(text string) error {
 	in := csv.NewReader(strings.NewReader(text))
 	in.Comma, in.LazyQuotes, in.FieldsPerRecord, in.ReuseRecord = comma, true, -1, true
 	var columns []string
-	for {
+	for !t.more {
 		record, err := in.Read()
 		switch {
 		case errors.Is(err, io.EOF):
@@ -95,6 +95,7 @@ func (t *importText) readCSV(text string) error {
 		}
 		t.addCells(line, cells)
 	}
+	return nil
 }
 
 // withoutText keeps what stands in a table out of an error.

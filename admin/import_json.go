@@ -26,7 +26,7 @@ var containers = []string{"keys", "data", "items", "api_keys", "channels", "grou
 // readJSON reads one document, or one a line.
 func (t *importText) readJSON(text string) error {
 	dec := json.NewDecoder(strings.NewReader(text))
-	for {
+	for !t.more {
 		var v any
 		switch err := dec.Decode(&v); {
 		case errors.Is(err, io.EOF):
@@ -40,6 +40,7 @@ func (t *importText) readJSON(text string) error {
 			return errors.New("is JSON, but has no keys where they are looked for: a list of them, objects with key, key_value or API_KEYS")
 		}
 	}
+	return nil
 }
 
 // jsonReader walks through a document.
@@ -156,7 +157,7 @@ func (r *jsonReader) keyed(o map[string]any) bool {
 		k.Models, k.Weight = nil, 0
 		if kind != channelGemini {
 			r.any = true
-			r.lines = append(r.lines, importLine{line: len(r.lines) + 1, key: k, bad: fmt.Sprintf("it is a channel of type %.0f, not of Gemini (%d)", kind, channelGemini)})
+			r.keep(importLine{line: len(r.lines) + 1, key: k, bad: fmt.Sprintf("it is a channel of type %.0f, not of Gemini (%d)", kind, channelGemini)})
 			return true
 		}
 	}

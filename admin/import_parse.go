@@ -28,6 +28,7 @@ var importFormats = []string{formatAuto, formatText, formatCSV, formatJSON, form
 // Bounds of an import. Source: specs/ui.md §3.4.
 const (
 	maxImportKeys  = 10_000
+	maxImportLines = 4 * maxImportKeys // with duplicates and what is no key
 	maxImportBytes = 5 << 20
 )
 
@@ -42,7 +43,7 @@ type importLine struct {
 type importText struct {
 	format string
 	lines  []importLine
-	more   bool // there are more keys than are taken
+	more   bool // there are more lines than are read
 }
 
 // parseImport finds the keys in a text. It says which format it took the text for.
@@ -110,11 +111,17 @@ func (t *importText) add(line int, k balancer.NewKey, sure bool) {
 			l.bad = err.Error()
 		}
 	}
-	if l.bad == "" && t.more {
+	t.keep(l)
+}
+
+// keep notes a line. A text of nothing but junk must not fill the memory: beyond
+// maxImportLines it is read no further.
+func (t *importText) keep(l importLine) {
+	if len(t.lines) >= maxImportLines {
+		t.more = true
 		return
 	}
 	t.lines = append(t.lines, l)
-	t.more = t.more || len(t.lines) > 4*maxImportKeys
 }
 
 // Lengths that tell keys from words. Today's keys have 39 to 53 characters.
@@ -171,7 +178,7 @@ func notAKey(word string) string {
 func (t *importText) readText(text string) {
 	text = unescape(text)
 	var line string
-	for number := 1; text != ""; number++ {
+	for number := 1; text != "" && !t.more; number++ {
 		line, text, _ = strings.Cut(text, "\n")
 		trimmed := strings.TrimSpace(line)
 		if trimmed == "" || strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, "//") || strings.HasPrefix(trimmed, "--") {
@@ -196,7 +203,7 @@ func (t *importText) readLine(number int, line string) {
 		}
 	}
 	if !any {
-		t.lines = append(t.lines, importLine{line: number, key: balancer.NewKey{Secret: line}, bad: notAKey(strings.TrimSpace(line))})
+		t.keep(importLine{line: number, key: balancer.NewKey{Secret: line}, bad: notAKey(strings.TrimSpace(line))})
 	}
 }
 

@@ -10,12 +10,22 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // maxBody bounds a request body: 1,000 Gemini keys with room to spare.
 const maxBody = 8 << 20
+
+// maxGuestBody bounds what is read of somebody who has shown no key: a key and a
+// token fit many times. Source: specs/gateways.md D3.
+const maxGuestBody = 8 << 10
+
+// bodyTime is how long a body may take to come, so that nobody holds connections
+// open with bodies that never end. Our choice: 16 MiB at 1 Mbit/s.
+const bodyTime = 2 * time.Minute
 
 // ServeHTTP implements [http.Handler].
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -209,10 +219,13 @@ func readBody(w http.ResponseWriter, r *http.Request, rt *route) ([]byte, error)
 	if rt.streams {
 		return nil, checkType(r, rt)
 	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTime)) // not all writers know deadlines
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, bodyProblem(err)
+		return nil, bodyProblem(err) // with the deadline, so that nobody waits for the rest
 	}
+	_ = rc.SetReadDeadline(time.Time{})
 	if len(body) == 0 {
 		return nil, nil
 	}
@@ -238,6 +251,9 @@ func checkType(r *http.Request, rt *route) error {
 func bodyProblem(err error) error {
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return problem(http.StatusRequestEntityTooLarge, "body_too_large", "The body is larger than "+megabytes(large.Limit)+". Send it in several requests.")
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return problem(http.StatusRequestTimeout, "body_too_slow", "The body took longer than "+bodyTime.String()+". Send it in several requests.")
 	}
 	return problem(http.StatusBadRequest, "body_incomplete", "The body ended before it was complete.")
 }
