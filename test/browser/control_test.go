@@ -54,6 +54,7 @@ type options struct {
 	Limits     bool   `json:"limits"`       // small limits of Google's instead of none
 	TLS        bool   `json:"tls"`          // https with Caddy's own authority
 	Host       string `json:"host"`         // in URLs, default 127.0.0.1
+	AnyHost    bool   `json:"any_host"`     // the site answers to every name
 	App        string `json:"app"`          // further lines of the app
 	Site       string `json:"site"`         // further lines of the site
 	Handler    string `json:"handler"`      // further lines of gemini_balance
@@ -198,6 +199,9 @@ func (c *control) create(w http.ResponseWriter, r *http.Request) {
 		}
 		g.address = fmt.Sprintf("%s://%s:%d", scheme, host, port)
 		g.info.Base = g.address
+		if o.AnyHost {
+			g.address = fmt.Sprintf("%s://:%d", scheme, port)
+		}
 		if !o.NoAdminKey {
 			g.info.Admin = adminKey
 		}
@@ -293,7 +297,7 @@ func (g *gateway) start() error {
 
 // ready waits until the gateway listens.
 func (g *gateway) ready() error {
-	_, address, _ := strings.Cut(g.address, "://")
+	_, address, _ := strings.Cut(g.info.Base, "://")
 	for range 1500 {
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
