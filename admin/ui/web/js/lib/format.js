@@ -61,21 +61,24 @@ const units = [[60, 'second', 1], [3600, 'minute', 60], [86400, 'hour', 3600], [
 // ago: "3m ago" in the language in use; in the future "in 3m".
 export function ago(iso, at = Date.now()) {
   if (!iso) return '–';
-  const seconds = Math.round((at - Date.parse(iso)) / 1000);
+  // The server's clock is known to the second only: what just happened is never in the future.
+  let seconds = Math.round((at - Date.parse(iso)) / 1000);
+  if (seconds < 0 && seconds > -3) seconds = 0;
   const [, unit, size] = units.find(([limit]) => Math.abs(seconds) < limit);
   const format = memo('ago ' + lang.value, () => new Intl.RelativeTimeFormat(lang.value, { style: 'narrow', numeric: 'always' }));
-  return format.format(-Math.round(seconds / size), unit);
+  return format.format(seconds === 0 ? -0 : -Math.round(seconds / size), unit);
 }
 
 // left: a span in ms as "45s", "12m", "6h 11m", "3d 4h". Never negative.
 export function left(span) {
   const s = Math.max(0, Math.round(span / 1000));
-  if (s < 120) return `${s}s`;
-  if (s < 7200) return `${Math.round(s / 60)}m`;
+  const u = lang.value === 'zh-CN' ? { s: ' 秒', m: ' 分钟', h: ' 小时', d: ' 天' } : { s: 's', m: 'm', h: 'h', d: 'd' };
+  if (s < 120) return `${s}${u.s}`;
+  if (s < 7200) return `${Math.round(s / 60)}${u.m}`;
   const minutes = Math.round(s / 60);
-  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)}h ${minutes % 60}m`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)}${u.h} ${minutes % 60}${u.m}`;
   const hours = Math.round(s / 3600);
-  return `${Math.floor(hours / 24)}d ${hours % 24}h`;
+  return `${Math.floor(hours / 24)}${u.d} ${hours % 24}${u.h}`;
 }
 
 const dateFormat = (name, options) => memo(`date ${name} ${lang.value} ${utc.value}`, () =>

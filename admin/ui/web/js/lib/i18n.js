@@ -1,6 +1,7 @@
 import { signal } from '../vendor/preact.mjs';
 import core from '../locale/en/core.js';
 import { pref } from './prefs.js';
+import { loadServerTexts } from './servertext.js';
 
 // Texts come in parts: core, and one per page. A part is loaded in the language
 // in use only; switching loads the same parts in the other language first, so
@@ -49,6 +50,7 @@ export async function loadTexts(part) {
 
 async function apply(language) {
   const loaded = await Promise.all([...parts].map((part) => (language === 'en' && part === 'core' ? core : importPart(language, part))));
+  await loadServerTexts(language);
   dictionary.value = Object.assign({}, ...loaded);
   lang.value = language;
   document.documentElement.lang = language;

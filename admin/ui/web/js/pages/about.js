@@ -3,6 +3,7 @@ import { api, root, saveFile } from '../lib/api.js';
 import { bytes, full, left, ms, stamp } from '../lib/format.js';
 import { has, t } from '../lib/i18n.js';
 import { useLoad } from '../lib/load.js';
+import { said } from '../lib/servertext.js';
 import { session } from '../lib/session.js';
 import { Dialog } from '../ui/dialog.js';
 import { Ago, Button, Card, Empty, ErrorNote, Facts, Icon, PageHead, Skeleton } from '../ui/parts.js';
@@ -10,6 +11,9 @@ import { sheet } from '../ui/sheet.js';
 import { attempt } from '../ui/toast.js';
 
 await sheet('about');
+
+// sentence: the server's checks begin in lower case.
+const sentence = (text) => text && text[0].toUpperCase() + text.slice(1);
 
 export const title = () => t('nav.about');
 
@@ -19,7 +23,7 @@ const rank = { bad: 0, warn: 1, ok: 2 };
 const Check = ({ check: c }) => html`<li class=${'check-' + c.status}><${Icon} name=${icons[c.status] ?? 'info'} size=${18} />
   <div><b>${has('about.check.' + c.id) ? t('about.check.' + c.id) : c.id}</b> <span class="word">${has('st.' + c.status)
     ? t('st.' + c.status) : c.status}</span>
-    <p>${c.message}</p>${c.advice && html`<p class="advice">${c.advice}</p>`}</div>
+    <p>${sentence(said(c.message))}</p>${c.advice && html`<p class="advice">${said(c.advice)}</p>`}</div>
   <small class="num"><${Ago} at=${c.at} />${c.duration_ms !== undefined && html` · ${ms(c.duration_ms)}`}</small></li>`;
 
 function Checks({ items, stale }) {

@@ -1,5 +1,6 @@
 import { html, useId, useRef, useState } from '../vendor/preact.mjs';
 import { t } from '../lib/i18n.js';
+import { saidField } from '../lib/servertext.js';
 import { Button, Icon, cls } from './parts.js';
 
 // Field: a label, its control, help and error. children is a function of the
@@ -118,5 +119,5 @@ export function FileDrop({ onFiles, accept, multiple = false, children }) {
 
 // problemsByField turns an ApiError's errors into { field: text } for the controls.
 export function problemsByField(error) {
-  return Object.fromEntries((error?.errors ?? []).map(({ field, code, message }) => [field, message ?? code]));
+  return Object.fromEntries((error?.errors ?? []).map(({ field, code, message }) => [field, saidField(code, message)]));
 }

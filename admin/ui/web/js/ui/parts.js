@@ -4,6 +4,7 @@ import { now, skew } from '../lib/clock.js';
 import { ago, change, full, left, stamp } from '../lib/format.js';
 import { has, t } from '../lib/i18n.js';
 import { href } from '../lib/route.js';
+import { saidProblem } from '../lib/servertext.js';
 
 export const cls = (...names) => names.filter(Boolean).join(' ') || undefined;
 
@@ -145,7 +146,7 @@ export const Empty = ({ icon = 'search', title, text, children }) => html`
 export function explain(error) {
   if (error.status === 0) return t('err.network');
   if (error.code && has('problem.' + error.code)) return t('problem.' + error.code);
-  return error.detail || error.title || error.message;
+  return saidProblem(error.code, error.detail || error.title || error.message);
 }
 
 // ErrorNote: what failed, the status, the request id, and Retry.

@@ -39,7 +39,7 @@ export default {
   'overview.users': 'Busiest user keys',
   'overview.name': 'Name',
   'overview.costs': 'Cost',
-  'overview.cost': '{usd} in all',
+  'overview.cost': '{usd} in total',
   'overview.limit': 'Limit used',
   'overview.noUsers': 'No user key was used in this time.',
   'overview.none': 'No request yet',

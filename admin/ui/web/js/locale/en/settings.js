@@ -20,7 +20,7 @@ export default {
   'settings.field.limits.monthly_tokens': 'Tokens per month', 'settings.help.limits.monthly_tokens': '0: no limit.',
   'settings.field.limits.concurrency': 'Requests at once', 'settings.field.limits.budget.day': 'Budget per day', 'settings.help.limits.budget.day': '0: no limit.',
   'settings.field.limits.budget.month': 'Budget per month', 'settings.help.limits.budget.month': '0: no limit.',
-  'settings.field.limits.budget.total': 'Budget in all', 'settings.help.limits.budget.total': '0: no limit.',
+  'settings.field.limits.budget.total': 'Total budget', 'settings.help.limits.budget.total': '0: no limit.',
 
   'settings.field.models.unknown': 'Unknown model names', 'settings.help.models.unknown': 'Names that neither an alias nor the list of models knows.',
   'settings.option.models.unknown.pass': 'Ask Google', 'settings.option.models.unknown.refuse': 'Refuse with 404',

@@ -15,7 +15,7 @@ export default {
   'users.dialect.openai': 'OpenAI', 'users.dialect.anthropic': 'Anthropic', 'users.dialect.gemini': 'Gemini',
   'users.limit.rpm': 'RPM', 'users.limit.tpm': 'TPM', 'users.limit.rpd': 'RPD', 'users.limit.tpd': 'Tokens per day',
   'users.limit.monthly_tokens': 'Tokens per month', 'users.limit.concurrency': 'At once', 'users.limit.budget': 'Budget',
-  'users.limit.budget.day': 'Budget per day', 'users.limit.budget.month': 'Budget per month', 'users.limit.budget.total': 'Budget in all',
+  'users.limit.budget.day': 'Budget per day', 'users.limit.budget.month': 'Budget per month', 'users.limit.budget.total': 'Total budget',
 
   'users.short.tpd': 'Tokens/day', 'users.short.monthly_tokens': 'Tokens/mo', 'users.short.budget.day': '$/day', 'users.short.budget.month': '$/month', 'users.short.budget.total': '$ in all',
 

@@ -6,6 +6,7 @@ import { track, whenOver } from '../../lib/jobs.js';
 import { go } from '../../lib/route.js';
 import { isAdmin } from '../../lib/session.js';
 import { toRequest } from '../../lib/selection.js';
+import { saidProblem } from '../../lib/servertext.js';
 import { Dialog, confirm } from '../../ui/dialog.js';
 import { Button, Note, Secret, copyText } from '../../ui/parts.js';
 import { attempt, failed, toast, undoable } from '../../ui/toast.js';
@@ -127,7 +128,7 @@ export async function onMany(action, { selection, filter, total, extra = {}, cha
     } else await run();
     changed(true);
     const [first] = answer?.errors ?? [];
-    if (first) toast({ kind: 'bad', key: 'skipped', text: t('keys.skipped', { n: answer.skipped }) + ' ' + first.message });
+    if (first) toast({ kind: 'bad', key: 'skipped', text: t('keys.skipped', { n: answer.skipped }) + ' ' + saidProblem(first.code, first.message) });
     await report(answer, (count) => said(action, count, request, changed));
   } catch (error) {
     if (error.code === 'count_changed') failed(error, t('keys.countChanged', { n: full(error.data.expected), m: full(error.data.found) }));

@@ -16,7 +16,7 @@ function Errors({ k }) {
 const Name = ({ k }) => html`
   <span class="keyname"><button type="button" class="rowlink" tabindex="-1">${keyName(k)}</button>
     ${k.declared && html`<span class="locked" title=${t('keys.declared')}><${Icon} name="lock" size=${12} /></span>`}
-    <code>${k.hint}</code></span>`;
+    ${k.name && html`<code>${k.hint}</code>`}</span>`;
 
 const Quota = ({ quota }) => (quota?.limit
   ? html`<${Meter} value=${quota.used / quota.limit} label=${t('keys.col.quota')} />${' '}

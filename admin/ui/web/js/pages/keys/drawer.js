@@ -5,6 +5,7 @@ import { full, ms, pct, short, stamp, usd } from '../../lib/format.js';
 import { has, t } from '../../lib/i18n.js';
 import { useLoad } from '../../lib/load.js';
 import { href } from '../../lib/route.js';
+import { said } from '../../lib/servertext.js';
 import { isAdmin } from '../../lib/session.js';
 import { Drawer } from '../../ui/drawer.js';
 import { MenuButton } from '../../ui/menu.js';
@@ -59,7 +60,8 @@ function Quotas({ quotas }) {
 
 const Rests = ({ rests }) => rests.length > 0 && html`
   <h3>${t('keys.rests')}</h3>
-  <ul class="lines">${rests.map((r) => html`<li key=${r.model}><span class="mono">${r.model}</span> <span class="dim">${r.why}</span>
+  <ul class="lines">${rests.map((r) => html`<li key=${r.model} title=${said(r.advice) || undefined}><span class="mono">${r.model}</span> <span class="dim">
+    ${said(r.why)}</span>
     <span class="grow"></span>
     ${r.until && html`<${Countdown} until=${r.until} />`}</li>`)}</ul>`;
 
@@ -116,7 +118,7 @@ export function KeyDrawer({ id, onClose, changed }) {
   if (!k) return html`<${Drawer} title="…" onClose=${onClose}><${Skeleton} height=${300} /><//>`;
   const context = { changed: update, closed: onClose };
   return html`
-    <${Drawer} title=${keyName(k)} subtitle=${html`<code>${k.hint}</code>`} onClose=${onClose}>
+    <${Drawer} title=${keyName(k)} subtitle=${k.name && html`<code>${k.hint}</code>`} onClose=${onClose}>
       <p><${Status} status=${k.status} until=${k.until} /> ${k.state !== k.status && k.state !== 'active' && html`<span class="dim">
         ${word('st.', k.state)}</span>`}</p>
       <${Why} k=${k} />

@@ -1,10 +1,11 @@
 import { html } from '../../vendor/preact.mjs';
 import { full, ms, pct, short, usd } from '../../lib/format.js';
-import { t } from '../../lib/i18n.js';
+import { has, t } from '../../lib/i18n.js';
 import { href } from '../../lib/route.js';
 import { Card, Meter, cls } from '../../ui/parts.js';
 
 const All = ({ to, query }) => html`<a class="link" href=${href(to, query)}>${t('all')}</a>`;
+const reason = (word) => (has('verdict.' + word) ? t('verdict.' + word) : word);
 const fates = ['retried', 'client', 'failed'];
 
 // became is the fates of an error in words, most frequent first; below 1 % they are only in the bar.
@@ -13,7 +14,7 @@ const became = ({ fate, count }) => fates.filter((f) => fate[f] > 0 && fate[f] >
 
 const ErrorRow = ({ row, most, window }) => html`
   <li><a href=${href('/requests', { status: row.code, reason: row.reason, window })}>
-    <span class="code">${row.code}</span><span class="reason" title=${row.reason}>${row.reason}</span><b title=${full(row.count)}>
+    <span class="code">${row.code}</span><span class="reason" title=${row.reason}>${reason(row.reason)}</span><b title=${full(row.count)}>
       ${short(row.count)}</b>
     <span class="sub"><span class="share" title=${pct(row.share)}>
       ${fates.map((f) => row.fate[f] > 0 && html`<i key=${f} class=${'f-' + f} style=${{ width: (row.fate[f] / most) * 100 + '%' }}></i>`)}

@@ -8,7 +8,7 @@ export const modelText = (r) => (r.asked && r.model && r.asked !== r.model ? `${
 
 // Outcome: shape, colour, code and word of a request's end.
 export const Outcome = ({ request: r }) => html`<span class=${'outcome o-' + r.class}><i></i><b class="num">${r.status || '–'}</b>
-  <span title=${r.code || undefined}>${r.code || outcomeText(r)}</span></span>`;
+  <span title=${[outcomeText(r), r.code].filter(Boolean).join(' · ')}>${outcomeText(r)}</span></span>`;
 
 const outcomeText = (r) => {
   if (has('requests.outcome.' + r.outcome)) return t('requests.outcome.' + r.outcome);
@@ -33,7 +33,7 @@ const Tokens = ({ r: { tokens: { input, cached, output, thoughts } } }) => html`
 export const columnsFor = () => [
   { id: 'at', width: 84, fixed: true, area: 'b', cell: (r) => html`<time datetime=${r.at}>${clock(r.at)}</time>`, title: (r) =>
     stamp(r.at) },
-  { id: 'status', width: 112, fixed: true, area: 'c', cell: (r) => html`<${Outcome} request=${r} />` },
+  { id: 'status', width: 150, fixed: true, area: 'c', cell: (r) => html`<${Outcome} request=${r} />` },
   { id: 'model', width: 172, fixed: true, area: 'a', cell: (r) => html`<span class="mono"><${Model} r=${r} /></span>`, title: modelText },
   { id: 'dialect', width: 82, cell: (r) => t('requests.dialect.' + r.dialect), title: (r) => r.endpoint },
   { id: 'user', width: 92, cell: (r) => userText(r) || html`<span class="dim">${t('requests.anonymous')}</span>`,
@@ -43,7 +43,7 @@ export const columnsFor = () => [
   { id: 'attempts', width: 58, num: true, cell: (r) => (r.attempts > 1 ? html`<b class="warn">${r.attempts}</b>` : r.attempts) },
   { id: 'ttft', width: 84, num: true, cell: (r) => ms(r.ttft_ms) },
   { id: 'duration', width: 70, num: true, area: 'd', cell: (r) => ms(r.duration_ms) },
-  { id: 'tokens', width: 156, num: true, cell: (r) => html`<${Tokens} r=${r} />`, title: tokensText },
+  { id: 'tokens', width: 126, num: true, cell: (r) => html`<${Tokens} r=${r} />`, title: tokensText },
   { id: 'cost', width: 96, num: true, cell: (r) => usd(r.cost_nano), title: (r) => r.price },
   { id: 'ip', width: 120, cell: (r) => html`<span class="mono">${r.ip || '–'}</span>` },
 ].map((c) => ({ ...c, sort: false, label: t('requests.col.' + c.id) }));

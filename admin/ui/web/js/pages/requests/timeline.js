@@ -1,7 +1,7 @@
 import { html } from '../../vendor/preact.mjs';
 import { full, ms } from '../../lib/format.js';
 import { href } from '../../lib/route.js';
-import { t } from '../../lib/i18n.js';
+import { has, t } from '../../lib/i18n.js';
 import { phases } from './phases.js';
 
 const good = (attempt) => attempt.status >= 200 && attempt.status < 400;
@@ -22,7 +22,7 @@ export function Attempts({ tries, whole }) {
       <span class="num">${t('requests.tryTime', { at: ms(a.started_ms), d: ms(a.duration_ms) })}</span></small></li>`)}</ol>`;
 }
 
-const verdict = (word) => word ?? '';
+const verdict = (word) => (has('verdict.' + word) ? t('verdict.' + word) : word ?? '');
 
 export function Timing({ request }) {
   const parts = phases(request);

@@ -92,9 +92,10 @@ export function GeminiKeys({ onNext }) {
     <${Text} label=${t('setup.keys.tags')} optional value=${tags} onInput=${setTags} />
     ${task.error && html`<${ErrorNote} error=${task.error} onRetry=${add} />`}
     ${job && html`<${Progress} job=${job} />`}${over && html`<${Verdict} job=${job} />`}
-    <div class="actions"><${Button} kind="quiet" onClick=${onNext}>${t(over ? 'setup.next' : 'setup.skip')}<//><span class="grow"></span>
+    <div class="actions">${over && !text ? html`<span class="grow"></span><${Button} kind="primary" onClick=${onNext}>${t('setup.next')}<//>`
+      : html`<${Button} kind="quiet" onClick=${onNext}>${t('setup.skip')}<//><span class="grow"></span>
       <${Button} kind="primary" busy=${task.busy} disabled=${!text.trim()} onClick=${add}>${found ? t('setup.keys.add', { n: found })
-        : t('setup.keys.addAny')}<//></div>`;
+        : t('setup.keys.addAny')}<//>`}</div>`;
 }
 
 // UserKey makes the first user key, shown once.

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { web } from './files.mjs';
+
+const server = await import(`${web}/js/locale/server.zh-CN.js`);
+const { loadServerTexts, said, saidField, saidProblem } = await import(`${web}/js/lib/servertext.js`);
+
+const root = join(web, '../../..');
+const go = ['', 'admin', 'balancer'].flatMap((dir) => readdirSync(join(root, dir)).filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
+  .map((name) => readFileSync(join(root, dir, name), 'utf8'))).join('\n');
+const spoken = go.replaceAll('\\"', '"');
+const hint = readFileSync(join(root, 'balancer/hint.go'), 'utf8');
+const oldType = /const oldType = "([^"]+)"/.exec(hint)[1];
+
+test('what is translated is what the server says', () => {
+  for (const text of Object.keys(server.words)) {
+    const own = text === oldType ? text : text.replace(oldType, '').trimEnd();
+    assert.ok(spoken.includes(own), text);
+  }
+  for (const code of Object.keys(server.codes)) assert.ok(spoken.includes(`"${code}"`), code);
+});
+
+test('all advice about keys is translated', () => {
+  const advice = [...hint.matchAll(/"([A-Z][^"]{30,}?)( )?"(?: \+ (oldType))?/g)].map(([, text, space, old]) => text + (space ?? '') + (old ? oldType : ''));
+  assert.ok(advice.length > 20);
+  for (const text of advice) assert.ok(server.words[text], text);
+});
+
+test('figures come through, unknown words stay', async () => {
+  await loadServerTexts('zh-CN');
+  assert.equal(said('3.4 of 20.0 GiB are free'), '共 20.0 GiB，可用 3.4 GiB');
+  assert.equal(said('no such sentence'), 'no such sentence');
+  assert.equal(saidProblem('session_ended', 'The session has ended. Sign in again.'), '会话已结束，请重新登录。');
+  assert.equal(saidProblem('invalid_body', 'name is empty.'), '输入有误：name is empty.');
+  assert.equal(saidProblem('of_tomorrow', 'Something.'), 'Something.');
+  assert.equal(saidField('missing', 'is missing'), '必填');
+  await loadServerTexts('en');
+  assert.equal(said('daily quota'), 'daily quota');
+  assert.equal(saidField(undefined, undefined), undefined);
+});
