@@ -51,7 +51,8 @@ export function MenuPopover({ items, anchor, label, onClose }) {
     event.stopPropagation();
     if (event.key === 'Escape' || event.key === 'Tab') { event.preventDefault(); onClose(); } else moveFocus(event, ref.current);
   };
-  const choose = (item) => () => { onClose(); item.act?.(); };
+  // The button gets the focus first, so that a dialog which the item opens gives it back there.
+  const choose = (item) => () => { anchor.focus({ preventScroll: true }); onClose(); item.act?.(); };
   return html`
     <div class="menu" role="menu" popover="auto" ref=${ref} aria-label=${label} onKeyDown=${keys}
       onToggle=${(e) => { if (e.newState === 'closed') onClose(); }} onClick=${(e) => e.stopPropagation()}>
