@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings and secrets: what is locked, checked, saved and undone; what needs the admin key again.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import { checkDialog, confirmSudo, dialog, faultless, go, noDialog, row, toast, traces } from './harness-more.mjs'
+import { gateway, open, until } from './harness.mjs'
+
+const g = await gateway({ keys: 1, app: 'strategy round_robin\n\t\trequest_log {\n\t\t\tretention 48h\n\t\t}' })
+const { key } = await g.api('POST', 'keys/user', { name: 'client', unlimited: true })
+const page = await open(g, { route: '/settings' })
+page.setDefaultTimeout(30_000)
+const field = async (name) => (await g.api('GET', 'config')).fields[name]
+const save = () => page.locator('.savebar').getByRole('button', { name: 'Save' })
+
+test('what the Caddyfile sets is locked here, and says so', async () => {
+  await go(page, '/settings')
+  const strategy = page.locator('[id="setting-strategy"]')
+  assert.ok(await page.getByLabel('Strategy').isDisabled())
+  await strategy.getByText('Set in the Caddyfile:').waitFor()
+  assert.ok(!(await page.getByLabel('Attempts', { exact: true }).isDisabled()))
+  const { status } = await fetch(g.base + '/admin/config', { method: 'PATCH', headers: { Authorization: `Bearer ${g.admin}`, 'Content-Type': 'application/json' }, body: '{"strategy":"adaptive"}' })
+  assert.equal(status, 409, 'nor by the API')
+  faultless(page)
+})
+
+test('a wrong value is said at its field and cannot be saved', async () => {
+  await go(page, '/settings')
+  await page.getByLabel('Retry budget').fill('lots')
+  const fault = page.locator('[id="setting-retry.budget"] [role=alert]')
+  await fault.waitFor()
+  const described = await page.getByLabel('Retry budget').getAttribute('aria-describedby')
+  assert.ok(described.split(' ').includes(await fault.getAttribute('id')), 'a screen reader hears it')
+  assert.ok(await save().isDisabled())
+  await page.getByLabel('Attempts', { exact: true }).fill('3000')
+  await page.locator('[id="setting-retry.attempts"] [role=alert]').waitFor()
+  await page.getByText('2 fields are not right.').first().waitFor()
+  await page.getByRole('button', { name: 'Discard' }).click()
+  assert.equal(await page.locator('.savebar').count(), 0)
+  faultless(page)
+})
+
+test('a change is looked through, saved, has effect on the next request, and goes back', async () => {
+  let names = 0 // another one each time: what Google does not know is remembered
+  const unknown = () => g.chat(key, 'Hello', { model: `nobody-knows-me-${names++}` })
+  const asked = async () => (await g.asked()).requests
+  await go(page, '/settings?section=requests')
+  const before = await asked()
+  await unknown()
+  assert.ok((await asked()) > before, 'Google is asked for what the gateway does not know')
+  await page.getByLabel('Unknown model names').selectOption('refuse')
+  await page.getByRole('button', { name: 'Review' }).click()
+  const line = dialog(page).locator('tbody tr')
+  assert.deepEqual(await line.locator('th, td').allTextContents(), ['Unknown model names', 'Ask Google', 'Refuse with 404'])
+  await dialog(page).getByRole('button', { name: 'Save' }).click()
+  await toast(page, '1 setting saved').waitFor()
+  const saved = await asked()
+  assert.equal((await unknown()).status, 404)
+  assert.equal(await asked(), saved, 'the gateway refuses by itself')
+  await page.getByRole('button', { name: 'Back to default' }).click()
+  await until('it is the default again', async () => (await field('models.unknown')).source === 'default')
+  await unknown()
+  assert.ok((await asked()) > saved)
+  faultless(page)
+})
+
+test('two operators change the same: the second one chooses', async () => {
+  await go(page, '/settings')
+  await page.getByLabel('Retry budget').fill('0.3')
+  await page.getByLabel('Attempts', { exact: true }).fill('4')
+  await g.api('PATCH', 'config', { 'retry.budget': 0.4 })
+  await save().click()
+  await dialog(page).getByText('Somebody else changed the same settings').waitFor()
+  assert.equal((await field('retry.budget')).value, 0.4, 'nothing is overwritten')
+  await dialog(page).getByLabel(/Yours/).check()
+  await dialog(page).getByRole('button', { name: 'Go on' }).click()
+  await toast(page, '2 settings saved').waitFor()
+  assert.deepEqual([(await field('retry.budget')).value, (await field('retry.attempts')).value], [0.3, 4])
+  faultless(page)
+})
+
+test('leaving with changes asks first', async () => {
+  await go(page, '/settings')
+  await page.getByLabel('Attempts', { exact: true }).fill('7')
+  const away = page.locator('.nav a', { hasText: 'Overview' })
+  await away.click()
+  await page.getByText('Leave without saving?').waitFor()
+  await checkDialog(page, '.nav a')
+  assert.match(page.url(), /#\/settings/)
+  assert.equal(await page.getByLabel('Attempts', { exact: true }).inputValue(), '7')
+  await away.click()
+  await dialog(page).getByRole('button', { name: 'Leave' }).click()
+  await page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor()
+  assert.notEqual((await field('retry.attempts')).value, 7)
+  faultless(page)
+})
+
+test('showing and exporting keys needs the admin key again, and is written down', async () => {
+  const secret = g.keys[0], name = (await g.api('GET', 'keys/gemini')).items[0]
+  await g.api('PATCH', `keys/gemini/${name.id}`, { name: 'to show' })
+  await go(page, '/keys')
+  const reveal = async () => {
+    await row(page, 'to show').locator('[data-menu]').click()
+    await page.getByRole('menuitem', { name: 'Reveal', exact: true }).click()
+  }
+  await reveal()
+  const asked = dialog(page).locator('input[type=password]')
+  await asked.fill('a wrong key')
+  await asked.press('Enter')
+  await dialog(page).getByRole('alert').or(dialog(page).locator('.badtext')).first().waitFor()
+  assert.equal(await page.locator('[data-secret]').count(), 0)
+  await confirmSudo(page, g)
+  assert.equal(await page.locator('[data-secret] code').textContent(), secret)
+  await dialog(page).getByRole('button', { name: 'Close' }).last().click()
+  await noDialog(page)
+  assert.deepEqual(await traces(page, secret), [])
+  await reveal() // still confirmed: not asked again
+  await page.locator('[data-secret] code').waitFor()
+  await page.keyboard.press('Escape')
+  await noDialog(page)
+
+  await page.getByRole('button', { name: /^Export/ }).first().click()
+  await dialog(page).getByText('Text, one a line').click()
+  await dialog(page).getByLabel('With the keys themselves').check()
+  const [download] = await Promise.all([page.waitForEvent('download'), dialog(page).getByRole('button', { name: 'Export' }).click()])
+  assert.ok((await readFile(await download.path(), 'utf8')).includes(secret))
+
+  await go(page, '/settings?section=audit')
+  await page.getByLabel('Search action or object').fill('reveal')
+  await until('both are there', async () => (await page.locator('.audit tbody tr').count()) === 2)
+  await page.getByLabel('Search action or object').fill('export')
+  await page.locator('.audit tbody tr').first().waitFor()
+  assert.deepEqual(await traces(page, secret), [])
+  faultless(page)
+})
+
+test('the confirmation ends after five minutes', async () => {
+  const clocked = await open(g, { route: '/keys' })
+  clocked.setDefaultTimeout(30_000)
+  await clocked.clock.install()
+  await row(clocked, 'to show').locator('[data-menu]').click()
+  await clocked.getByRole('menuitem', { name: 'Reveal', exact: true }).click()
+  await confirmSudo(clocked, g)
+  await clocked.locator('[data-secret] code').waitFor()
+  await clocked.locator('.sudo').first().waitFor({ state: 'attached' })
+  await clocked.clock.fastForward('01:05')
+  await until('the value has gone by itself', async () => (await clocked.locator('[data-secret] code').count()) === 0)
+  await clocked.clock.fastForward('04:00')
+  await until('nothing says that it is confirmed', async () => (await clocked.locator('.sudo').count()) === 0)
+  const session = await clocked.evaluate(() => fetch('../session').then((r) => r.json()))
+  const left = Date.parse(session.sudo_until) - Date.parse(session.server_time)
+  assert.ok(left > 4 * 60_000 && left <= 5 * 60_000, `for the server: ${left} ms`) // whose own clock its tests turn
+  await clocked.context().close()
+})
+
+test('with keys.reveal off nobody reads a key', async () => {
+  await g.api('PATCH', 'config', { 'keys.reveal': false })
+  await go(page, '/keys')
+  await row(page, 'to show').locator('[data-menu]').click()
+  const item = page.getByRole('menuitem', { name: 'Reveal', exact: true })
+  if (await item.isEnabled()) {
+    await item.click()
+    await page.locator('.toast.bad, dialog [role=alert]').first().waitFor()
+  }
+  assert.equal(await page.locator('[data-secret]').count(), 0)
+  const got = await page.evaluate(async () => {
+    const { items } = await (await fetch('../keys/gemini')).json()
+    const send = (route, body) => fetch('../' + route, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) })
+    const answers = await Promise.all([send(`keys/gemini/${items[0].id}/reveal`, {}), send('keys/gemini/export', { format: 'txt', secrets: true })])
+    return Promise.all(answers.map(async (r) => [r.status, (await r.json()).code]))
+  })
+  assert.deepEqual(got, [[403, 'reveal_off'], [403, 'reveal_off']])
+  await g.api('PATCH', 'config', { 'keys.reveal': true })
+  faultless(page)
+})
