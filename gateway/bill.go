@@ -14,8 +14,10 @@ import (
 
 // bill is what Google charges for a request, all of its attempts together: one that
 // broke off or was of no use after Google had reported what it used is charged with
-// the request that it was made for, as is one that another was faster than. Errors are
-// free, as Google says. The zero value is a bill of nothing.
+// the request that it was made for. Errors are free, as Google says. Of two attempts that
+// run side by side for the operator's sake, one at most is on it: what the other one cost
+// is the operator's, and counts against what its project may spend, see
+// [balancer.Outcome]. Source: specs/gateways.md §4.1. The zero value is a bill of nothing.
 type bill struct {
 	used      gemini.Usage // tokens; Reported where anything was charged
 	cost      int64        // nano-USD of what has a price
@@ -23,7 +25,6 @@ type bill struct {
 	unpriced  bool         // something has no known price
 	estimated bool         // some of it is a guess
 	parts     bool         // the calls of the request were charged one by one
-	losers    int          // attempts that another one was faster than
 	pending   bool         // what was used is told later, to another request
 }
 
@@ -73,7 +74,6 @@ func (b *bill) join(o *bill) {
 	b.cost += o.cost
 	b.unpriced, b.estimated = b.unpriced || o.unpriced, b.estimated || o.estimated
 	b.row = cmp.Or(o.row, b.row)
-	b.losers += o.losers
 	if o.used.Reported && b.used.Reported {
 		b.used = b.used.Plus(o.used)
 	} else if o.used.Reported {
@@ -114,15 +114,15 @@ func (x *exchange) priceModel() string {
 }
 
 // ended charges an attempt that Google may have worked for and told nothing of: its
-// client left, or it took too long. It is taken for what was foretold.
-func (x *exchange) ended(o *balancer.Outcome) {
+// client left, or it took too long. It is taken for what was foretold. charged is false
+// where there is nothing to charge.
+func (x *exchange) ended(o *balancer.Outcome) (charged bool) {
 	ours := o.Verdict == balancer.Canceled || o.Verdict == balancer.UpstreamTimeout && o.Status == 0
-	if !ours || x.conv == nil || x.call == nil || !x.charges() {
-		return
+	if !ours || x.conv == nil || x.call == nil || !x.charges() || x.conv.Usage().Reported {
+		return false
 	}
-	if u := x.conv.Usage(); !u.Reported {
-		x.chargeTo(x.record.KeyID, x.guess())
-	}
+	x.chargeTo(x.record.KeyID, x.guess())
+	return true
 }
 
 // guess charges what an answer is taken for of which nothing is known.
@@ -136,26 +136,6 @@ func (x *exchange) guess() (part usage.Charge) {
 	return x.bill.add(x.g.Prices, x.call.Model, gemini.Usage{
 		Prompt: u.Prompt, Candidates: u.Output, CandidatesImage: u.OutputImage, Images: u.Images, Tier: tierOf(u.Tier),
 	}, u)
-}
-
-// lose charges the attempts that another one was faster than: the money for the prompt,
-// which Google has read by then. No usage of theirs is ever told, so they add no tokens.
-func (x *exchange) lose() {
-	if x.bill.losers == 0 || x.conv == nil || x.call == nil {
-		return
-	}
-	u := x.conv.Usage()
-	lost := gemini.Usage{
-		Prompt: u.Prompt, PromptAudio: u.PromptAudio, PromptImage: u.PromptImage, PromptVideo: u.PromptVideo, Tier: u.Tier, Version: u.Version,
-	}
-	if !u.Reported {
-		lost.Prompt = x.size.tokens
-	}
-	var one bill
-	one.add(x.g.Prices, x.call.Model, lost, usage.Used{})
-	x.bill.cost += one.cost * int64(x.bill.losers)
-	x.bill.unpriced = x.bill.unpriced || one.unpriced
-	x.bill.estimated = true
 }
 
 // each charges the calls of a request one by one, where their answers tell what they
@@ -174,7 +154,6 @@ func (x *exchange) each(parts []*batchPart) {
 // total completes the bill when the request is over.
 func (x *exchange) total() {
 	x.chargeAnswer()
-	x.lose()
 	switch {
 	case x.call == nil || x.record.Attempts == 0 || !x.charges():
 	case x.booking.elsewhere || x.makesBatch() && x.record.Outcome == "ok":

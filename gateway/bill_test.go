@@ -12,6 +12,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
+	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
 const (
@@ -174,22 +175,54 @@ func TestBill_Attempts(t *testing.T) {
 	}
 }
 
-// TestBill_Hedge: the attempt that another one was faster than has read the prompt.
+// TestBill_Hedge: the user pays for one of two attempts, on the record and on the budget
+// alike, whichever ends first and however.
 func TestBill_Hedge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var o watch
-		h := hedging(t, keys(4), 1, o.on)
-		h.script("[[hang]]")
-		if a := h.ask(surfaces[2], "hi there"); a.status != http.StatusOK {
-			t.Fatalf("%d %s", a.status, a.body)
-		}
-		r := o.records[0]
-		c := h.google.Entries()[h.google.Count()-1].Charge
-		want := billed{c.Prompt, c.Output + c.Thoughts, 2*c.Prompt*500 + (c.Output+c.Thoughts)*3000, true, true}
-		if got := billedOf(&r); got != want || r.Attempts != 2 || c.Prompt == 0 {
-			t.Errorf("got  %+v of %d attempts\nwant %+v", got, r.Attempts, want)
-		}
-	})
+	for name, c := range map[string]struct {
+		steers []string
+		leave  time.Duration // when the client does; 0 for not
+		guess  bool
+	}{
+		"the second is faster":        {steers: []string{"[[hang]]"}},
+		"the first is faster":         {steers: []string{"[[delay 200ms]]", "[[hang]]"}},
+		"the client leaves both":      {steers: []string{"[[hang]]", "[[hang]]"}, leave: time.Second, guess: true},
+		"the second fails, then left": {steers: []string{"[[hang]]", "[[status 503]]"}, leave: time.Second, guess: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var o watch
+				h := hedging(t, keys(4), 1, o.on)
+				key, secret, err := h.users.Create(t.Context(), users.Spec{Limits: users.Limits{Budget: &users.Budget{Total: 1e9}}})
+				must(t, err)
+				h.key = secret
+				h.script(c.steers...)
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				if c.leave > 0 {
+					time.AfterFunc(c.leave, leave)
+				}
+				h.askCtx(ctx, surfaces[2], "hi there")
+				synctest.Wait()
+				r := o.records[0]
+				want := int64(0)
+				for _, e := range h.google.Entries() {
+					if e.Charge.Told {
+						want = e.Charge.Prompt*500 + (e.Charge.Output+e.Charge.Thoughts)*3000
+					}
+				}
+				if c.guess {
+					want = r.Input*500 + unseenOutput*3000
+				}
+				if r.Cost != want || want == 0 || r.Attempts != 2 || r.Estimated != c.guess {
+					t.Errorf("cost %d of %d attempts, want %d; %+v", r.Cost, r.Attempts, want, r)
+				}
+				v, err := h.users.View(key.ID)
+				if err != nil || v.Spent.Total != r.Cost {
+					t.Errorf("the budget has lost %d, the record says %d; %v", v.Spent.Total, r.Cost, err)
+				}
+			})
+		})
+	}
 }
 
 // TestBill_ClientLeft: who leaves pays for what Google told until then, or else for

@@ -33,6 +33,7 @@ type hedge struct {
 	want    balancer.Want
 	share   float64 // of all requests that may be asked of a second project
 	used    bool    // a second project was asked
+	guessed bool    // an attempt that told nothing is on the bill: of two, the user pays one
 	running []*runner
 	arrived chan *runner
 }
@@ -324,10 +325,8 @@ func (h *hedge) end(r *runner, o balancer.Outcome) {
 	r.cancel(errLost)
 	r.dog.stop()
 	h.x.attempted(r.number, r.lease, o, r.started)
-	if o.Reason == lost.Reason {
-		h.x.bill.losers++
-	} else {
-		h.x.ended(&o)
+	if o.Reason != lost.Reason && !h.guessed {
+		h.guessed = h.x.ended(&o)
 	}
 	r.lease.Done(o)
 }
