@@ -3,6 +3,7 @@ import { api } from '../lib/api.js';
 import { useEvent } from '../lib/events.js';
 import { lang, t } from '../lib/i18n.js';
 import { useShortcuts } from '../lib/keyboard.js';
+import { hideKeys } from '../lib/keytext.js';
 import { pref } from '../lib/prefs.js';
 import { formatSort, parseSort, toQuery } from '../lib/query.js';
 import { route, setQuery } from '../lib/route.js';
@@ -65,7 +66,7 @@ function Search({ value, inputRef }) {
   const later = (event) => {
     clearTimeout(timer.current);
     const { value: typed } = event.target;
-    timer.current = setTimeout(() => setQuery({ q: typed }), 150);
+    timer.current = setTimeout(() => setQuery({ q: hideKeys(typed) }), 150);
   };
   useEffect(() => { if (document.activeElement !== inputRef.current) inputRef.current.value = value; }, [value]);
   return html`

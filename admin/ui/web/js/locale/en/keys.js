@@ -107,7 +107,7 @@ export default {
   'keys.import.line': 'Line',
   'keys.import.verdict': 'What it is',
   'keys.import.prefix': 'Name prefix',
-  'keys.import.prefixHelp': 'Names become prefix-1, prefix-2, …',
+  'keys.import.prefixHelp': 'Names become prefix 1, prefix 2, …',
   'keys.import.enabled': 'Enable at once',
   'keys.import.validate': 'Validate after the import',
   'keys.import.validateHelp': 'Asks for the list of models, which costs no quota',

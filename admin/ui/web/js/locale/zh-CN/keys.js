@@ -107,7 +107,7 @@ export default {
   'keys.import.line': '行',
   'keys.import.verdict': '判定',
   'keys.import.prefix': '名称前缀',
-  'keys.import.prefixHelp': '名称将为 前缀-1、前缀-2……',
+  'keys.import.prefixHelp': '名称为 前缀 1、前缀 2 ……',
   'keys.import.enabled': '立即启用',
   'keys.import.validate': '导入后检测',
   'keys.import.validateHelp': '仅查询模型列表，不消耗配额',
