@@ -61,4 +61,5 @@ export default {
   'users.spent.day': 'Spent today', 'users.spent.month': 'This month', 'users.spent.total': 'In all', 'users.byModel': 'Last 24 hours by model',
   'users.model': 'Model', 'users.noTraffic': 'No request in the last 24 hours.', 'users.lastErrors': 'Last errors', 'users.noErrors': 'None.',
   'users.details': 'Details', 'users.id': 'ID', 'users.copyId': 'Copy ID', 'users.created': 'Created', 'users.lastUsed': 'Last used', 'users.scope': 'Scope',
+  'users.byDay': 'Last 30 days', 'users.noDays': 'No request in the last 30 days.', 'users.daysTable': 'Show by day', 'users.day': 'Day',
 };

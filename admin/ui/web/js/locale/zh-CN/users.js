@@ -57,8 +57,9 @@ export default {
   'users.value': '用户密钥', 'users.use': '使用方法', 'users.haveSaved': '我已保存', 'users.done': '完成', 'users.saveCsv': '将 {n} 个密钥保存为 CSV',
   'users.leave': '不保存就关闭？', 'users.leaveText': '密钥值无法再次显示，只能通过轮换来替换。', 'users.leaveDo': '关闭',
 
-  'users.one': '用户密钥', 'users.now': '当前限额', 'users.noWindows': '没有设置限额。', 'users.ofMax': '{used} / {max}', 'users.resets': '重置于',
+  'users.one': '用户密钥', 'users.now': '当前限额', 'users.noWindows': '没有设置限额。', 'users.ofMax': '{used} / {max}', 'users.resets': '距重置还有',
   'users.spent.day': '今日花费', 'users.spent.month': '本月', 'users.spent.total': '总计', 'users.byModel': '过去 24 小时按模型',
   'users.model': '模型', 'users.noTraffic': '过去 24 小时没有请求。', 'users.lastErrors': '最近的错误', 'users.noErrors': '无。',
   'users.details': '详情', 'users.id': 'ID', 'users.copyId': '复制 ID', 'users.created': '创建时间', 'users.lastUsed': '上次使用', 'users.scope': '范围',
+  'users.byDay': '最近 30 天', 'users.noDays': '最近 30 天没有请求。', 'users.daysTable': '按日显示', 'users.day': '日期',
 };

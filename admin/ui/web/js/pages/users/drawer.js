@@ -1,12 +1,14 @@
 import { html, useEffect, useState } from '../../vendor/preact.mjs';
 import { api } from '../../lib/api.js';
-import { full, short, stamp, usd } from '../../lib/format.js';
+import { day, full, short, stamp, usd } from '../../lib/format.js';
 import { t } from '../../lib/i18n.js';
 import { href } from '../../lib/route.js';
 import { isAdmin } from '../../lib/session.js';
 import { Drawer } from '../../ui/drawer.js';
-import { Button, Copy, Countdown, ErrorNote, Facts, Go, Meter, Note, Skeleton, Tags } from '../../ui/parts.js';
+import { Button, Copy, Countdown, ErrorNote, Facts, Go, Meter, Note, Skeleton, Spark, Tags } from '../../ui/parts.js';
+import { useLoad } from '../../lib/load.js';
 import { Outcome, modelText } from '../requests/cells.js';
+import { byDay } from './days.js';
 import { remove, rotate, setEnabled } from './actions.js';
 import { UserStatus, limitName, limitsText, scopeText } from './cells.js';
 
@@ -26,6 +28,22 @@ function ByModel({ rows }) {
     ${['requests', 'tokens', 'cost'].map((c) => html`<th scope="col" class="n" key=${c}>${t('users.col.' + c)}</th>`)}</tr></thead>
     <tbody>${rows.map((m) => html`<tr key=${m.model}><th scope="row" class="mono">${m.model}</th><td class="n">${full(m.requests)}</td>
       <td class="n" title=${full(m.tokens)}>${short(m.tokens)}</td><td class="n">${usd(m.cost_nano)}</td></tr>`)}</tbody></table></div>`;
+}
+
+// ByDay: requests of each of the last 30 days, and the days' figures for those who do not see the bars.
+function ByDay({ id }) {
+  const { data } = useLoad((signal) => api('stats/series', { query: { user: id, window: '30d' }, signal }), [id]);
+  if (!data) return html`<${Skeleton} height=${60} />`;
+  const days = byDay(data), used = days.filter((d) => d.requests > 0);
+  if (!used.length) return html`<p class="dim">${t('users.noDays')}</p>`;
+  return html`<${Spark} values=${days.map((d) => d.requests)} width=${480} height=${56} />
+    <details class="more"><summary>${t('users.daysTable')}</summary>
+      <div class="scroll" tabindex="0" role="region" aria-label=${t('users.byDay')}><table class="plain"><thead><tr>
+        <th scope="col">${t('users.day')}</th>
+        ${['requests', 'tokens', 'cost'].map((c) => html`<th scope="col" class="n" key=${c}>${t('users.col.' + c)}</th>`)}</tr></thead>
+        <tbody>${used.toReversed().map((d) => html`<tr key=${d.day}><th scope="row">${day(d.at)}</th><td class="n">${full(d.requests)}</td>
+          <td class="n" title=${full(d.tokens)}>${short(d.tokens)}</td><td class="n">${usd(d.cost)}</td></tr>`)}</tbody></table></div>
+    </details>`;
 }
 
 function LastErrors({ id }) {
@@ -96,6 +114,7 @@ export function UserDrawer({ id, tools, onClose }) {
         <dt>${t('users.spent.' + span)}</dt>
         <dd>${usd(user.spent[span + '_nano'])}</dd></div>`)}</dl>`}
       <h3>${t('users.byModel')}</h3><${ByModel} rows=${user.by_model} />
+      <h3>${t('users.byDay')}</h3><${ByDay} id=${id} />
       <h3>${t('users.lastErrors')}</h3><${LastErrors} id=${id} />
       <h3>${t('users.details')}</h3><${Details} u=${user} />`}<//>`;
 }
