@@ -12,7 +12,8 @@ import (
 const (
 	bufferSize = 4096 // records between two foldings; 2 MB
 	flushEvery = 100 * time.Millisecond
-	recentKept = 61 // closed minutes whose sums by name are in memory
+	readAgain  = 5 * time.Second // after the store failed
+	recentKept = 61              // closed minutes whose sums by name are in memory
 )
 
 // Options of a Ledger. The zero value is right for production, less the bodies.
@@ -44,12 +45,15 @@ type Ledger struct {
 	sum     *span                       // closed hours since the beginning
 	closed  [tierTotal]map[int64][]byte // encoded spans that are over, by their number
 	names   names
+	past    pastNames
 	recent  map[int64]*nameBlobs
 	seq     uint64    // number in the log of the row that is added up next
 	closing []closing // what is over and not yet so in the store
 	saved   mark      // in the store
 	live    live
 	feeds   map[*Feed]struct{}
+
+	daySums [dimensions]daySums
 
 	flushMu sync.Mutex // one flush at a time
 }
@@ -138,6 +142,12 @@ func (l *Ledger) turn(minute int64) {
 		l.closeHour(&c, minute/60)
 	}
 	if minute/1440 > l.minute/1440 {
+		// The day's sums need its hours. That they are not there by now happens to a
+		// start at midnight: see restore. An error leaves them out of the day.
+		if !l.past.joined.Load() {
+			_ = l.readPast()
+			l.joinPast()
+		}
 		l.closeDay(&c)
 	}
 	if len(c.ops) > 0 {

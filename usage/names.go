@@ -80,7 +80,7 @@ type nameCounts map[string]*Counts
 // names are sums by name.
 type names struct {
 	current [dimensions]nameCounts // of the running minute
-	cells   [dimensions]map[string]*nameCell
+	cells   nameCells
 	sums    [dimensions]nameCounts // since the beginning, hours that are over
 	scratch []byte
 }

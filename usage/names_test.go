@@ -36,6 +36,7 @@ func TestNames_Memory(t *testing.T) {
 				n.closeMinute()
 			}
 		}
+		n.closeMinute()
 		n.closeHour(hour, hour+1)
 	}
 	used := heap() - before

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
@@ -94,7 +95,8 @@ func spanKey(t int, at int64) string { return fmt.Sprintf("%s%010d", tiers[t].pr
 
 // Open makes a Ledger that goes on where the store ends: it reads the sums that are
 // kept, the summaries of the log, and adds up the rows of the log that came after
-// the last closed minute. Call [Ledger.Run] for all of it to be kept.
+// the last closed minute. Call [Ledger.Run] for all of it to be kept, and for what
+// is large and not needed yet to be read behind.
 func Open(s store.Store, o Options) (*Ledger, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -128,6 +130,9 @@ func (l *Ledger) Run(ctx context.Context) error {
 	failing := false
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
+	var behind sync.WaitGroup
+	behind.Go(func() { l.readBehind(ctx) })
+	defer behind.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -139,6 +144,22 @@ func (l *Ledger) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// readBehind reads what a start left unread, until ctx ends.
+func (l *Ledger) readBehind(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := l.lockWithPast()
+		if err == nil {
+			l.mu.Unlock()
+			break
+		}
+		select { // who asks hears the error
+		case <-ctx.Done():
+		case <-time.After(readAgain):
+		}
+	}
+	l.log.warm(ctx)
 }
 
 // Flush adds up what is in the buffer, writes the rows of the log that are new, and

@@ -17,8 +17,10 @@ func (l *Ledger) Names(d Dimension, since time.Time) (map[string]Counts, error) 
 
 // NamesSince is [Ledger.Names] and the moment that the sums really begin with.
 func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Counts, from time.Time, err error) {
-	l.mu.Lock()
-	l.refresh()
+	first, coarse, err := l.lockSince(since)
+	if err != nil {
+		return nil, from, err
+	}
 	sums = make(map[string]Counts, len(l.names.cells[d]))
 	add := func(name string, c *Counts) {
 		if c.some() {
@@ -30,7 +32,6 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 	var blobs [][nameShards][]byte
 	var stored []int64
 	tier := days
-	first, coarse := l.since(since)
 	from = time.Unix(first*60, 0).UTC()
 	switch {
 	case since.IsZero():
@@ -71,10 +72,28 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 			}
 		}
 	}
-	if err := l.storedNames(overlay, tier, stored, d, add); err != nil {
-		return nil, from, err
+	if tier == days {
+		err = l.sumDays(overlay, stored, d, add)
+	} else {
+		err = l.storedNames(overlay, tier, stored, d, add)
 	}
-	return sums, from, nil
+	return sums, from, err
+}
+
+// lockSince locks mu when there is what sums by name since a moment are of, and cuts
+// the moment. It holds no lock for an error.
+func (l *Ledger) lockSince(at time.Time) (first int64, coarse int, err error) {
+	l.mu.Lock()
+	l.refresh()
+	if _, coarse = l.since(at); !at.IsZero() && coarse > minutes && !l.past.joined.Load() {
+		l.mu.Unlock()
+		if err := l.lockWithPast(); err != nil {
+			return 0, 0, err
+		}
+		l.refresh()
+	}
+	first, coarse = l.since(at)
+	return first, coarse, nil
 }
 
 // running calls fn with what the names have of the running hour.
@@ -166,9 +185,11 @@ type Day struct {
 
 // Day returns the last 24 hours of a name: of a Gemini key, for which Attempts and
 // Errors are what was tried with it, or of a user key. Names that were not used
-// have zeros.
+// have zeros, and so have hours that the store cannot give.
 func (l *Ledger) Day(d Dimension, name string) (day Day) {
-	l.mu.Lock()
+	if l.lockWithPast() != nil {
+		l.mu.Lock()
+	}
 	defer l.mu.Unlock()
 	l.refresh()
 	hour := l.minute / 60

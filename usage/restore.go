@@ -20,7 +20,7 @@ func (l *Ledger) restore() error {
 	}
 	l.minute, l.seq = l.saved.minute, l.saved.seq // without a mark everything is in the log
 	err = l.restoreSum()
-	for _, read := range [...]func() error{l.restoreSpans, l.restoreNames, l.replay} {
+	for _, read := range [...]func() error{l.restoreSpans, l.restoreNames, l.restorePast, l.replay} {
 		if err == nil {
 			err = read()
 		}
@@ -88,49 +88,36 @@ func (l *Ledger) restoreSpans() error {
 	return nil
 }
 
-// restoreNames reads the sums by name of the last day and hour.
+// restoreNames reads the sums by name of the last hour.
 func (l *Ledger) restoreNames() error {
-	for t, kept := range [...]int64{minutes: recentKept, hours: dayHours} {
-		now := l.minute * 60 / tiers[t].unit
-		from := namePrefix(t, max(0, now-kept))
-		err := scan(l.store, from[:len("usage/n/m/")], from, func(key string, data []byte) error {
-			at, d, shard, err := nameKeyParts(key)
-			if err != nil || at > l.saved.last(t) {
-				return err
-			}
-			runs := l.saved.runs(t, at)
-			if t == minutes {
-				if l.recent[at] == nil {
-					l.recent[at] = new(nameBlobs)
-				}
-				l.recent[at][d][shard] = data
-				if !runs {
-					return nil
-				}
-			}
-			if t == hours && !runs && !d.remembered() {
-				return nil
-			}
-			return eachName(data, func(name string, c *Counts) {
-				cell := l.names.cell(d, name)
-				switch {
-				case t == minutes:
-					cell.hour.add(c)
-				case runs && !d.remembered():
-					cell.day.add(c)
-				case runs:
-					cell.day.add(c)
-					fallthrough
-				default:
-					cell.keep(at, c)
-				}
-			})
-		})
-		if err != nil {
+	from := namePrefix(minutes, max(0, l.minute-recentKept))
+	return scan(l.store, from[:len("usage/n/m/")], from, func(key string, data []byte) error {
+		at, d, shard, err := nameKeyParts(key)
+		if err != nil || at > l.saved.minute {
 			return err
 		}
+		if l.recent[at] == nil {
+			l.recent[at] = new(nameBlobs)
+		}
+		l.recent[at][d][shard] = data
+		if !l.saved.runs(minutes, at) {
+			return nil
+		}
+		return eachName(data, func(name string, c *Counts) { l.names.cell(d, name).hour.add(c) })
+	})
+}
+
+// restorePast says which hours are there to be read, and reads them where the day
+// that they are of is over: it is about to be closed.
+func (l *Ledger) restorePast() error {
+	hour := l.minute / 60
+	l.past.from, l.past.until, l.past.mark = max(0, hour-dayHours), l.saved.hour, l.saved
+	if l.now().Unix()/86_400 <= l.minute/1440 {
+		return nil
 	}
-	return nil
+	err := l.readPast()
+	l.joinPast()
+	return err
 }
 
 // replay adds up the rows of the log that are in no closed minute.
