@@ -70,7 +70,9 @@ func (x *exchange) authenticate() *translate.Failure {
 				Message: "No API key was sent. Send your user key in the header Authorization: Bearer <key>, x-api-key or x-goog-api-key.",
 			}
 		}
-		if user, ok := x.g.Guests.find(secret, x.accepted); !ok {
+		user, ok := x.g.Guests.find(secret, x.accepted)
+		x.guest = ok
+		if !ok {
 			x.account, err = x.g.Users.Authenticate(secret)
 		} else if user == "" {
 			x.record.UserID = Guest

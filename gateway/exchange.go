@@ -34,6 +34,7 @@ type exchange struct {
 	out      *clientWriter
 	env      translate.Env
 	account  *users.Account          // nil for anonymous requests
+	guest    bool                    // the key is one of Guests: an operator's own request
 	body     []byte                  // of the request, whole
 	media    map[string]fetch.Result // what was fetched for the request, by URL
 	target   int                     // which target of the alias is asked, from 0

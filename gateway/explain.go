@@ -7,11 +7,11 @@ import (
 	"strconv"
 )
 
-// explain tells an operator's own user key which Gemini key served, by its id, and
-// after how many attempts. It is called before the header of an answer goes out
+// explain tells operators, who ask with a guest's key or a user key of their own,
+// which Gemini key served, by its id, and after how many attempts. It is called before the header of an answer goes out
 // for output or an error, by the goroutine of the exchange.
 func (x *exchange) explain(h http.Header) {
-	if x.account == nil || x.record.Attempts == 0 || !x.account.Explains() {
+	if x.record.Attempts == 0 || !x.guest && (x.account == nil || !x.account.Explains()) {
 		return
 	}
 	h["X-Gemini-Balance-Key"] = []string{x.record.KeyID}

@@ -263,6 +263,10 @@ func TestGuests(t *testing.T) {
 	if got := []int{try(limited), try(limited), try(free), try(free)}; fmt.Sprint(got) != "[200 429 200 200]" {
 		t.Errorf("got %v", got)
 	}
+	w.key = free
+	if h := w.asks(model)["gemini"].header; h.Get(keyHeader) == "" || h.Get("X-Gemini-Balance-Attempts") != "1" {
+		t.Errorf("a guest is not told which key served: %v", h)
+	}
 	close(ended)
 	if got := []int{try(limited), try(free), try(free + "x"), try("gbp-")}; fmt.Sprint(got) != "[401 200 401 401]" {
 		t.Errorf("after the session: %v", got)
