@@ -21,16 +21,17 @@ type nowStats struct {
 	TokensPerMin   int64     `json:"tokens_per_min"`
 	InFlight       int       `json:"in_flight"`
 	Waiting        int       `json:"waiting"`
-	Usable         int       `json:"usable"`
+	Usable         int       `json:"usable"` // as in pool: in service and not resting
 	Total          int       `json:"total"`
 }
 
 func (a *api) nowStats() nowStats {
 	live, pool := a.Usage.Live(), a.Pool.Stats()
+	statuses, _, _ := a.Pool.Counts()
 	l := viewLatency(live.Latency)
 	return nowStats{
 		At: a.Now().UTC(), RequestsPerMin: live.Requests, Success: successOf(&live.Counts), First50: l.First50, P95: l.P95,
-		TokensPerMin: live.Tokens(), InFlight: pool.InFlight, Waiting: pool.Waiting, Usable: pool.Usable, Total: pool.Keys,
+		TokensPerMin: live.Tokens(), InFlight: pool.InFlight, Waiting: pool.Waiting, Usable: usableOf(statuses), Total: pool.Keys,
 	}
 }
 
@@ -77,6 +78,7 @@ type overviewModel struct {
 	Cost            *int64   `json:"cost_nano"`
 	OutputPerSecond *float64 `json:"tokens_out_per_s"`
 	LeftToday       *int64   `json:"left_today"`
+	KeysUsable      *int     `json:"keys_usable"` // keys that can serve it now; null where no key's list has it
 }
 
 // overviewUser is a line of the busiest user keys.
@@ -132,7 +134,7 @@ func (a *api) overview(c *call) (status int, body any, err error) {
 	forecasts := a.Pool.Forecasts()
 	v.Pool = a.poolFigures(forecasts)
 	v.Errors = viewFailures(r.Failures, overviewErrors)
-	v.Models = overviewOfModels(r.Models, forecasts)
+	v.Models = overviewOfModels(r.Models, forecasts, a.Pool.Offering())
 	if v.Users, err = a.overviewUsers(now.Add(-span)); err != nil {
 		return 0, nil, err
 	}
@@ -145,7 +147,7 @@ func (a *api) poolFigures(forecasts []balancer.Forecast) poolFigures {
 	for s, n := range page.Statuses {
 		v.Status[string(s)] = n
 	}
-	v.Usable = page.Statuses[balancer.StatusActive] + page.Statuses[balancer.StatusUntested]
+	v.Usable = usableOf(page.Statuses)
 	for i := range forecasts {
 		f := &forecasts[i]
 		v.QuotaResets = &f.Resets
@@ -163,6 +165,11 @@ func (a *api) poolFigures(forecasts []balancer.Forecast) poolFigures {
 	return v
 }
 
+// usableOf counts the keys that can serve now.
+func usableOf(statuses map[balancer.Status]int) int {
+	return statuses[balancer.StatusActive] + statuses[balancer.StatusUntested]
+}
+
 // usedToday counts the attempts of the Pacific day that ends then.
 func (a *api) usedToday(resets *time.Time) int64 {
 	if resets == nil {
@@ -175,7 +182,7 @@ func (a *api) usedToday(resets *time.Time) int64 {
 	return r.Attempts
 }
 
-func overviewOfModels(models []usage.ModelReport, forecasts []balancer.Forecast) []overviewModel {
+func overviewOfModels(models []usage.ModelReport, forecasts []balancer.Forecast, offering map[string]balancer.Offering) []overviewModel {
 	left := map[string]*int64{}
 	for i := range forecasts {
 		left[forecasts[i].Model] = forecasts[i].Day.Left
@@ -189,6 +196,9 @@ func overviewOfModels(models []usage.ModelReport, forecasts []balancer.Forecast)
 		}
 		if m.OutputPerSecond > 0 {
 			v.OutputPerSecond = &m.OutputPerSecond
+		}
+		if o, ok := offering[m.Model]; ok {
+			v.KeysUsable = &o.Usable
 		}
 		out = append(out, v)
 	}
