@@ -82,7 +82,8 @@ export function Page() {
   const reload = () => { overview.reload(); series.reload(); };
   useFresh(series.data, reload);
   useEvent('keys', ({ counts }) => overview.set((o) => o && counts && {
-    ...o, pool: { ...o.pool, status: counts, total: counts.all ?? o.pool.total, attention: counts.attention ?? o.pool.attention },
+    ...o, pool: { ...o.pool, status: counts, total: counts.all ?? o.pool.total, attention: counts.attention ?? o.pool.attention,
+      usable: (counts.active ?? 0) + (counts.untested ?? 0) },
   }), []);
   useEffect(() => { if (zoom.from !== null) zoom.set(undefined, undefined); }, [window]);
   const o = overview.data;

@@ -1,6 +1,7 @@
 import { html, useEffect, useRef, useState } from '../vendor/preact.mjs';
 import { t } from '../lib/i18n.js';
 import { route } from '../lib/route.js';
+import { isAdmin } from '../lib/session.js';
 import { Button, Copy, Empty, Icon, LinkButton, Note, PageHead } from '../ui/parts.js';
 import { sheet } from '../ui/sheet.js';
 import { Code, Tabs } from '../ui/snippets.js';
@@ -98,7 +99,7 @@ function Composer({ text, setText, images, setImages, talk, onSend }) {
         ${t('playground.retry')}<//>
         <${Button} icon="trash" kind="quiet" onClick=${talk.clear}>${t('playground.clear')}<//>`}
       ${talk.running ? html`<${Button} icon="square" onClick=${talk.stop}>${t('playground.stop')} <kbd>Esc</kbd><//>`
-        : html`<${Button} type="submit" kind="primary" icon="send" disabled=${!text.trim() && !images.length}>
+        : html`<${Button} type="submit" kind="primary" icon="send" disabled=${!isAdmin.value || (!text.trim() && !images.length)}>
           ${t('playground.send')}<//>`}</div></form>`;
 }
 
@@ -129,6 +130,16 @@ function CodeTab({ form, ready }) {
     ${(l) => html`<${Code} label=${l} text=${code(l, address, ready, dialects[form.dialect].authorize)} />`}<//></div>`;
 }
 
+// Behind is what a tab other than the chat shows of one conversation; of two each has its model's name.
+function Behind({ view, form, lane, named, text, images }) {
+  const ready = view === 'events' ? null : built(form, lane, text, images);
+  return html`${named && html`<h2 class="mono pad14">${form.model}</h2>`}
+    ${view === 'events' ? html`<${RawEvents} lane=${lane} />`
+    : !ready ? html`<p class="badtext pad14">${t('playground.fault.json')}</p>`
+      : view === 'request' ? html`<div class="pad14"><${Code} label=${t('playground.tab.request')} text=${shown(ready)} /></div>`
+        : html`<${CodeTab} form=${form} ready=${ready} />`}`;
+}
+
 export function Page() {
   const [form, setForm] = useState(() => ({ ...blankForm(), model: route.value.q.get('model') ?? '' })), [text, setText] = useState(''),
     [images, setImages] = useState([]), [tab, setTab] = useState('chat');
@@ -144,7 +155,7 @@ export function Page() {
     return () => removeEventListener('keydown', key);
   }, [talk.running]);
   const ask = () => {
-    if (talk.running || (!text.trim() && !images.length)) return;
+    if (!isAdmin.value || talk.running || (!text.trim() && !images.length)) return;
     const found = faultsOf(form);
     setFaults(found);
     if (Object.keys(found).length) return;
@@ -153,10 +164,11 @@ export function Page() {
     setText('');
     setImages([]);
   };
-  const ready = built(form, talk.lanes[0], text, images), lanes = form.compare ? [0, 1] : [0];
+  const lanes = form.compare ? [0, 1] : [0];
   const hint = html`<${Empty} icon="play" title=${t('playground.empty')} text=${t('playground.emptyText')}>
     <${LinkButton} onClick=${() => setText(t('playground.example'))}>${t('playground.example')}<//><//>`;
   return html`<div class="page playground"><${PageHead} title=${title()} />
+    ${!isAdmin.value && html`<${Note}>${t('readOnly')}<//>`}
     <div class="playbody"><${Options} form=${form} set=${set} models=${models} faults=${faults} wide=${wide}
       onReset=${() => setForm({ ...blankForm(), model: form.model, other: form.other })} />
       <section class="card playmain" aria-label=${t('playground.conversation')}>
@@ -166,10 +178,8 @@ export function Page() {
           ${(x) => (x === 'chat' ? html`<div class=${'lanes n' + lanes.length}>${lanes.map((i) => html`<div class="lane" key=${i}>
               ${form.compare && html`<h2 class="mono">${i ? form.other : form.model}</h2>`}
               <${Chat} turns=${talk.lanes[i]} running=${talk.running} label=${t('playground.conversation')} empty=${hint} /></div>`)}</div>`
-    : x === 'events' ? html`<${RawEvents} lane=${talk.lanes[0]} />`
-      : !ready ? html`<p class="badtext pad14">${t('playground.fault.json')}</p>`
-        : x === 'request' ? html`<div class="pad14"><${Code} label=${t('playground.tab.request')} text=${shown(ready)} /></div>`
-          : html`<${CodeTab} form=${form} ready=${ready} />`)}<//>
+    : lanes.map((i) => html`<${Behind} key=${i} view=${x} form=${form.compare && i ? { ...form, model: form.other } : form}
+      lane=${talk.lanes[i]} named=${form.compare} text=${text} images=${images} />`))}<//>
         <${Composer} text=${text} setText=${setText} images=${images} setImages=${setImages} talk=${talk} onSend=${ask} /></section></div>
           </div>`;
 }

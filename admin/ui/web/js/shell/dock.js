@@ -20,7 +20,7 @@ function Job({ job }) {
   const cancel = async () => { setBusy(true); await attempt(() => cancelJob(job.id)); setBusy(false); };
   const results = () => attempt(() => download(`jobs/${job.id}/results?format=csv`, {}, `${job.kind}-${job.id}.csv`));
   return html`
-    <div class="job" role="group" aria-label=${title}>
+    <div class=${over ? 'job over' : 'job'} role="group" aria-label=${title}>
       <div class="head"><b>${title}</b>${over && html`<span class=${'state-' + job.state}>${t('job.state.' + job.state)}</span>`}
         <span class="grow"></span>
         ${over ? html`<${Button} icon="x" kind="ghost" label=${t('close')} onClick=${() => closeJob(job.id)} />`

@@ -49,9 +49,9 @@ export function Security() {
       act: () => del('sessions') })) await attempt(signOut);
   };
   return html`<${Line} title=${t('settings.adminKey')} text=${t('settings.rotateHelp')}>
-    <${Button} icon="rotate" disabled=${!isAdmin.value} onClick=${rotate}>${t('settings.rotateDo')}<//><//>
-    <${Line} title=${t('settings.sessions')} text=${t('settings.endHelp')}><${Button} icon="logout" disabled=${!isAdmin.value}
-      onClick=${end}>${t('settings.endDo')}<//><//>
+    ${isAdmin.value && html`<${Button} icon="rotate" onClick=${rotate}>${t('settings.rotateDo')}<//>`}<//>
+    <${Line} title=${t('settings.sessions')} text=${t('settings.endHelp')}>
+      ${isAdmin.value && html`<${Button} icon="logout" onClick=${end}>${t('settings.endDo')}<//>`}<//>
     ${made && html`<${NewAdminKey} value=${made} onClose=${() => setMade(null)} />`}`;
 }
 
@@ -85,10 +85,10 @@ export function Backup({ config }) {
         'application/json')}>${t('settings.exportDo')}<//></div>
       ${isAdmin.value && html`<${FileDrop} accept=".json,application/json" onFiles=${take}><span>${t('settings.importHelp')}</span>
         <//>`}<//>
-    <${Line} title=${t('settings.backup')} text=${t('settings.backupHelp')}><${Button} icon="save" disabled=${!isAdmin.value}
+    ${isAdmin.value && html`<${Line} title=${t('settings.backup')} text=${t('settings.backupHelp')}><${Button} icon="save"
       busy=${busy === 'backup'}
       onClick=${run('backup', () => download('backup', { method: 'POST', body: {} }, 'gemini-balance.backup'))}>
-        ${t('settings.backupDo')}<//><//>
+        ${t('settings.backupDo')}<//><//>`}
     ${isAdmin.value && html`<${Line} title=${t('settings.restore')} text=${t('settings.restoreHelp')}><${FileDrop} onFiles=${restore}>
       <span>${t('settings.restoreDrop')}</span><//><//>`}`;
 }
