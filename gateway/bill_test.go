@@ -386,6 +386,11 @@ func TestForetell(t *testing.T) {
 		{"embeddings", "/v1beta/models/gemini-embedding-2:embedContent", nativeHi, 13 * 200, true},
 		{"drawings", "/v1beta/models/imagen-4.0-generate-001:predict", `{"parameters":{"sampleCount":4}}`, 4 * 40_000_000, true},
 		{"a video", "/v1beta/models/veo-3.1-lite-generate-preview:predictLongRunning", `{"parameters":{"durationSeconds":6,"resolution":"1080p"}}`, 6 * 80_000_000, true},
+		{
+			"videos without end", "/v1beta/models/veo-3.1-lite-generate-preview:predictLongRunning",
+			`{"parameters":{"durationSeconds":4611686018427387904,"sampleCount":"4","resolution":"720p"}}`, (1 << 20) * 50_000_000, true,
+		},
+		{"fewer drawings than none", "/v1beta/models/imagen-4.0-generate-001:predict", `{"parameters":{"sampleCount":-4}}`, 0, true},
 		{"a video of an unknown size", "/v1beta/models/veo-3.1-lite-generate-preview:predictLongRunning", `{"parameters":{"resolution":"8k"}}`, 0, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -102,20 +102,25 @@ func (x *exchange) videos() (u usage.Used, known bool) {
 	return u, x.body != nil
 }
 
-// parameter is a number among those of predict and predictLongRunning.
+// maxParameter bounds numbers of requests that money is worked out from, far above what
+// Google takes, so that no product of two of them is too large to count.
+const maxParameter = 1_000_000
+
+// parameter is a number among those of predict and predictLongRunning, from 0 to
+// maxParameter.
 func (x *exchange) parameter(name string, otherwise int64) int64 {
 	doc, err := rawjson.Parse(x.body)
 	if err != nil {
 		return otherwise
 	}
 	v := doc.Get("parameters").Get(name)
-	if n, ok := v.Int(); ok {
-		return n
+	n, ok := v.Int()
+	if !ok {
+		if n, err = strconv.ParseInt(v.Text(), 10, 64); err != nil { // as protobuf's JSON has int64
+			return otherwise
+		}
 	}
-	if n, err := strconv.ParseInt(v.Text(), 10, 32); err == nil { // as protobuf's JSON has int64
-		return n
-	}
-	return otherwise
+	return min(max(n, 0), maxParameter)
 }
 
 // tiers are Google's service tiers as prices know them.
