@@ -109,7 +109,7 @@ export async function enter(page, key) {
   await field.waitFor()
   await field.fill(key)
   await field.press('Enter')
-  await page.locator('nav.nav, header.topbar').first().waitFor()
+  await page.locator('nav.nav:visible, header.topbar:visible').first().waitFor()
 }
 
 /** What every page is held to, in the state that it is in. */
