@@ -12,8 +12,9 @@ import { attempt } from '../ui/toast.js';
 
 await sheet('about');
 
-// sentence: the server's checks begin in lower case.
-const sentence = (text) => text && text[0].toUpperCase() + text.slice(1);
+// sentence: the server's checks begin in lower case, and have spans of whole hours as Go writes them.
+const span = (_, hours) => left(hours * 3600_000).replace(/ 0\D+$/, '');
+const sentence = (text) => text && text[0].toUpperCase() + text.slice(1).replace(/\b(\d+)h0m0s\b/g, span);
 
 export const title = () => t('nav.about');
 

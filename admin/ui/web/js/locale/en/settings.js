@@ -6,7 +6,7 @@ export default {
   'settings.section.audit': 'Audit log',
 
   'settings.field.strategy': 'Strategy', 'settings.help.strategy': 'How the Gemini key for a request is chosen.',
-  'settings.option.strategy.adaptive': 'Adaptive: by success, speed and room', 'settings.option.strategy.least_used': 'Least used today',
+  'settings.option.strategy.adaptive': 'Adaptive: success, speed, room', 'settings.option.strategy.least_used': 'Least used today',
   'settings.option.strategy.round_robin': 'In turn',
   'settings.field.affinity': 'Stay with a project', 'settings.help.affinity': 'Requests with the same beginning go to the same project, so that Google’s cache pays.',
   'settings.option.affinity.prefix': 'Same conversation, same project', 'settings.option.affinity.off': 'Off',

@@ -58,7 +58,7 @@ export default {
   'users.leave': 'Close without saving?', 'users.leaveText': 'The value cannot be shown again. It could only be replaced by rotating the key.', 'users.leaveDo': 'Close',
 
   'users.one': 'User key', 'users.now': 'Limits now', 'users.noWindows': 'No limit is set.', 'users.ofMax': '{used} of {max}', 'users.resets': 'resets in',
-  'users.spent.day': 'Spent today', 'users.spent.month': 'This month', 'users.spent.total': 'In all', 'users.byModel': 'Last 24 hours by model',
+  'users.spent.day': 'Spent today', 'users.spent.month': 'This month', 'users.spent.total': 'In total', 'users.byModel': 'Last 24 hours by model',
   'users.model': 'Model', 'users.noTraffic': 'No request in the last 24 hours.', 'users.lastErrors': 'Last errors', 'users.noErrors': 'None.',
   'users.details': 'Details', 'users.id': 'ID', 'users.copyId': 'Copy ID', 'users.created': 'Created', 'users.lastUsed': 'Last used', 'users.scope': 'Scope',
   'users.byDay': 'Last 30 days', 'users.noDays': 'No request in the last 30 days.', 'users.daysTable': 'Show by day', 'users.day': 'Day',

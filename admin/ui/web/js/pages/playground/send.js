@@ -73,10 +73,11 @@ export async function send(form, turns, { userKey, key: given, signal, onChange 
   return state;
 }
 
-// complete adds from the log what the header could not tell: key and attempts. The
+// complete adds from the log what the header could not tell: the key's mask, the cost, and of
+// streams that began with a heartbeat key and attempts. The
 // log is written behind, so it is asked twice.
 async function complete(state, onChange, signal) {
-  if (!state.facts?.requestId || state.facts.key || state.stopped) return;
+  if (!state.facts?.requestId || state.stopped) return;
   for (const wait of [250, 1500]) {
     await new Promise((resolve) => setTimeout(resolve, wait));
     if (signal.aborted) return;
@@ -84,7 +85,8 @@ async function complete(state, onChange, signal) {
       const logged = await api('requests', { query: { request_id: state.facts.requestId, limit: 1 }, plain: true });
       const found = logged.items[0];
       if (!found) continue;
-      state.facts = { ...state.facts, key: found.key_id, hint: found.key_hint, attempts: found.attempts, cost: found.cost_nano };
+      state.facts = { ...state.facts, key: found.key_id || state.facts.key, hint: found.key_hint, attempts: found.attempts,
+        cost: found.cost_nano };
       onChange({ ...state });
       return;
     } catch { return; }
