@@ -19,7 +19,7 @@ export function faultless(page) {
  */
 export async function go(page, route) {
   await page.evaluate(() => (location.hash = '#/between'))
-  await page.getByText('There is no such page').waitFor()
+  await page.getByText(/^(There is no such page|没有此页面)$/).waitFor()
   await page.evaluate((r) => (location.hash = '#' + r), route)
   await page.locator('h1').waitFor()
 }

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// The playground: three APIs through the real route, and answers that stay text.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { faultless, go } from './harness-more.mjs'
+import { gateway, open, until } from './harness.mjs'
+
+const g = await gateway({ keys: 2 })
+await g.api('POST', 'keys/user', { name: 'tight', limits: { rpm: 1 } })
+const page = await open(g, { route: '/playground' })
+page.setDefaultTimeout(30_000)
+
+const answer = page.locator('article.turn.model').last()
+const prose = async () => (await answer.locator('.prose').allTextContents()).join('\n')
+const stop = page.getByRole('button', { name: /^Stop/ })
+
+async function fresh({ api = 'OpenAI', model = 'gemini-2.5-flash' } = {}) {
+  await go(page, '/playground')
+  await page.getByRole('radiogroup', { name: 'API' }).getByRole('radio', { name: api }).click()
+  await page.getByLabel('Model or alias').fill(model)
+}
+async function ask(text, { wait = true } = {}) {
+  const before = await page.locator('article.turn.model').count()
+  await page.getByRole('textbox', { name: 'Message' }).fill(text)
+  await page.getByRole('textbox', { name: 'Message' }).press('Enter')
+  const own = page.locator('article.turn.model').nth(before)
+  await (wait ? own.and(page.locator('[aria-busy=false]')) : own).waitFor()
+}
+
+for (const [api, path] of [['OpenAI', '/v1/chat/completions'], ['Anthropic', '/v1/messages'], ['Gemini', '/v1beta/models/gemini-2.5-flash:streamGenerateContent']]) {
+  test(`${api}: an answer streams, and can be stopped`, async () => {
+    await fresh({ api })
+    const [request] = await Promise.all([page.waitForRequest((r) => r.method() === 'POST' && new URL(r.url()).pathname === path), ask('[[say Good morning]]')])
+    assert.match(await prose(), /Good morning/)
+    assert.ok(!JSON.stringify(await request.allHeaders()).includes(g.admin), 'the admin key is not sent along')
+    await answer.locator('.served', { hasText: 'gemini-2.5-flash' }).waitFor()
+    await answer.getByText('Show in the log').waitFor()
+
+    await ask('[[events 600]] [[pace 200ms]]', { wait: false })
+    await until('the first piece', async () => (await prose()).length > 0)
+    const first = (await prose()).length
+    await until('the next piece', async () => (await prose()).length > first)
+    assert.ok(await stop.isVisible(), 'while it goes on')
+    if (api === 'OpenAI') await page.keyboard.press('Escape')
+    else await stop.click()
+    await answer.getByText('Stopped.').waitFor()
+    const kept = await prose()
+    assert.ok(kept.length > first, 'what came is kept')
+    assert.equal(await stop.count(), 0)
+    await ask('[[say Once more]]')
+    assert.match(await prose(), /Once more/)
+    assert.ok((await page.locator('article.turn').allTextContents()).some((t) => t.includes(kept.slice(0, 20))), 'above the new one')
+    faultless(page)
+  })
+}
+
+test('images go to the model and come from it', async () => {
+  const png = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+  await fresh()
+  const file = page.locator('.composer input[type=file]')
+  await file.setInputFiles({ name: 'a.svg', mimeType: 'image/svg+xml', buffer: Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>') })
+  await page.getByText('a.svg is no image that models take.').waitFor()
+  await file.setInputFiles({ name: 'dot.png', mimeType: 'image/png', buffer: Buffer.from(png, 'base64') })
+  await page.locator('.attached', { hasText: 'dot.png' }).waitFor()
+  await ask('What is it?')
+  assert.match(await prose(), /image\/png/)
+  const drawn = (within) => within.locator('img.playimage').evaluate((img) => img.decode().then(() => img.naturalWidth))
+  assert.equal(await drawn(page.locator('article.turn.user').last()), 1)
+  await fresh({ api: 'Gemini', model: 'gemini-2.5-flash-image' })
+  await ask('Draw a dot')
+  assert.ok((await drawn(answer)) > 0)
+  faultless(page)
+})
+
+test('errors say what happened, and limits of a user key hold', async () => {
+  await fresh({ api: 'Anthropic' })
+  await ask('[[status 400]]')
+  await answer.getByRole('alert').filter({ hasText: '400' }).waitFor()
+  await fresh()
+  await page.getByLabel('Apply the limits of').fill('nobody')
+  await page.getByText('No user key has this name.').waitFor()
+  await page.getByLabel('Apply the limits of').fill('tight')
+  await page.getByText('No user key has this name.').waitFor({ state: 'hidden' })
+  await ask('[[say one]]')
+  assert.match(await prose(), /one/)
+  await ask('[[say two]]')
+  await answer.getByRole('alert').filter({ hasText: '429' }).waitFor()
+  faultless(page)
+})
+
+test('an answer is text, whatever it holds', async () => {
+  const hostile = ['<script>window.pwned=1</script>', '<img src=x onerror=window.pwned=2>', '<svg onload=window.pwned=3>', '<a href="javascript:window.pwned=4">x</a>',
+    '# <b>bold</b>', '<iframe srcdoc="<script>parent.pwned=5</script>"></iframe>', '&lt;i&gt;', '"><style>*{display:none}</style>', '{{constructor.constructor("window.pwned=6")()}}']
+  for (const api of ['OpenAI', 'Anthropic', 'Gemini']) {
+    await fresh({ api })
+    await ask(`[[say ${hostile.join(' ')}]]`)
+    const text = await prose()
+    for (const piece of hostile) assert.ok(text.includes(piece), `${api}: ${piece} is not shown as it came: ${text}`)
+    await page.getByRole('tab', { name: 'Raw events' }).click()
+    await page.locator('.rawevents li').first().waitFor()
+    assert.deepEqual(await page.evaluate(() => ({
+      pwned: window.pwned, foreign: [...document.querySelectorAll('.playmain :is(script, iframe, style, object, embed, a[href^=javascript], [onerror], [onload])')].map((e) => e.outerHTML),
+      images: document.querySelectorAll('.turn.model img').length,
+    })), { pwned: undefined, foreign: [], images: 0 })
+  }
+  // The same in what errors quote, and in code that the answer fences.
+  await fresh({ model: hostile[1] })
+  await ask('Hello')
+  await answer.getByRole('alert').waitFor()
+  await fresh()
+  await ask('[[say ```html\n<img src=x onerror=window.pwned=7>\n```]]')
+  assert.match(await answer.textContent(), /<img src=x onerror=window.pwned=7>/)
+  assert.equal(await answer.locator('img').count(), 0)
+  assert.equal(await page.evaluate(() => window.pwned), undefined)
+  faultless(page)
+})
