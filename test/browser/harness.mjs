@@ -161,6 +161,7 @@ export async function until(what, condition, ms = patience) {
 export async function settled(page) {
   await page.waitForFunction(() => {
     const page = document.querySelector('.page, .setup, .signin')
+    if (document.getAnimations().some((a) => a instanceof CSSTransition && a.playState === 'running')) return false // colours between two themes
     return page && page.children.length > 0 && !document.querySelector('.skeleton, .card:empty, .stale, tr.wait, [aria-busy=true], .nav a[aria-current]:not([href])')
   })
   await page.evaluate(() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r))))
