@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every page, with real data in it, in every look: what check() holds all pages to,
+// and no English left where Chinese is spoken.
+import assert from 'node:assert/strict'
+import { before, describe, test } from 'node:test'
+import { check, enter, gateway, open, settled, shot, until } from './harness.mjs'
+import { traffic } from './traffic.mjs'
+
+const settings = ['routing', 'limits', 'requests', 'timeouts', 'keys', 'log', 'security', 'appearance', 'backup', 'deleted', 'audit']
+
+// route, title in English and in Chinese
+const pages = [
+  ['/', /^Overview/, /^概览/],
+  ['/keys', /^Gemini keys/, /^Gemini 密钥/],
+  ['/users', /^User keys/, /^用户密钥/],
+  ['/models', /^Models/, /^模型/],
+  ['/models?tab=aliases', /^Models/, /^模型/],
+  ['/requests', /^Requests/, /^请求日志/],
+  ['/playground', /^Playground/, /^调试台/],
+  ...settings.map((s) => [`/settings?section=${s}`, /^Settings/, /^设置/]),
+  ['/about', /^Health/, /^健康/],
+]
+
+// Words that stay as they are in Chinese: names, units, abbreviations.
+const names = new Set(`API AI Alt CPU CSV Caddy Caddyfile DNS Gemini Balance Go Google ID IP JSON KB KiB MB MiB GB GiB NDJSON OpenAI Anthropic
+  OpenAPI OS RPD RPM RPS TPD TPM Shift Ctrl SSE Studio TLS Token TXT UTC URL UTF USD HTTP HTTPS Top p50 p95 ttft curl env schema csv txt json
+  admin key AIza caddy anthropic
+  ms min thought reasoning content completions chat English Python JavaScript Node Enter Esc`.split(/\s+/))
+
+/** The texts of the page that are no data: those of the server, names and code are. */
+const leftover = (page) =>
+  page.evaluate(() => {
+    const data = 'code, pre, .mono, [lang], option, kbd, .checklist p, .keyname, .tag, .reason, .note b, .kv dd, .audit td, time, .brand small'
+    const found = []
+    const keep = (el, text) => /[A-Za-z]{2,}/.test(text) && !el.closest(data.replace('[lang]', '[lang]:not(html)')) && found.push(text.trim())
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+    while (walk.nextNode()) {
+      const el = walk.currentNode.parentElement
+      if (el.checkVisibility() && !['SCRIPT', 'STYLE'].includes(el.tagName)) keep(el, walk.currentNode.data)
+    }
+    for (const el of document.querySelectorAll('[aria-label], [title], [placeholder]')) {
+      for (const name of ['aria-label', 'title', 'placeholder']) if (el.checkVisibility()) keep(el, el.getAttribute(name) ?? '')
+    }
+    return [...new Set(found)]
+  })
+
+const google = /\d{3} [A-Z_]{4,}.*|\b[A-Z][A-Z_]{5,}\b|\S*[*…]\S*/gs // its own words for what went wrong; patterns of names, ends of keys
+const identifier = /(\b[\w-]*[._/:-][\w./:*-]+\b|\b\w*\d\w*\b)/g // model names, paths, hashes, hosts: they have a mark or a digit
+
+async function noEnglish(page) {
+  const words = (await leftover(page)).flatMap((text) => (text.replace(google, ' ').replace(identifier, ' ').match(/[A-Za-z]{2,}/g) ?? []).filter((w) => !names.has(w)).map((w) => `${w} in "${text.slice(0, 80)}"`))
+  assert.equal(words.join('; '), '')
+}
+
+// judge gives what is wrong with the page as it is, in light and in dark; the rest
+// of the pages follows. One document serves both, which also tries the switch.
+async function judge(page, { lang, width }, title, name, { accessible = true } = {}) {
+  // The page before stays until the new one is there.
+  if (title) await until(`the title of ${name}`, async () => title.test(await page.title()))
+  const problems = []
+  for (const theme of ['light', 'dark']) {
+    const tryTo = (act) => act().catch((e) => problems.push(`${name}, ${theme}: ${e.message}`))
+    await page.emulateMedia({ colorScheme: theme })
+    await settled(page)
+    if ((theme === 'light') === (lang === 'en')) await shot(page, `${name}-${width}-${theme}-${lang}`)
+    await tryTo(() => check(page, { lang, title, accessible }))
+    page.faults.length = 0
+  }
+  if (lang === 'zh-CN') await noEnglish(page).catch((e) => problems.push(`${name}: ${e.message}`))
+  return problems
+}
+
+const named = (route) => route.replace(/^\/$/, 'overview').replace(/^\//, '').replace(/\?\w+=/, '-')
+const go = (page, route) => page.evaluate((r) => { location.hash = r }, route)
+
+let g, setup
+before(async () => {
+  ;[g, setup] = await Promise.all([gateway({ keys: 3, dead: 1 }), gateway({ no_admin_key: true })])
+  await traffic(g)
+})
+
+const widthsAndLanguages = [1280, 390].flatMap((width) => ['en', 'zh-CN'].map((lang) => ({ width, lang })))
+
+describe('every page', { concurrency: 2 }, () => {
+  for (const look of widthsAndLanguages) {
+    test(`${look.width} ${look.lang}`, async () => {
+      const zh = look.lang === 'zh-CN'
+      const guest = await open(setup, { ...look, signIn: false, route: '/setup' })
+      await guest.locator('.steps').waitFor()
+      const problems = await judge(guest, look, zh ? /^初始设置/ : /^Set up/, 'setup')
+      await guest.context().close()
+
+      const page = await open(g, { ...look, signIn: false })
+      await page.locator('input[type=password]').waitFor()
+      problems.push(...(await judge(page, look, zh ? /^登录/ : /^Sign in/, 'signin')))
+      await enter(page, g.admin)
+      for (const [route, en, chinese] of pages) {
+        await go(page, route)
+        // Groups of settings are built of the same parts: axe sees them in one language.
+        const accessible = !zh || !route.includes('section=') || route.includes('routing')
+        problems.push(...(await judge(page, look, zh ? chinese : en, named(route), { accessible })))
+      }
+      await page.context().close()
+      assert.equal(problems.join('\n'), '')
+    })
+  }
+})
