@@ -8,6 +8,7 @@ import { LinkButton, cls } from './parts.js';
 // color resolves a custom property to the colour that the canvas needs.
 function color(name, soft) {
   const probe = document.createElement('i');
+  probe.style.forcedColorAdjust = 'none'; // a canvas is not adjusted: its series would all be alike
   probe.style.color = soft ? `color-mix(in srgb, var(--${name}) 45%, var(--surface))` : `var(--${name})`;
   document.body.append(probe);
   const found = getComputedStyle(probe).color;

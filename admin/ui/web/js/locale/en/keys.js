@@ -87,8 +87,8 @@ export default {
   'keys.tag.tag': 'Add',
   'keys.tag.untag': 'Remove',
   'keys.weight.title': { one: 'Weight of {n} key', other: 'Weight of {n} keys' },
-  'keys.weight.help': '0 to 100; a key of weight 2 gets twice the requests',
-  'keys.weight.wrong': 'A whole number from 0 to 100',
+  'keys.weight.help': '1 to 100; a key of weight 2 gets twice the requests',
+  'keys.weight.wrong': 'A whole number from 1 to 100',
 
   'keys.scope': 'Which keys',
   'keys.scope.all': { one: 'All: {n} key', other: 'All {n} keys' },

@@ -87,8 +87,8 @@ export default {
   'keys.tag.tag': '添加',
   'keys.tag.untag': '移除',
   'keys.weight.title': { other: '{n} 个密钥的权重' },
-  'keys.weight.help': '0 到 100；权重为 2 的密钥获得两倍请求',
-  'keys.weight.wrong': '0 到 100 的整数',
+  'keys.weight.help': '1 到 100；权重为 2 的密钥获得两倍请求',
+  'keys.weight.wrong': '1 到 100 的整数',
 
   'keys.scope': '密钥范围',
   'keys.scope.all': { other: '全部 {n} 个密钥' },

@@ -56,7 +56,7 @@ function TagDialog({ n, onClose, onDone }) {
 
 function WeightDialog({ n, onClose, onDone }) {
   const [weight, setWeight] = useState(1);
-  const fits = Number.isInteger(weight) && weight >= 0 && weight <= 100;
+  const fits = Number.isInteger(weight) && weight >= 1 && weight <= 100;
   const footer = html`<${Button} onClick=${onClose}>${t('cancel')}<//>
     <${Button} type="submit" kind="primary" disabled=${!fits}>${t('save')}<//>`;
   return html`

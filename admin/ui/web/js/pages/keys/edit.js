@@ -36,7 +36,7 @@ export function Edit({ k, changed }) {
     }
   };
   const saveWeight = (n) => {
-    if (Number.isInteger(n) && n >= 0 && n <= 100) save({ weight: n });
+    if (Number.isInteger(n) && n >= 1 && n <= 100) save({ weight: n });
     else setWrong((w) => ({ ...w, weight: t('keys.weight.wrong') }));
   };
   return html`
