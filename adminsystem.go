@@ -46,12 +46,22 @@ func (a *App) system() admin.System {
 		},
 		Prices: a.prices, PricesSource: a.Prices, ConfigLoaded: a.loaded,
 		Checks: a.checks(), Figures: processFigures,
-		Backup: func(ctx context.Context, w io.Writer) error { return r.backup(ctx, w, a.backend.kind()) },
+		Backup: a.backup(),
 		Restore: func(_ context.Context, body io.Reader, dryRun bool) (admin.RestoreView, error) {
 			return r.stageRestore(body, a.keptIn(), dryRun)
 		},
 		CancelRestore: func() (bool, error) { return cancelRestore(a.keptIn()) },
 	}
+}
+
+// backup writes backups; nil where one would be of no use, for want of a lasting
+// master key.
+func (a *App) backup() func(context.Context, io.Writer) error {
+	r := a.shared
+	if r.forgetful {
+		return nil
+	}
+	return func(ctx context.Context, w io.Writer) error { return r.backup(ctx, w, a.backend.kind()) }
 }
 
 // declaredAliases are those of all sites, each name once: that of the first site.

@@ -37,15 +37,11 @@ func passing(key string) bool {
 	return strings.HasPrefix(key, "admin/once/") || key == checkKey
 }
 
-// backup writes the store's state. A store whose master key ends with the process
-// has none that is of use.
+// backup writes the store's state.
 func (r *resource) backup(ctx context.Context, w io.Writer, kind string) error {
 	dumper, ok := r.store.(store.Dumper)
 	if !ok {
 		return errors.New("this store cannot be backed up")
-	}
-	if r.forgetful {
-		return errors.New("the master key of this store ends with the process, so that nobody could open what is sealed in a backup; set master_key first")
 	}
 	if err := errors.Join(r.pool.Flush(), r.users.Flush(), r.usage.Flush()); err != nil {
 		return fmt.Errorf("writing what is in memory: %w", err)

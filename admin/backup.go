@@ -21,7 +21,7 @@ func (a *api) backup(c *call) (status int, body any, err error) {
 		return 0, nil, err
 	}
 	if a.System.Backup == nil {
-		return 0, nil, unavailable("This store cannot be backed up.")
+		return 0, nil, unavailable("This store cannot be backed up: its master key ends with the process, so nobody could open what is sealed in a backup. Set master_key in the Caddyfile and reload.")
 	}
 	name := "gemini-balance-" + a.Now().UTC().Format("20060102T150405Z") + ".gbbackup"
 	c.note("%s", name)

@@ -126,15 +126,18 @@ func fieldsInOrder(object json.RawMessage) (names []string, values map[string]st
 // cellOf is a JSON value as a cell: text as it is, null as nothing, numbers as
 // numbers, lists of text with spaces between, all else as JSON.
 func cellOf(value json.RawMessage) string {
-	var text string
-	if json.Unmarshal(value, &text) == nil && value[0] == '"' {
-		return cell(text)
-	}
-	var list []string
-	if json.Unmarshal(value, &list) == nil && value[0] == '[' {
-		return cell(strings.Join(list, " "))
-	}
-	if string(value) == "null" {
+	switch value[0] {
+	case '"':
+		var text string
+		if json.Unmarshal(value, &text) == nil {
+			return cell(text)
+		}
+	case '[':
+		var list []string
+		if json.Unmarshal(value, &list) == nil {
+			return cell(strings.Join(list, " "))
+		}
+	case 'n': // null
 		return ""
 	}
 	return string(value)

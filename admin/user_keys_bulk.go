@@ -73,6 +73,11 @@ func (a *api) bulkUserKeys(c *call) (status int, body any, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if form.Action == "delete" && len(ids) > massDelete {
+		if err := a.sudoFor(c); err != nil {
+			return 0, nil, err
+		}
+	}
 	act := a.bulkAction(&form, raw.Limits)
 	if len(ids) > bulkAtOnce {
 		c.note("%s of %d user keys", form.Action, len(ids))
@@ -110,6 +115,9 @@ func (b *userKeyBulk) check(c *call, expires, limits json.RawMessage) (query use
 		fault("ids", "invalid_value", "or filter must be given, and not both")
 	case len(b.IDs) > maxBulkIDs:
 		fault("ids", "too_many", fmt.Sprintf("are more than %d; use a filter", maxBulkIDs))
+	}
+	if b.Action == "delete" && b.Filter != nil && b.ExpectedCount == nil {
+		fault("expected_count", "missing", "must be given to delete what a filter finds")
 	}
 	for _, need := range []struct {
 		field  string

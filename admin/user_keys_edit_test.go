@@ -228,6 +228,7 @@ func TestUserKeys_Bulk(t *testing.T) {
 		{name: "by filter", body: `{"action":"enable","filter":{"status":"disabled"},"expected_count":2}`, status: 200, contains: []string{`{"changed":2,"skipped":0}`}},
 		{name: "except", body: fmt.Sprintf(`{"action":"label","filter":{"q":"user"},"except":[%q],"expected_count":4,"labels":["Blue"]}`, ids[4]), status: 200, contains: []string{`{"changed":4,"skipped":0}`}},
 		{name: "another count", body: `{"action":"delete","filter":{"tag":"blue"},"expected_count":5}`, status: 409, contains: []string{"count_changed", `"expected":5,"found":4`}},
+		{name: "delete without a count", body: `{"action":"delete","filter":{"tag":"blue"}}`, status: 400, contains: []string{`"field":"expected_count"`}},
 		{name: "unlabel", body: `{"action":"unlabel","filter":{"tag":"blue"},"labels":["BLUE"]}`, status: 200, contains: []string{`{"changed":4,"skipped":0}`}},
 		{name: "extend", body: `{"action":"extend",` + two + `,"expires_at":"2027-01-01T00:00:00Z"}`, status: 200, contains: []string{`{"changed":2,"skipped":1}`}},
 		{name: "never", body: `{"action":"extend","filter":{"expiring":"365d"},"expires_at":null}`, status: 200, contains: []string{`{"changed":2,"skipped":0}`}},
