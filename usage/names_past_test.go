@@ -51,7 +51,7 @@ func TestPast_ComesLater(t *testing.T) {
 					t.Fatal(err)
 				}
 				hour := func(ledgers ...*Ledger) {
-					for range 40 {
+					for range 12 {
 						r := w.record()
 						r.At = time.Now()
 						for _, l := range ledgers {
@@ -60,7 +60,7 @@ func TestPast_ComesLater(t *testing.T) {
 								t.Fatal(err)
 							}
 						}
-						time.Sleep(time.Hour / 40)
+						time.Sleep(time.Hour / 12)
 					}
 				}
 				for range 32 {
