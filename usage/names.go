@@ -242,6 +242,25 @@ func eachName(data []byte, fn func(name string, n *Counts)) error {
 	return nil
 }
 
+// addAll adds the names in a shard. It makes a text of those only that are new.
+func (m nameCounts) addAll(data []byte) error {
+	in := &reader{rest: data}
+	for len(in.rest) > 0 {
+		name := in.take(in.uvarint())
+		n := readCounts(in)
+		if in.damaged {
+			return errDamaged
+		}
+		c := m[string(name)]
+		if c == nil {
+			c = new(Counts)
+			m[string(name)] = c
+		}
+		c.add(&n)
+	}
+	return nil
+}
+
 // findName returns what a shard has for a name.
 func findName(data []byte, name string) (found Counts, err error) {
 	err = eachName(data, func(n string, c *Counts) {

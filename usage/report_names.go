@@ -65,12 +65,16 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 	}
 	overlay := l.unsaved()
 	l.mu.Unlock()
+	recent := nameCounts{}
 	for i := range blobs {
 		for _, data := range blobs[i] {
-			if err := eachName(data, add); err != nil {
+			if err := recent.addAll(data); err != nil {
 				return nil, from, err
 			}
 		}
+	}
+	for name, c := range recent {
+		add(name, c)
 	}
 	if tier == days {
 		err = l.sumDays(overlay, stored, d, add)
