@@ -97,3 +97,34 @@ test('without motion nothing moves; in colours of their own people see state and
   await page.emulateMedia({ reducedMotion: 'no-preference', forcedColors: 'none' })
   faultless(page)
 })
+
+test('Chinese pages have no English', async () => {
+  // Names of products and protocols, units, codes, and what operators and servers call things.
+  const allowed = new RegExp(`^(${[
+    'Gemini', 'Balance', 'caddy', 'Caddy', 'Caddyfile', 'Google', 'OpenAI', 'Anthropic', 'API', 'APIs', 'SDK', 'JSON', 'CSV', 'HTTP', 'HTTPS', 'TLS', 'URL', 'ID', 'IP', 'UTC', 'USD', 'RPM', 'TPM', 'RPD',
+    'Token', 'Tokens', 'Top', 'p50', 'p95', 'ms', 's', 'm', 'h', 'd', 'K', 'M', 'B', 'KiB', 'MiB', 'GiB', 'kB', 'MB', 'GB', 'TB', 'Ctrl', 'Esc', 'Enter', 'Shift', 'Alt', 'Tab', 'OK', 'Webhook', 'English', 'curl', 'Python',
+    'JavaScript', 'Go', 'UI', 'SSE', 'DNS', 'CIDR', 'PT', 'p', 'x', 'AI', 'Studio', 'Live', 'GET', 'POST', 'PATCH', 'PUT', 'DELETE', 'admin', 'session', 'AIza', 'gb', 'INVALID', 'ARGUMENT', 'INVALID_ARGUMENT',
+  ].join('|')})$`)
+  const chinese = await open(g, { lang: 'zh-CN', width: 1280 })
+  chinese.setDefaultTimeout(30_000)
+  await chinese.locator('h1').waitFor()
+  const words = () => chinese.evaluate(() => {
+    const out = []
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+    for (let n = walker.nextNode(); n; n = walker.nextNode()) {
+      const at = n.parentElement
+      if (!at.closest('code, pre, .mono, time, script, style, textarea, [lang], .audit, datalist, .tag, .kv code')) out.push(n.data)
+    }
+    for (const el of document.querySelectorAll('[aria-label], [title], [placeholder], [alt]')) {
+      if (el.closest('.mono, code, pre, time, td, .audit') || el.matches('svg *')) continue
+      for (const name of ['aria-label', 'placeholder', 'alt']) if (el.getAttribute(name)) out.push(el.getAttribute(name))
+    }
+    return [...out, document.title]
+  })
+  await visit(chinese, async (route) => {
+    const english = [...new Set((await words()).flatMap((text) => (/[.:/_=*]\w/.test(text) && !/\s/.test(text.trim()) ? [] : text.match(/[A-Za-z][A-Za-z]{2,}/g) ?? [])))].filter((w) => !allowed.test(w))
+    assert.deepEqual(english, [], route)
+  })
+  faultless(chinese)
+  await chinese.context().close()
+})
