@@ -148,9 +148,11 @@ func (a *api) poolFigures(forecasts []balancer.Forecast) poolFigures {
 		v.Status[string(s)] = n
 	}
 	v.Usable = usableOf(page.Statuses)
+	known := true // a limit of some projects alone says nothing of the pool
 	for i := range forecasts {
 		f := &forecasts[i]
 		v.QuotaResets = &f.Resets
+		known = known && f.Day.Unknown == 0
 		if f.Day.Left != nil {
 			if v.QuotaLimit == nil {
 				v.QuotaLimit = new(int64)
@@ -159,7 +161,9 @@ func (a *api) poolFigures(forecasts []balancer.Forecast) poolFigures {
 		}
 	}
 	v.QuotaUsed = a.usedToday(v.QuotaResets)
-	if v.QuotaLimit != nil {
+	if !known {
+		v.QuotaLimit = nil
+	} else if v.QuotaLimit != nil {
 		*v.QuotaLimit += v.QuotaUsed
 	}
 	return v

@@ -168,17 +168,23 @@ func wrongMethod(path string) string {
 // every kind of fault. Who may not use a route is told that and nothing else; who
 // may is told what is wrong. Source: specs/gateways.md A6.
 func TestRoutes_CallersAndInputs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("some thousand requests")
+	everybody := callers()
+	if testing.Short() { // a fifth of some thousand requests, and no faulty ones
+		few := []string{"guest", "viewer key", "viewer session", "admin session", "session from another site"}
+		everybody = slices.DeleteFunc(everybody, func(c caller) bool { return !slices.Contains(few, c.name) })
 	}
 	for _, rt := range routes {
 		t.Run(rt.method+" "+rt.path, func(t *testing.T) {
 			t.Parallel()
-			for _, who := range callers() {
+			for _, who := range everybody {
 				f := newFixture(t, settings.Patch{})
 				f.pool.SetProbed(true)
 				id := f.object(rt.path)
-				for _, in := range inputs(rt) {
+				faults := inputs(rt)
+				if testing.Short() {
+					faults = faults[len(faults)-1:] // well-formed
+				}
+				for _, in := range faults {
 					f.now = f.now.Add(time.Hour) // forgets wrong keys before
 					walkOne(t, f, id, rt, who, in)
 				}

@@ -103,8 +103,14 @@ func (t *Try) errorCode() string {
 	return strconv.Itoa(t.Status)
 }
 
-// failed tells whether a try did.
-func (t *Try) failed() bool { return t.Verdict != "" && t.Verdict != "ok" || t.Status >= 400 }
+// failed tells whether a try did. One that its client left, or that lost against a
+// hedge, did not: nobody is to blame.
+func (t *Try) failed() bool {
+	if t.Verdict == "canceled" {
+		return false
+	}
+	return t.Verdict != "" && t.Verdict != "ok" || t.Status >= 400
+}
 
 // features calls fn for everything by which a row can be found.
 func (r *Record) features(fn func(f feature, word string)) {
