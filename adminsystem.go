@@ -25,7 +25,7 @@ import (
 // listsAtOnce is how many Gemini keys are asked for their models at the same time.
 const listsAtOnce = 8
 
-var errRefused = errors.New("Google refused the key")
+var errRefused = errors.New("the key was refused by Google")
 
 // system is what the admin API is told of the process, and has done by it.
 func (a *App) system() admin.System {

@@ -5,6 +5,7 @@ package geminibalance
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // LimitsConfig is what a user key may use that does not say so itself. What is left
 // out has its default, or is what an operator sets at run time.
 type LimitsConfig struct {
-	// Requests in any 60 seconds. Default: 600.
+	// Requests per minute: as many at once by a rested key, then evenly. Default: 600.
 	RPM int64 `json:"rpm,omitempty"`
 
 	// Input and output tokens per minute. Default: 4,000,000.
@@ -143,9 +144,7 @@ func (a *App) declareSites(p settings.Patch) {
 			}
 		}
 	}
-	for name, value := range all {
-		p[name] = value
-	}
+	maps.Copy(p, all)
 }
 
 // declaredSettings is what a site says about settings. Of several sites the first

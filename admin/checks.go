@@ -5,6 +5,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -107,9 +108,7 @@ func (a *api) figures() map[string]any {
 		figures["config_loaded_at"] = a.System.ConfigLoaded.UTC()
 	}
 	if a.System.Figures != nil {
-		for name, value := range a.System.Figures() {
-			figures[name] = value
-		}
+		maps.Copy(figures, a.System.Figures())
 	}
 	return figures
 }

@@ -45,9 +45,6 @@ type modelsView struct {
 	Total int         `json:"total"`
 }
 
-// modelKinds are the words for what a model is for.
-var modelKinds = []string{"chat", "embedding", "image", "video", "audio", "live", "other"}
-
 // kindOf goes by what Google's list says a model can do, then by its name.
 func kindOf(id string, methods []string) string {
 	can := func(method string) bool { return slices.Contains(methods, method) }

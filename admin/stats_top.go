@@ -95,11 +95,9 @@ func (a *api) topNames(by string, since time.Time, limit int) (items []topItem, 
 	names, who := rank(sums, value), a.newNames()
 	items = []topItem{}
 	for _, id := range names[:min(len(names), limit)] {
-		c, name := sums[id], ""
+		c, name := sums[id], who.user(id)
 		if by == "key" {
 			name = who.hint(id)
-		} else {
-			name = who.user(id)
 		}
 		items = append(items, viewTop(id, name, &c))
 	}

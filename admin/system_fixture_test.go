@@ -5,8 +5,8 @@ package admin
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
+	"maps"
 	"testing"
 	"time"
 
@@ -17,7 +17,7 @@ import (
 )
 
 func init() {
-	for operation, body := range map[string]string{
+	maps.Copy(operationBodies, map[string]string{
 		"PATCH /admin/config":          `{"retry.attempts":2}`,
 		"POST /admin/config/import":    `{"settings":{"heartbeat":"20s"}}`,
 		"PATCH /admin/models/{id}":     `{"offered":false}`,
@@ -26,9 +26,7 @@ func init() {
 		"POST /admin/restore":          walkBackup,
 		"POST /admin/models/sync":      `{"all":true}`,
 		"POST /admin/playground/token": `{}`,
-	} {
-		operationBodies[operation] = body
-	}
+	})
 	operationTypes["POST /admin/restore"] = backupType
 	objects["/admin/config/"] = func(*fixture) string { return "retry.wait" }
 	objects["/admin/models/"] = func(*fixture) string { return "gemini-x" }
@@ -95,13 +93,4 @@ func systemOf(t testing.TB, f *fixture) System {
 		},
 		CancelRestore: func() (bool, error) { return true, nil },
 	}
-}
-
-// jsonOf decodes an answer.
-func jsonOf[T any](t testing.TB, body []byte) (v T) {
-	t.Helper()
-	if err := json.Unmarshal(body, &v); err != nil {
-		t.Fatalf("%v: %s", err, body)
-	}
-	return v
 }

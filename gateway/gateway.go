@@ -164,12 +164,6 @@ func New(c Config) (*Gateway, error) {
 	return g, nil
 }
 
-func orDefault[T int64 | time.Duration](v *T, value T) {
-	if *v == 0 {
-		*v = value
-	}
-}
-
 func remoteAddr(r *http.Request) netip.Addr {
 	ap, _ := netip.ParseAddrPort(r.RemoteAddr)
 	return ap.Addr().Unmap()

@@ -36,7 +36,7 @@ func TestSecurityTable(t *testing.T) {
 			t.Errorf("there is no %s", name[1])
 		}
 	}
-	for _, row := range strings.Fields("A1 A2 A3 A4 A5 A6 A7 A8 A9 K1 K2 K3 K4 K5 K6 K7 N1 N2 N3 W1 W2 W3 W4 W5 W6 D1 D2 D3 D4 D5 D6 D7 D8 P1 P2 P3 P4 P5") {
+	for row := range strings.FieldsSeq("A1 A2 A3 A4 A5 A6 A7 A8 A9 K1 K2 K3 K4 K5 K6 K7 N1 N2 N3 W1 W2 W3 W4 W5 W6 D1 D2 D3 D4 D5 D6 D7 D8 P1 P2 P3 P4 P5") {
 		if !strings.Contains(string(table), "\n| "+row+" |") {
 			t.Errorf("no row %s", row)
 		}
