@@ -11,7 +11,7 @@ TAGS     := -tags=nobadger,nomysql,nopgx
 XCADDY   := go tool -modfile=tools/go.mod xcaddy
 LINT     := $(BUILD)/golangci-lint
 FUZZTIME ?= 60s
-FUZZTIME_SHORT ?= 10s
+FUZZTIME_SHORT ?= 5s
 ROUNDS   ?= 200
 PORT     ?= 8080
 # Everything but the end-to-end tests, which have targets of their own.
@@ -85,7 +85,7 @@ fmt: $(LINT) ## format all Go files
 	@$(LINT) fmt ./...
 
 .PHONY: fuzz
-fuzz: ## decoders, schemas, SSE and encoders for FUZZTIME (60s), the others for FUZZTIME_SHORT (10s)
+fuzz: ## decoders, schemas, SSE and encoders for FUZZTIME (60s), the others for FUZZTIME_SHORT (5s)
 	@FUZZTIME=$(FUZZTIME) FUZZTIME_SHORT=$(FUZZTIME_SHORT) bash test/fuzz.sh
 
 .PHONY: fuzz-short

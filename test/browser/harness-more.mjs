@@ -27,7 +27,10 @@ export async function go(page, route) {
 /** The newest open dialog or drawer. */
 export const dialog = (page) => page.locator('dialog[open]').last()
 
-export const noDialog = (page) => page.waitForFunction(() => !document.querySelector('dialog[open]'))
+export const noDialog = (page) =>
+  page.waitForFunction(() => !document.querySelector('dialog[open]')).catch(async (e) => {
+    throw new Error(`still open: ${await dialog(page).textContent()}`, { cause: e })
+  })
 
 export const toast = (page, text) => page.locator('.toast', { hasText: text }).first()
 
@@ -41,7 +44,7 @@ export async function choose(page, name, item) {
 
 /** Confirms with the admin key, where the page asks for it. */
 export async function confirmSudo(page, g) {
-  const field = dialog(page).locator('input[type=password]')
+  const field = page.locator('dialog[open] input[type=password]')
   await field.fill(g.admin)
   await field.press('Enter')
 }

@@ -53,7 +53,8 @@ test('the figures are what Google was asked and what clients got', async () => {
 test('the tables behind the charts are the API’s series', async () => {
   const page = await open(g, { route: '/?range=1h' })
   await settled(page)
-  const [answer] = await Promise.all([page.waitForResponse((r) => r.url().includes('stats/series')), page.reload()])
+  const longer = (r) => r.url().includes('stats/series') && r.url().includes('window=6h')
+  const [answer] = await Promise.all([page.waitForResponse(longer), page.evaluate(() => { location.hash = '#/?range=6h' })])
   const series = await answer.json()
   await settled(page)
   const outcome = await table(page, 'Requests by outcome')

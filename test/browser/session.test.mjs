@@ -71,7 +71,7 @@ test('a session that ends asks again over the half-filled form', async () => {
   const page = await open(g, { route: '/keys?import=1' })
   expectFault(page, 'status of 401')
   const text = page.getByLabel('Keys', { exact: true })
-  await text.fill('half a ke')
+  await Promise.all([page.waitForResponse((r) => r.url().includes('keys/gemini/import')), text.fill('half a ke')])
   await g.api('DELETE', 'sessions')
   await text.pressSequentially('y') // whose preview needs the session
   const again = page.locator('dialog[open]', { hasText: 'Sign in again' })

@@ -111,8 +111,10 @@ test('showing and exporting keys needs the admin key again, and is written down'
   assert.equal(await page.locator('[data-secret]').count(), 0)
   await confirmSudo(page, g)
   assert.equal(await page.locator('[data-secret] code').textContent(), secret)
-  await dialog(page).getByRole('button', { name: 'Close' }).last().click()
-  await noDialog(page)
+  await until('it closes', async () => {
+    await dialog(page).getByRole('button', { name: 'Close' }).last().click()
+    return (await page.locator('dialog[open]').count()) === 0
+  })
   assert.deepEqual(await traces(page, secret), [])
   await reveal() // still confirmed: not asked again
   await page.locator('[data-secret] code').waitFor()
