@@ -164,8 +164,9 @@ func TestRouting_LeavesOthersAlone(t *testing.T) {
 		location      string
 	}{
 		{s.site, "/", http.StatusTemporaryRedirect, "admin/"},
-		{s.site, "/admin", http.StatusPermanentRedirect, "admin/"},
-		{s.site, "/admin/", http.StatusOK, ""},
+		{s.site, "/admin", http.StatusTemporaryRedirect, "admin/ui/"},
+		{s.site, "/admin/", http.StatusTemporaryRedirect, "ui/"},
+		{s.site, "/admin/ui/", http.StatusOK, ""},
 		{s.site, "/admin/status", http.StatusUnauthorized, ""},
 		{s.site, "/v1/models", http.StatusUnauthorized, ""},
 		{s.site, "/other", http.StatusOK, ""},
@@ -173,10 +174,14 @@ func TestRouting_LeavesOthersAlone(t *testing.T) {
 		{second, "/health", http.StatusOK, ""},
 		{third, "/", http.StatusTeapot, ""},
 		{third, "/gb/health", http.StatusOK, ""},
-		{third, "/gb/admin/", http.StatusOK, ""},
+		{third, "/gb/admin/", http.StatusTemporaryRedirect, "ui/"},
+		{third, "/gb/admin/ui/", http.StatusOK, ""},
 		{third, "/health", http.StatusTeapot, ""},
 	} {
-		res, err := client.Get("http://" + tc.address + tc.path)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+tc.address+tc.path, nil)
+		must(t, err)
+		req.Header.Set("Accept", "text/html") // as browsers do
+		res, err := client.Do(req)
 		must(t, err)
 		res.Body.Close()
 		if res.StatusCode != tc.status || res.Header.Get("Location") != tc.location {
