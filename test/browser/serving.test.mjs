@@ -61,6 +61,7 @@ test('the pages work under another prefix', async () => {
   await page.getByLabel('Attempts', { exact: true }).fill('5')
   await page.locator('.savebar').getByRole('button', { name: 'Save' }).click()
   await until('a change gets through', async () => (await g.api('GET', 'config')).fields['retry.attempts'].value === 5)
+  await page.locator('.savebar').waitFor({ state: 'hidden' }) // or leaving would warn
   await go(page, '/')
   await page.locator('.livedot .dot.on').first().waitFor({ state: 'attached' }) // the events, too
   assert.deepEqual(strays, [])
