@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ type fixture struct {
 	usage  *usage.Ledger
 	state  *State
 	config Config
-	now    time.Time
+	clock  *testClock
 
 	// google answers validations; it knows every key at first.
 	google func(ctx context.Context, id, model string) (balancer.Outcome, error)
@@ -45,10 +46,23 @@ type fixture struct {
 	spec *document // when set, every answer must be as described there
 }
 
+// testClock stands still until a test moves it; what streams still read it meanwhile.
+type testClock struct{ nanos atomic.Int64 }
+
+func newClock(at time.Time) *testClock {
+	c := &testClock{}
+	c.nanos.Store(at.UnixNano())
+	return c
+}
+
+func (c *testClock) now() time.Time { return time.Unix(0, c.nanos.Load()).UTC() }
+
+func (c *testClock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
+
 func newFixture(t testing.TB, declared settings.Patch) *fixture {
 	t.Helper()
-	f := &fixture{t: t, store: memory.New(), now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), spec: parseDocument(t)}
-	clock := func() time.Time { return f.now }
+	f := &fixture{t: t, store: memory.New(), clock: newClock(time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)), spec: parseDocument(t)}
+	clock := f.clock.now
 	f.pool = openPool(t, f.store, clock)
 	var err error
 	if f.users, err = users.Open(f.store, users.Options{Now: clock}); err != nil {
@@ -75,7 +89,7 @@ func newFixture(t testing.TB, declared settings.Patch) *fixture {
 		System:       systemOf(t, f),
 		Hosts:        []string{"example.com"},
 		AdminKeyHash: sha256.Sum256([]byte(adminKey)), ViewerKeyHash: sha256.Sum256([]byte(viewerKey)),
-		StoreKind: "memory", Version: "v0.0.0-test", Started: f.now.Add(-time.Hour), Now: clock,
+		StoreKind: "memory", Version: "v0.0.0-test", Started: f.clock.now().Add(-time.Hour), Now: clock,
 	}
 	f.Handler = New(f.config)
 	return f

@@ -54,7 +54,7 @@ func TestAudit_EachChangeIsWritten(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("the log is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if e := f.entries()[2]; e.RequestID != changed.Header().Get("X-Request-Id") || !e.At.Equal(f.now) {
+	if e := f.entries()[2]; e.RequestID != changed.Header().Get("X-Request-Id") || !e.At.Equal(f.clock.now()) {
 		t.Errorf("entry %+v, want the id of the request and the time", e)
 	}
 }
@@ -247,7 +247,7 @@ func TestAudit_GuessersDoNotFillTheDisk(t *testing.T) {
 	if len(entries) != auditedFailures || !strings.Contains(entries[0].Detail, "more of this hour") {
 		t.Errorf("%d entries, the last is %+v", len(entries), entries[0])
 	}
-	f.now = f.now.Add(auditWindow)
+	f.clock.advance(auditWindow)
 	f.try("198.51.100.1:1", "wrong")
 	if len(f.entries()) != auditedFailures+1 {
 		t.Errorf("an hour later: %d entries", len(f.entries()))

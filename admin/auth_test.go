@@ -40,7 +40,7 @@ func TestGuard_BlocksAnAddressThatGuesses(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	for range 5 {
 		f.wants("wrong key", 401, addr, "wrong")
-		f.now = f.now.Add(time.Second)
+		f.clock.advance(time.Second)
 	}
 	f.wants("sixth wrong key", 429, addr, "wrong")
 	f.wants("right key from the blocked address", 429, addr, adminKey)
@@ -52,9 +52,9 @@ func TestGuard_BlocksAnAddressThatGuesses(t *testing.T) {
 		t.Errorf("Retry-After = %q, want 55: five seconds of the window are over", retryAfter)
 	}
 	seconds, _ := strconv.Atoi(retryAfter)
-	f.now = f.now.Add(time.Duration(seconds)*time.Second - 1)
+	f.clock.advance(time.Duration(seconds)*time.Second - 1)
 	f.wants("just before Retry-After", 429, addr, adminKey)
-	f.now = f.now.Add(1)
+	f.clock.advance(1)
 	f.wants("after Retry-After", 200, addr, adminKey)
 }
 
@@ -117,7 +117,7 @@ func TestGuard_WorldWideGuessing(t *testing.T) {
 	f.wants("first wrong key of a new address", 401, "203.0.113.1:1", "wrong")
 	f.wants("second wrong key", 429, "203.0.113.1:1", "wrong")
 	f.wants("second wrong key of an old address", 429, "198.51.100.1:1", "wrong")
-	f.now = f.now.Add(time.Minute)
+	f.clock.advance(time.Minute)
 	f.wants("a minute later", 401, "203.0.113.1:1", "wrong")
 }
 

@@ -312,10 +312,10 @@ func TestGeminiKeys_Day(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	quiet, busy := f.addGeminiKey(1), f.addGeminiKey(2)
 	for i := range 3 {
-		f.usage.Add(usage.Record{At: f.now, KeyID: busy, Status: 200, Outcome: "ok", Attempts: 1, Input: 10, Output: 5, Cost: 7, Priced: true,
+		f.usage.Add(usage.Record{At: f.clock.now(), KeyID: busy, Status: 200, Outcome: "ok", Attempts: 1, Input: 10, Output: 5, Cost: 7, Priced: true,
 			Tries: []usage.Try{{KeyID: busy, Status: 200, Verdict: "ok"}}, RequestID: fmt.Sprint(i)})
 	}
-	f.usage.Add(usage.Record{At: f.now, KeyID: busy, Status: 429, Outcome: "rate_limited", Attempts: 1, Tries: []usage.Try{{KeyID: busy, Status: 429, Verdict: "rate_limited"}}})
+	f.usage.Add(usage.Record{At: f.clock.now(), KeyID: busy, Status: 429, Outcome: "rate_limited", Attempts: 1, Tries: []usage.Try{{KeyID: busy, Status: 429, Verdict: "rate_limited"}}})
 	for _, by := range []string{"requests_24h", "errors_24h", "tokens_24h", "cost_24h"} {
 		items := f.must("GET", "/admin/keys/gemini?order=desc&sort="+by, "")["items"].([]any)
 		first := items[0].(map[string]any)
@@ -349,7 +349,7 @@ func TestGeminiKeys_Events(t *testing.T) {
 	if e, _ := w.event().(keysEvent); e.Changed != "many" || e.Counts["all"] != 201 {
 		t.Errorf("%+v", e)
 	}
-	f.now = f.now.Add(time.Second)
+	f.clock.advance(time.Second)
 	if e := w.event(); e != nil {
 		t.Errorf("nothing changed: %v", e)
 	}

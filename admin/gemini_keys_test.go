@@ -204,7 +204,7 @@ func TestGeminiKeys_Probe(t *testing.T) {
 		t.Fatalf("%d probes of one new key", len(due))
 	}
 	due[0].Done(balancer.Outcome{Status: 200}, nil)
-	scenario{name: "probed is shown", method: "GET", path: "/admin/keys/gemini/" + id, status: 200, contains: []string{`"state":"active"`, `"validated_at":"` + f.now.UTC().Format(time.RFC3339)}}.run(t, f)
+	scenario{name: "probed is shown", method: "GET", path: "/admin/keys/gemini/" + id, status: 200, contains: []string{`"state":"active"`, `"validated_at":"` + f.clock.now().UTC().Format(time.RFC3339)}}.run(t, f)
 	if due, _ := f.pool.Probes(10); len(due) != 0 {
 		t.Fatalf("%d probes are due before anybody asked for one", len(due))
 	}
@@ -220,7 +220,7 @@ func TestGeminiKeys_Probe(t *testing.T) {
 // answer, as a start after a crash would.
 func TestGeminiKeys_ChangesAreDurable(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
-	clock := func() time.Time { return f.now }
+	clock := f.clock.now
 	state := func(id string) balancer.State {
 		key, _ := openPool(t, f.store, clock).Get(id)
 		return key.State
@@ -268,7 +268,7 @@ func TestGeminiKeys_Rests(t *testing.T) {
 	scenario{name: "still one", method: "GET", path: "/admin/keys/gemini/rests", status: 200, contains: []string{`"total":1`}}.run(t, f)
 	scenario{name: "a reset ends it", method: "POST", path: "/admin/keys/gemini/" + id + "/reset", status: 200, contains: []string{`"state":"untested"`}}.run(t, f)
 	scenario{name: "none is left", method: "GET", path: "/admin/keys/gemini/rests", status: 200, contains: []string{`"items":[]`, `"total":0`}}.run(t, f)
-	if rests := openPool(t, f.store, func() time.Time { return f.now }).Rests(0); len(rests) != 0 {
+	if rests := openPool(t, f.store, func() time.Time { return f.clock.now() }).Rests(0); len(rests) != 0 {
 		t.Errorf("after a restart rest %+v", rests)
 	}
 }
@@ -279,7 +279,7 @@ func TestGeminiKeys_SortsExist(t *testing.T) {
 	for i, body := range []string{
 		`{"key":"AIzaSyCanary-a","name":"b","project":"2"}`, `{"key":"AIzaSyCanary-b","name":"c","project":"1"}`, `{"key":"AIzaSyCanary-c","name":"a","project":"3"}`,
 	} {
-		f.now = f.now.Add(time.Second)
+		f.clock.advance(time.Second)
 		id := f.must("POST", "/admin/keys/gemini", body)["id"].(string)
 		if i == 1 {
 			f.must("POST", "/admin/keys/gemini/"+id+"/disable", "")

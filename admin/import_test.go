@@ -251,7 +251,7 @@ func TestImport_Undo(t *testing.T) {
 	if restored["changed"] != 3.0 || f.pool.Stats().Keys != 6 {
 		t.Errorf("%v", restored)
 	}
-	f.now = f.now.Add(undoFor + time.Second)
+	f.clock.advance(undoFor + time.Second)
 	scenario{name: "too old", method: "POST", path: "/admin/keys/gemini/import/undo", body: `{"batch":"two"}`, status: 409, contains: []string{"undo_expired"}}.run(t, f)
 }
 

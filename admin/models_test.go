@@ -12,7 +12,7 @@ import (
 
 func TestModels(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
-	f.usage.Add(usage.Record{At: f.now, Model: "gemini-x", Status: 200, Outcome: "ok", Attempts: 1, Output: 100, FirstOutput: 200 * time.Millisecond, Duration: time.Second})
+	f.usage.Add(usage.Record{At: f.clock.now(), Model: "gemini-x", Status: 200, Outcome: "ok", Attempts: 1, Output: 100, FirstOutput: 200 * time.Millisecond, Duration: time.Second})
 	for _, s := range []scenario{
 		{name: "list", method: "GET", path: "/admin/models", status: 200, contains: []string{
 			`"id":"gemini-x","kind":"chat","offered":true,"keys":0,"keys_usable":0,"context_in":1000000,"context_out":65536,"aliases":["house"],"price":null,"requests_24h":1,"success":1,`,

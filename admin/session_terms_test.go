@@ -15,7 +15,7 @@ func TestSession_TermsOfTheSettings(t *testing.T) {
 	before := f.signIn(adminKey)
 	f.must("POST", "/admin/config", `{"session":{"idle":"5m","absolute":"20m"}}`)
 	after := f.signIn(adminKey)
-	f.now = f.now.Add(6 * time.Minute)
+	f.clock.advance(6 * time.Minute)
 	if w := f.browser(before, "GET", "/admin/status", ""); w.Code != 200 {
 		t.Errorf("a session from before has the old terms: %d", w.Code)
 	}
@@ -24,7 +24,7 @@ func TestSession_TermsOfTheSettings(t *testing.T) {
 	}
 	last := f.signIn(adminKey)
 	for range 5 {
-		f.now = f.now.Add(4 * time.Minute)
+		f.clock.advance(4 * time.Minute)
 		f.browser(last, "POST", "/admin/session/ping", "")
 	}
 	if w := f.browser(last, "GET", "/admin/status", ""); w.Code != 401 {

@@ -101,7 +101,7 @@ func TestSession_Ends(t *testing.T) {
 			r := request("POST", "/admin/session", fmt.Sprintf(`{"key":%q,"keep":%t}`, adminKey, test.keep))
 			cookie := f.do(r).Result().Cookies()[0]
 			for passed := test.every; ; passed += test.every {
-				f.now = f.now.Add(test.every)
+				f.clock.advance(test.every)
 				test.do(f, cookie)
 				w := f.browser(cookie, "GET", "/admin/session", "")
 				if ended := w.Code == http.StatusUnauthorized; ended != (passed >= test.ends) {
@@ -209,7 +209,7 @@ func TestSudo(t *testing.T) {
 	if code := rotate(); code != "locked" { // the fixture's key is configured
 		t.Errorf("after: %s", code)
 	}
-	f.now = f.now.Add(sudoTime)
+	f.clock.advance(sudoTime)
 	if code := rotate(); code != "sudo_required" {
 		t.Errorf("five minutes later: %s", code)
 	}
@@ -252,7 +252,7 @@ func TestSession_GuessingIsSlowed(t *testing.T) {
 	r := request("GET", "/admin/session", "")
 	r.AddCookie(cookie)
 	guess("the session goes on", r, 200)
-	f.now = f.now.Add(failureWindow)
+	f.clock.advance(failureWindow)
 	guess("a minute later", signIn(adminKey), 201)
 }
 

@@ -112,7 +112,7 @@ func TestSetup_Refuses(t *testing.T) {
 
 func TestSetup_Closes(t *testing.T) {
 	for name, then := range map[string]func(f *fixture){
-		"with time":                       func(f *fixture) { f.now = f.now.Add(setupTime) },
+		"with time":                       func(f *fixture) { f.clock.advance(setupTime) },
 		"with the first use of the key":   func(f *fixture) { f.admin("GET", "/admin/session", "") },
 		"with the first sign-in":          func(f *fixture) { f.signIn(adminKey) },
 		"unless it was offered":           func(f *fixture) { f.state.setup.close() },
@@ -148,7 +148,7 @@ func TestSetup_FailingDiskKeepsTheOldKey(t *testing.T) {
 func TestRotateAdminKey(t *testing.T) {
 	f, kept := firstRun(t)
 	cookie := f.signIn(adminKey)
-	f.now = f.now.Add(time.Minute)
+	f.clock.advance(time.Minute)
 	w := f.admin("POST", "/admin/admin-key/rotate", `{}`)
 	key, _ := decoded(t, w)["admin_key"].(string)
 	if w.Code != http.StatusOK || key != *kept || key == adminKey {

@@ -68,13 +68,13 @@ func systemOf(t testing.TB, f *fixture) System {
 			return nil
 		},
 		Guest: func(user string, _ <-chan struct{}) (string, time.Time) {
-			return "gbp-" + user, f.now.Add(10 * time.Minute)
+			return "gbp-" + user, f.clock.now().Add(10 * time.Minute)
 		},
-		Prices: usage.BuiltInPrices(), ConfigLoaded: f.now,
+		Prices: usage.BuiltInPrices(), ConfigLoaded: f.clock.now(),
 		Checks:  []Check{{"fine", func(context.Context) CheckResult { return CheckResult{CheckOK, "is fine", ""} }}},
 		Figures: func() map[string]any { return map[string]any{"goroutines": 5} },
 		Backup: func(ctx context.Context, w io.Writer) error {
-			return store.WriteBackup(ctx, w, f.store.(store.Dumper), store.BackupInfo{Made: f.now, Version: "v0"}, nil)
+			return store.WriteBackup(ctx, w, f.store.(store.Dumper), store.BackupInfo{Made: f.clock.now(), Version: "v0"}, nil)
 		},
 		Restore: func(_ context.Context, r io.Reader, dryRun bool) (RestoreView, error) {
 			sealer, err := store.NewSealer(make([]byte, 32))

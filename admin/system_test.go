@@ -30,9 +30,9 @@ func TestStatus(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
-	f.usage.Add(usage.Record{At: f.now, Model: "gemini-x", KeyID: "gk_1", UserID: "u1", Status: 200, Outcome: "ok", Attempts: 2, Input: 10, Cached: 4, Output: 5, Thoughts: 3})
-	f.now = f.now.Add(2 * time.Hour)
-	f.usage.Add(usage.Record{At: f.now, Model: "gemini-y", Status: 429, Outcome: "rate_limited", Attempts: 1})
+	f.usage.Add(usage.Record{At: f.clock.now(), Model: "gemini-x", KeyID: "gk_1", UserID: "u1", Status: 200, Outcome: "ok", Attempts: 2, Input: 10, Cached: 4, Output: 5, Thoughts: 3})
+	f.clock.advance(2 * time.Hour)
+	f.usage.Add(usage.Record{At: f.clock.now(), Model: "gemini-y", Status: 429, Outcome: "rate_limited", Attempts: 1})
 	const both = `"requests":2,"failed":1,"attempts":3,"input":10,"cached":4,"output":5,"thoughts":3`
 	for _, s := range []scenario{
 		{name: "all", path: "", status: 200, contains: []string{`"window":"all"`, both, `"gemini-x":{`, `"gk_1":{`, `"u1":{`, `"rate_limited":{`}, excludes: []string{`"since"`}},

@@ -32,7 +32,7 @@ func (f *fixture) served(records ...usage.Record) {
 	f.t.Helper()
 	for _, r := range records {
 		if r.At.IsZero() {
-			r.At = f.now
+			r.At = f.clock.now()
 		}
 		f.usage.Add(r)
 	}
@@ -172,7 +172,7 @@ func TestRequests_Export(t *testing.T) {
 func TestRequests_Histogram(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	f.traffic()
-	f.now = f.now.Add(50 * time.Minute)
+	f.clock.advance(50 * time.Minute)
 	f.traffic2(t)
 	for query, want := range map[string][4]float64{
 		"":                          {2, 1, 1, 1},
@@ -203,7 +203,7 @@ func (f *fixture) traffic2(t *testing.T) {
 func TestOverview(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	key, user := f.traffic()
-	f.now = f.now.Add(90 * time.Minute)
+	f.clock.advance(90 * time.Minute)
 	f.traffic2(t)
 	v := f.must("GET", "/admin/overview?window=1h", "")
 	figures, before := v["figures"].(map[string]any), v["before"].(map[string]any)
@@ -250,7 +250,7 @@ func TestOverview(t *testing.T) {
 func TestStats_Series(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	key, user := f.traffic()
-	f.now = f.now.Add(30 * time.Minute)
+	f.clock.advance(30 * time.Minute)
 	f.traffic2(t)
 	sum := func(v map[string]any, names ...string) (total float64) {
 		for _, name := range names {
@@ -311,7 +311,7 @@ func TestEvents_OfUsage(t *testing.T) {
 			t.Errorf("%d events of 4 requests: %s", got, p.read())
 		}
 		for i := range 500 {
-			f.usage.Add(usage.Record{RequestID: fmt.Sprint("req_", i), At: f.now, Status: 200, Outcome: "ok"})
+			f.usage.Add(usage.Record{RequestID: fmt.Sprint("req_", i), At: f.clock.now(), Status: 200, Outcome: "ok"})
 		}
 		if err := f.usage.Flush(); err != nil {
 			t.Error(err)

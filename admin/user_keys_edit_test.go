@@ -95,7 +95,7 @@ func TestUserKeys_Rotate(t *testing.T) {
 		name: "shown while both work", method: "GET", path: "/admin/keys/user/" + id, status: 200,
 		contains: []string{`"rotating":{"old_until":"2026-11-25T13:00:00Z"}`}, excludes: []string{first, second},
 	}.run(t, f)
-	f.now = f.now.Add(time.Hour)
+	f.clock.advance(time.Hour)
 	works(first, false)
 	scenario{name: "and not after it", method: "GET", path: "/admin/keys/user/" + id, status: 200, contains: []string{`"rotating":null`}}.run(t, f)
 	third := f.must("POST", rotate, `{}`)["key"].(string)
@@ -147,12 +147,12 @@ func TestUserKeys_Standing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		ad, refusal := account.Admit(f.now, users.Ask{Model: "gemini-x", Dialect: "openai", IP: netip.MustParseAddr("192.0.2.9"), Cost: 5000, Priced: true})
+		ad, refusal := account.Admit(f.clock.now(), users.Ask{Model: "gemini-x", Dialect: "openai", IP: netip.MustParseAddr("192.0.2.9"), Cost: 5000, Priced: true})
 		if refusal != nil {
 			t.Fatal(refusal)
 		}
 		ad.Settle(users.Used{Tokens: 30, Cost: 4000})
-		f.usage.Add(usage.Record{At: f.now, UserID: id, Model: "gemini-x", Outcome: "ok", Status: 200, Attempts: 1, Input: 10, Output: 20, Cost: 4000, Priced: true})
+		f.usage.Add(usage.Record{At: f.clock.now(), UserID: id, Model: "gemini-x", Outcome: "ok", Status: 200, Attempts: 1, Input: 10, Output: 20, Cost: 4000, Priced: true})
 	}
 	scenario{name: "detail", method: "GET", path: "/admin/keys/user/" + id, status: 200, contains: []string{
 		`{"limit":"rpm","max":60,"used":2,"remaining":58,"resets_at":"2026-11-25T12:00:02Z"}`,
@@ -176,10 +176,10 @@ func TestUserKeys_List(t *testing.T) {
 		`{"name":"Carl","labels":["lab"],"expires_at":"2027-11-28T00:00:00Z"}`,
 	} {
 		made := f.must("POST", "/admin/keys/user", body)
-		f.usage.Add(usage.Record{At: f.now, UserID: made["id"].(string), Model: "m", Outcome: "ok", Status: 200, Attempts: 1, Input: int64(10 * (3 - i)), Cost: int64(i), Priced: true})
-		f.now = f.now.Add(time.Second)
+		f.usage.Add(usage.Record{At: f.clock.now(), UserID: made["id"].(string), Model: "m", Outcome: "ok", Status: 200, Attempts: 1, Input: int64(10 * (3 - i)), Cost: int64(i), Priced: true})
+		f.clock.advance(time.Second)
 	}
-	f.usage.Add(usage.Record{At: f.now, UserID: "gone", Model: "m", Outcome: "ok", Status: 200, Attempts: 1, Input: 1000})
+	f.usage.Add(usage.Record{At: f.clock.now(), UserID: "gone", Model: "m", Outcome: "ok", Status: 200, Attempts: 1, Input: 1000})
 	for query, want := range map[string]string{
 		"":                                     "Carl bert Anna",
 		"sort=created&order=asc":               "Anna bert Carl",

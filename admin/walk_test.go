@@ -118,7 +118,7 @@ func callers() []caller {
 			r.Host = "evil.example"
 			r.Header.Set("Origin", "http://evil.example")
 		}), everywhere("host_not_allowed")},
-		{"expired session", sessionOf(adminKey, func(f *fixture, _ *http.Request) { f.now = f.now.Add(sessionIdle) }), always("session_ended")},
+		{"expired session", sessionOf(adminKey, func(f *fixture, _ *http.Request) { f.clock.advance(sessionIdle) }), always("session_ended")},
 	}
 }
 
@@ -185,7 +185,7 @@ func TestRoutes_CallersAndInputs(t *testing.T) {
 					faults = faults[len(faults)-1:] // well-formed
 				}
 				for _, in := range faults {
-					f.now = f.now.Add(time.Hour) // forgets wrong keys before
+					f.clock.advance(time.Hour) // forgets wrong keys before
 					walkOne(t, f, id, rt, who, in)
 				}
 			}
@@ -306,7 +306,7 @@ func TestPaths_MutatedNeverPassWithoutKey(t *testing.T) {
 			if !strings.HasPrefix(target, "/") {
 				continue
 			}
-			f.now = f.now.Add(time.Hour)
+			f.clock.advance(time.Hour)
 			r := httptest.NewRequestWithContext(t.Context(), rt.method, "/", strings.NewReader(`{}`))
 			parsed, err := r.URL.Parse(target)
 			if err != nil {
