@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"time"
@@ -53,14 +54,21 @@ func (x *exchange) enter(ask users.Ask) *translate.Failure {
 // reserved, of money what the answer is expected to cost as well.
 func (x *exchange) need() users.Ask {
 	ask := users.Ask{
-		Model: x.call.Asked, Dialect: string(x.rt.dialect), IP: x.g.ClientIP(x.r),
+		Model: x.modelName(), Dialect: string(x.rt.dialect), IP: x.g.ClientIP(x.r),
 		Tokens: x.size.tokens,
-	}
-	if ask.Model == "" {
-		ask.Model = x.call.Model
 	}
 	ask.Cost, ask.Priced = x.foretell()
 	return ask
+}
+
+// modelName is the name by which the user key may use the model, if it may: the client's
+// word, or where that is not allowed the model that stands in for it.
+func (x *exchange) modelName() string {
+	asked, named := cmp.Or(x.call.Asked, x.call.Model), x.call.Named
+	if named == "" || !x.account.Allows(named) && x.account.Allows(asked) {
+		return asked
+	}
+	return named
 }
 
 // running is what a request that still runs has used so far; -1 for what nobody knows.

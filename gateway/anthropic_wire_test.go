@@ -73,9 +73,9 @@ func TestAnthropic_Errors(t *testing.T) {
 		{"unknown model", "POST /v1/messages", strings.Replace(claudeHi, "claude-sonnet-5-5", "gpt 4", 1), version, 404, "not_found_error", "model: gpt 4"},
 		{"model that no key has", "POST /v1/messages", strings.Replace(claudeHi, "claude-sonnet-5-5", "gemini-none", 1), version, 404, "not_found_error", "model: gemini-none"},
 		{"another API's key", "POST /v1/messages", claudeHi, as(user(users.Spec{Dialects: []string{"openai"}})), 403, "permission_error", "anthropic API"},
-		{"another model's key", "POST /v1/messages", claudeHi, as(user(users.Spec{Models: []string{"gemini-pro-latest"}})), 404, "not_found_error", "gemini-flash-latest"},
+		{"another model's key", "POST /v1/messages", claudeHi, as(user(users.Spec{Models: []string{"gemini-pro-latest"}})), 404, "not_found_error", `may not use model "claude-sonnet-5-5", only gemini-pro-latest`},
 		{"another API's key counts", "POST /v1/messages/count_tokens", claudeHi, as(user(users.Spec{Dialects: []string{"openai"}})), 403, "permission_error", "anthropic API"},
-		{"another model's key counts", "POST /v1/messages/count_tokens", claudeHi, as(user(users.Spec{Models: []string{"gemini-pro-latest"}})), 404, "not_found_error", "gemini-flash-latest"},
+		{"another model's key counts", "POST /v1/messages/count_tokens", claudeHi, as(user(users.Spec{Models: []string{"gemini-pro-latest"}})), 404, "not_found_error", `may not use model "claude-sonnet-5-5", only gemini-pro-latest`},
 		{"page", "GET /v1/models?limit=0", "", version, 400, "invalid_request_error", "limit"},
 		{"unknown model of the list", "GET /v1/models/gemini-none", "", version, 404, "not_found_error", "model: gemini-none"},
 	} {

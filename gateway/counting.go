@@ -57,8 +57,8 @@ func (x *exchange) uncharged() *translate.Failure {
 	if refusal := x.account.Permits(x.accepted, string(x.rt.dialect), x.g.ClientIP(x.r)); refusal != nil {
 		return refusedByLimits(refusal)
 	}
-	if !x.account.Allows(x.call.Asked) {
-		return x.forbidden(x.call.Asked)
+	if model := x.modelName(); !x.account.Allows(model) {
+		return x.forbidden(model)
 	}
 	return nil
 }

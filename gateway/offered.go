@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
@@ -43,8 +44,8 @@ func (x *exchange) offered(model string) *translate.Failure {
 		return nil
 	}
 	asked := model
-	if x.call != nil && x.call.Asked != "" {
-		asked = x.call.Asked
+	if x.call != nil {
+		asked = cmp.Or(x.call.Named, x.call.Asked, model)
 	}
 	return &translate.Failure{
 		Kind: translate.ModelNotFound, Param: "model",

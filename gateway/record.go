@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -50,9 +51,7 @@ func (x *exchange) fill() {
 	r.Endpoint, r.Agent = x.endpointWord(), x.r.UserAgent()
 	r.IP = x.g.ClientIP(x.r)
 	if x.call != nil {
-		if r.Asked = x.call.Asked; r.Asked == "" {
-			r.Asked = x.call.Model
-		}
+		r.Asked = cmp.Or(x.call.Named, x.call.Asked, x.call.Model)
 	}
 	r.Input, r.Cached, r.ToolUse, r.Thoughts = b.used.Prompt, b.used.Cached, b.used.ToolUse, b.used.Thoughts
 	r.Output = max(0, b.used.Output()-b.used.Thoughts)

@@ -43,6 +43,7 @@ type Call struct {
 	Query    string         // encoded, without credentials
 	Model    string         // model id without "models/"; "" where the call names none
 	Asked    string         // what the client called Model, before aliases; "" = the same
+	Named    string         // what the client said, where Asked is the model that stands in for that; "" = Asked
 	Body     []byte         // nil for GET; aliases the client's body where it passes untouched
 	Pieces   []gemini.Piece // the large values of Body, which it lacks
 	Type     string         // Content-Type of Body; "" means application/json

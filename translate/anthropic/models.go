@@ -54,8 +54,8 @@ func NewModels(o Options, query url.Values, aliases []Alias, visible func(id str
 func NewModel(o Options, id string, visible func(id string) bool) (*Models, *translate.Failure) {
 	x := newModels(&o, nil, visible)
 	x.id = id
-	x.call.Asked, x.call.Model = (&decoder{opts: &o}).resolve(id)
-	if !gemini.ValidModelID(x.call.Model) || !x.visible(x.call.Asked) {
+	x.call.Asked, x.call.Model, x.call.Named = (&decoder{opts: &o}).resolve(id)
+	if !gemini.ValidModelID(x.call.Model) || !x.visible(x.call.Asked) && (x.call.Named == "" || !x.visible(x.call.Named)) {
 		return nil, namedModel(&translate.Failure{Kind: translate.ModelNotFound, Message: "There is no such model."}, clip(id))
 	}
 	x.call.Path = "/v1beta/models/" + x.call.Model

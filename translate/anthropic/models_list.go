@@ -87,7 +87,7 @@ func (x *Models) list(models []rawjson.Value) (list []listed) {
 	}
 	taken := map[string]bool{}
 	for _, a := range x.aliases {
-		_, target := (&decoder{opts: &Options{}}).resolve(a.Target)
+		_, target, _ := (&decoder{opts: &Options{}}).resolve(a.Target)
 		if m, ok := byName[target]; ok && !taken[a.ID] && x.visible(a.ID) {
 			list, taken[a.ID] = append(list, listed{a.ID, m}), true
 		}

@@ -8,6 +8,7 @@ import "github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 type plan struct {
 	model  string // as the client wrote it; answers echo it
 	asked  string // what aliases and permissions go by
+	named  string // the name of Claude's that asked stands in for, "" for none; permissions go by it as well
 	target string // Gemini model id
 	family string // models of one family take each other's thought signatures
 

@@ -26,6 +26,7 @@ func (r *request) call(method string) translate.Call {
 		Path:   "/v1beta/models/" + r.target + ":" + method,
 		Model:  r.target,
 		Asked:  r.asked,
+		Named:  r.named,
 
 		Conversation: r.conversation,
 	}

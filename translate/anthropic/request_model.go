@@ -54,7 +54,7 @@ func (d *decoder) model() {
 		d.reject("model", "String should have at least 1 character")
 		return
 	}
-	r.asked, r.target = d.resolve(r.model)
+	r.asked, r.target, r.named = d.resolve(r.model)
 	if !gemini.ValidModelID(r.target) {
 		d.reject("model", "%s", clip(r.model))
 		d.failure.Kind = translate.ModelNotFound
@@ -66,9 +66,10 @@ func (d *decoder) model() {
 
 // resolve returns what aliases and permissions go by, and the model's id. An alias
 // is looked for under the name as it was sent and under ever plainer forms of it. A
-// name of Claude's without alias counts as the model that stands in for it, so that
-// nobody gets at a model by another name.
-func (d *decoder) resolve(sent string) (asked, target string) {
+// name of Claude's without alias counts as the model that stands in for it; it is
+// named then, as permissions may be given by either. A published name is no name of
+// Claude's: whoever may use claude-* does not get at all of Google's models by it.
+func (d *decoder) resolve(sent string) (asked, target, named string) {
 	name := strings.TrimSpace(sent)
 	plain := strings.TrimSuffix(name, "[1m]") // asks for a long context, which all have
 	bare := plain
@@ -79,15 +80,18 @@ func (d *decoder) resolve(sent string) (asked, target string) {
 	if published, ok := strings.CutPrefix(bare, publishedPrefix); ok {
 		forms = append(forms, published)
 	} else if strings.HasPrefix(bare, "claude") {
-		forms = append(forms, standIn(bare))
-	}
-	for _, form := range forms {
-		if id := d.alias(form); id != form {
-			return form, strings.TrimPrefix(id, "models/")
-		}
+		forms, named = append(forms, standIn(bare)), bare
 	}
 	last := forms[len(forms)-1]
-	return last, last
+	for _, form := range forms {
+		if id := d.alias(form); id != form {
+			if form != last {
+				named = ""
+			}
+			return form, strings.TrimPrefix(id, "models/"), named
+		}
+	}
+	return last, last, named
 }
 
 func (d *decoder) alias(name string) string {
