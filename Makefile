@@ -110,6 +110,11 @@ bench-quota: ## the pool against a simulated Google's quotas; ARGS="-scenario lo
 bench-usage: ## the request log and its sums at ROWS (10000000) rows
 	@USAGE_ROWS=$${ROWS:-10000000} go test $(TAGS) -run TestRows -timeout 2h -v ./bench/usage
 
+.PHONY: bench-start
+bench-start: ## start and admin API with 1,000,000 user keys, 100,000 Gemini keys, 10,000,000 rows; ARGS="-dir kept -only overview"
+	@mkdir -p $(BUILD) && CGO_ENABLED=0 go build $(TAGS) -ldflags '-s -w' -o $(BUILD)/caddy ./cmd/caddy
+	@go run $(TAGS) ./bench/start -caddy $(BUILD)/caddy $(ARGS)
+
 .PHONY: bench-packages
 bench-packages: ## benchmarks of the packages, six runs each, for benchstat
 	@go test $(TAGS) -run '^$$' -bench . -benchmem -count=6 $(UNIT)

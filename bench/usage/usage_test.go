@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gemini-balance/caddy-gemini-balance/bench/rows"
 	"github.com/gemini-balance/caddy-gemini-balance/store/badger"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
@@ -33,60 +33,14 @@ const (
 	startGoal  = 3 * time.Second
 )
 
-const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-type world struct {
-	*rand.Rand
-	at   time.Time
-	step time.Duration
-}
-
-func (w *world) id(prefix string, n int) string {
-	out := []byte(prefix)
-	for range n {
-		out = append(out, alphabet[w.IntN(len(alphabet))])
-	}
-	return string(out)
-}
-
 func user(n int) string { return fmt.Sprintf("u%011d", n) }
 func key(n int) string  { return fmt.Sprintf("gk_%012d", n) }
 
-// skewed prefers small numbers: a few users make most requests.
-func (w *world) skewed(n int) int { return int(float64(n) * w.Float64() * w.Float64() * w.Float64()) }
+// world makes rows of those users and keys.
+type world = rows.Maker
 
-func (w *world) record() usage.Record {
-	w.at = w.at.Add(w.step)
-	model := [...]string{"gemini-3-flash", "gemini-3-flash", "gemini-3-pro", "gemini-2.5-flash", "gemini-embedding-001"}[w.IntN(5)]
-	k := w.IntN(geminiKeys)
-	r := usage.Record{
-		At: w.at, RequestID: w.id("req_", 20), Dialect: [...]string{"openai", "anthropic", "gemini"}[w.IntN(3)], Endpoint: "chat.completions",
-		Asked: model, Model: model, Version: model + "-001", KeyID: key(k), Project: strconv.Itoa(100_000_000_000 + k),
-		UserID: user(w.skewed(userKeys)), IP: netip.AddrFrom4([4]byte{10, byte(w.IntN(4)), byte(w.IntN(256)), byte(w.IntN(256))}),
-		Agent: [...]string{"OpenAI/Python 2.1.0", "claude-cli/2.0.14", "node-fetch"}[w.IntN(3)], Status: 200, Outcome: "ok", Attempts: 1,
-		Stream: w.IntN(3) > 0, Input: w.Int64N(30_000), Output: w.Int64N(2_000), Thoughts: w.Int64N(1_000), Priced: true, Price: "ai.google.dev 2026-10-07",
-		Waited: time.Duration(w.IntN(2)) * time.Millisecond, FirstOutput: time.Duration(200+w.IntN(2_500)) * time.Millisecond,
-	}
-	r.Duration = r.FirstOutput + time.Duration(w.IntN(20_000))*time.Millisecond
-	r.Cost = r.Input*300 + (r.Output+r.Thoughts)*2500
-	try := usage.Try{KeyID: r.KeyID, Project: r.Project, Status: 200, Verdict: "ok", Started: r.Waited, Duration: r.Duration}
-	switch n := w.IntN(1000); {
-	case n < 40:
-		other := key(w.IntN(geminiKeys))
-		r.Attempts = 2
-		r.Tries = []usage.Try{{KeyID: other, Project: "p" + other, Status: 429, Verdict: "rate_limited", Reason: "GenerateRequestsPerMinutePerProjectPerModel", Duration: 90 * time.Millisecond}, try}
-	case n < 60:
-		r.Status, r.Outcome, r.Code, r.Error = 400, "invalid_request", "INVALID_ARGUMENT", "contents[0].parts must not be empty"
-		try.Status, try.Verdict = 400, "invalid_request"
-		r.Tries = []usage.Try{try}
-	case n < 62:
-		r.Status, r.Outcome = 503, "overloaded"
-		try.Status, try.Verdict = 503, "overloaded"
-		r.Tries = []usage.Try{try}
-	default:
-		r.Tries = []usage.Try{try}
-	}
-	return r
+func newWorld(seed1, seed2 uint64, at time.Time, step time.Duration) *world {
+	return &world{Rand: rand.New(rand.NewPCG(seed1, seed2)), At: at, Step: step, Users: userKeys, Keys: geminiKeys, User: user, Key: key}
 }
 
 func must(t *testing.T, err error) {
@@ -99,21 +53,20 @@ func must(t *testing.T, err error) {
 // TestRows fills a store with as many rows as USAGE_ROWS says, opens it again and
 // asks.
 func TestRows(t *testing.T) {
-	rows, _ := strconv.Atoi(os.Getenv("USAGE_ROWS"))
-	if rows == 0 {
+	many, _ := strconv.Atoi(os.Getenv("USAGE_ROWS"))
+	if many == 0 {
 		t.Skip("set USAGE_ROWS, such as USAGE_ROWS=10000000")
 	}
 	dir := os.Getenv("USAGE_DIR")
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	w := &world{Rand: rand.New(rand.NewPCG(1, 2)), step: week / time.Duration(rows)}
-	w.at = time.Now().Add(-week + time.Minute)
-	now := func() time.Time { return w.at }
+	w := newWorld(1, 2, time.Now().Add(-week+time.Minute), week/time.Duration(many))
+	now := func() time.Time { return w.At }
 	options := usage.Options{Now: now, Log: usage.LogOptions{Retention: 8 * 24 * time.Hour, MaxSize: 4 << 30}}
 	out := &table{t: t}
-	fill(t, out, dir, w, options, rows)
-	w.step = time.Millisecond
+	fill(t, out, dir, w, options, many)
+	w.Step = time.Millisecond
 	runtime.GC()
 
 	start, used := time.Now(), cpuTime()
@@ -147,7 +100,7 @@ func TestRows(t *testing.T) {
 	cancel()
 	must(t, <-ran)
 	must(t, db.Close())
-	out.print(rows)
+	out.print(many)
 }
 
 // table is what is pasted into README.md.
@@ -178,8 +131,8 @@ func fill(t *testing.T, out *table, dir string, w *world, o usage.Options, rows 
 	if n := l.Log().Kept().Rows; n > 0 { // of an earlier run, in USAGE_DIR
 		p, err := l.Log().List(t.Context(), usage.Filter{}, "", 1)
 		must(t, err)
-		w.at = p.Rows[0].At.Add(2 * time.Minute) // its last minute has all that came in while it was asked
-		l.Add(w.record())
+		w.At = p.Rows[0].At.Add(2 * time.Minute) // its last minute has all that came in while it was asked
+		l.Add(w.Record())
 		must(t, l.Flush())
 		k := l.Log().Kept()
 		out.add("rows", "%d of an earlier run, %.1f bytes each", n, float64(k.Bytes)/float64(n))
@@ -194,7 +147,7 @@ func fill(t *testing.T, out *table, dir string, w *world, o usage.Options, rows 
 			batch = make([]usage.Record, 4000)
 		}
 		for i := range batch {
-			batch[i] = w.record()
+			batch[i] = w.Record()
 		}
 		start := time.Now()
 		for i := range batch {
@@ -241,15 +194,15 @@ func heap() uint64 {
 func ask(t *testing.T, out *table, w *world, l *usage.Ledger) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	log, end := l.Log(), w.at
+	log, end := l.Log(), w.At
 	first, err := log.List(ctx, usage.Filter{}, "", 100)
 	must(t, err)
 	go func() { // a writer at some 1,000 rows/s
 		defer close(done)
-		writer := &world{Rand: rand.New(rand.NewPCG(9, 9)), at: end, step: time.Millisecond}
+		writer := newWorld(9, 9, end, time.Millisecond)
 		for ctx.Err() == nil {
 			for range 100 {
-				l.Add(writer.record())
+				l.Add(writer.Record())
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -285,7 +238,7 @@ func ask(t *testing.T, out *table, w *world, l *usage.Ledger) {
 		{"list: quiet user", 200, list(func() usage.Filter { return usage.Filter{User: user(userKeys - 1 - w.IntN(500))} })},
 		{"list: Gemini key", 200, list(func() usage.Filter { return usage.Filter{Key: key(w.IntN(geminiKeys))} })},
 		{"list: Gemini key, failed", 200, list(func() usage.Filter { return usage.Filter{Key: key(w.IntN(geminiKeys)), Class: "failed"} })},
-		{"list: no such user", 200, list(func() usage.Filter { return usage.Filter{User: w.id("x", 9)} })},
+		{"list: no such user", 200, list(func() usage.Filter { return usage.Filter{User: w.ID("x", 9)} })},
 		{"list: code and reason", 200, list(func() usage.Filter { return usage.Filter{Code: "503", Reason: "overloaded", Model: "gemini-3-pro"} })},
 		{"list: busy user, a code", 200, list(func() usage.Filter { return usage.Filter{User: user(w.IntN(20)), Code: "INVALID_ARGUMENT"} })},
 		{"list: slower than any", 200, list(func() usage.Filter { return usage.Filter{MinDuration: time.Hour} })},
@@ -296,7 +249,7 @@ func ask(t *testing.T, out *table, w *world, l *usage.Ledger) {
 			return fmt.Sprint(found)
 		}},
 		{"find no request", 200, func() string {
-			_, found, err := log.Find(ctx, w.id("req_", 20))
+			_, found, err := log.Find(ctx, w.ID("req_", 20))
 			must(t, err)
 			return fmt.Sprint(found)
 		}},

@@ -45,7 +45,9 @@ var rooms = []room{
 	{room: "admin", may: []string{"balancer", "settings", "store", "usage", "users"}},
 	{room: "internal/fakegemini", may: []string{"translate/gemini", "translate/rawjson", "translate/sse"}, others: []string{"github.com/coder/websocket"}},
 	{room: "bench", may: []string{"internal/fakegemini"}},
-	{room: "bench/usage", may: []string{"store", "store/badger", "usage"}},
+	{room: "bench/rows", may: []string{"usage"}},
+	{room: "bench/start", may: []string{"balancer", "bench/rows", "store", "store/badger", "usage", "users"}},
+	{room: "bench/usage", may: []string{"bench/rows", "store", "store/badger", "usage"}},
 	{room: "bench/quota", may: []string{"balancer", "gateway", "internal/fakegemini", "settings", "store", "store/memory", "upstream", "usage", "users"}},
 	{room: "cmd/caddy", may: []string{"", "internal/fakegemini"}, others: []string{"github.com/caddyserver/caddy/v2/*"}},
 	{
