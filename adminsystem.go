@@ -41,8 +41,8 @@ func (a *App) system() admin.System {
 			return all
 		},
 		SyncModels: r.syncModels,
-		Guest: func(user string, ended <-chan struct{}) (string, time.Time) {
-			return r.guests.Issue(user, ended, time.Now())
+		Guest: func(user, gemini string, ended <-chan struct{}) (string, time.Time) {
+			return r.guests.Issue(user, gemini, ended, time.Now())
 		},
 		Prices: a.prices, PricesSource: a.Prices, ConfigLoaded: a.loaded,
 		Checks: a.checks(), Figures: processFigures,

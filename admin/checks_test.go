@@ -76,9 +76,12 @@ func TestDiagnostics_NoSecrets(t *testing.T) {
 func TestPlayground(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	id, _ := f.createUserKey("player")
+	gemini := f.addGeminiKey(1)
 	for _, s := range []scenario{
 		{name: "nobody's", body: ``, status: 201, contains: []string{`"key":"gbp-"`, `"expires_at":"2026-11-25T12:10:00Z"`}},
 		{name: "a user's", body: `{"user_key":"` + id + `"}`, status: 201, contains: []string{`"key":"gbp-` + id}},
+		{name: "by one Gemini key", body: `{"gemini_key":"` + gemini + `"}`, status: 201, contains: []string{`"key":"gbp-` + gemini}},
+		{name: "unknown Gemini key", body: `{"gemini_key":"nobody"}`, status: 400, contains: []string{`"field":"gemini_key"`}},
 		{name: "unknown user key", body: `{"user_key":"nobody"}`, status: 400, contains: []string{`"field":"user_key"`}},
 	} {
 		s.method, s.path = "POST", "/admin/playground/token"

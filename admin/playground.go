@@ -12,7 +12,8 @@ import (
 
 // playgroundForm is what POST /admin/playground/token takes.
 type playgroundForm struct {
-	UserKey string `json:"user_key"` // whose limits and books; "" = nobody's
+	UserKey   string `json:"user_key"`   // whose limits and books; "" = nobody's
+	GeminiKey string `json:"gemini_key"` // that alone serves it; "" = any
 }
 
 type playgroundView struct {
@@ -37,11 +38,16 @@ func (a *api) playgroundToken(c *call) (status int, body any, err error) {
 			return 0, nil, err
 		}
 	}
+	if form.GeminiKey != "" {
+		if _, ok := a.Pool.Get(form.GeminiKey); !ok {
+			return 0, nil, invalid("invalid_body", []fieldError{{"gemini_key", "invalid_value", "is no id of a Gemini key"}})
+		}
+	}
 	var ended <-chan struct{}
 	if c.actor.session != nil {
 		ended = c.actor.session.ended
 	}
-	key, until := a.System.Guest(form.UserKey, ended)
+	key, until := a.System.Guest(form.UserKey, form.GeminiKey, ended)
 	c.about(form.UserKey)
 	return http.StatusCreated, playgroundView{key, until.UTC()}, nil
 }

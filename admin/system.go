@@ -28,8 +28,9 @@ type System struct {
 	SyncModels func(ctx context.Context, ids []string, done func(id string, err error)) error
 
 	// Guest makes a key of a few minutes that counts as a user key, or as nobody's
-	// for "". It ends when ended is closed.
-	Guest func(user string, ended <-chan struct{}) (secret string, until time.Time)
+	// for "", and is served by the Gemini key with the id, or by any for "". It ends
+	// when ended is closed.
+	Guest func(user, gemini string, ended <-chan struct{}) (secret string, until time.Time)
 
 	Prices       *usage.Prices // in force
 	PricesSource string        // the file that they are of, "" for the built-in ones

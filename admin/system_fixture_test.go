@@ -67,8 +67,8 @@ func systemOf(t testing.TB, f *fixture) System {
 			}
 			return nil
 		},
-		Guest: func(user string, _ <-chan struct{}) (string, time.Time) {
-			return "gbp-" + user, f.clock.now().Add(10 * time.Minute)
+		Guest: func(user, gemini string, _ <-chan struct{}) (string, time.Time) {
+			return "gbp-" + user + gemini, f.clock.now().Add(10 * time.Minute)
 		},
 		Prices: usage.BuiltInPrices(), ConfigLoaded: f.clock.now(),
 		Checks:  []Check{{"fine", func(context.Context) CheckResult { return CheckResult{CheckOK, "is fine", ""} }}},

@@ -14,29 +14,41 @@ type Binding struct {
 // Binding returns what a resource that this attempt makes is bound to.
 func (l *Lease) Binding() Binding { return Binding{KeyID: l.entry.id, Project: l.Project()} }
 
-// boundLane is the lane of a request that only one project can serve, with those of
-// its keys that the request may use: tags and paid keys hold here, too. The key
-// that made the resource tells which one that is now, because answers may have
-// revealed since that the key belongs to a larger project; where that key is
-// gone, the name of its project does.
-func (p *Pool) boundLane(w *Want) *lane {
+// fewLane is the lane of a request that only one project, or one key, can serve,
+// with those keys that the request may use: tags and paid keys hold here, too.
+func (p *Pool) fewLane(w *Want) *lane {
 	p.lock()
 	defer p.unlock()
 	l := &lane{model: p.modelOf(w.Model, false), passing: true}
 	only := new(bitmap)
 	l.marks = []*bitmap{only}
+	for _, e := range p.few(w) {
+		if w.allows(e.spec.Load()) && (w.Only == "" || w.Only == e.id) {
+			only.set(e.slot, true)
+		}
+	}
+	return l
+}
+
+// few are the keys of the project that the request is bound to, or the one that it
+// asks for. The key that made a resource tells which project that is now, because
+// answers may have revealed since that the key belongs to a larger one; where that
+// key is gone, the name of its project does.
+func (p *Pool) few(w *Want) []*entry {
+	if w.Bound == nil {
+		if e := p.byID[w.Only]; e != nil {
+			return []*entry{e}
+		}
+		return nil
+	}
 	project := p.projects[w.Bound.Project]
 	if e := p.byID[w.Bound.KeyID]; e != nil {
 		project = e.live.Load().project
 	}
-	if project != nil {
-		for _, e := range project.keys {
-			if w.allows(e.spec.Load()) {
-				only.set(e.slot, true)
-			}
-		}
+	if project == nil {
+		return nil
 	}
-	return l
+	return project.keys
 }
 
 // allows reports whether the request may use a key with this spec.

@@ -65,6 +65,29 @@ func TestBound(t *testing.T) {
 	})
 }
 
+func TestWant_Only(t *testing.T) {
+	p := open(t, nil, 0)
+	add(t, p, NewKey{Secret: "a1", Project: "a"}, NewKey{Secret: "a2", Project: "a", Tags: []string{"x"}}, NewKey{Secret: "b1", Project: "b"})
+	for _, bound := range []*Binding{nil, {KeyID: KeyID("a1"), Project: "a"}} {
+		for range 10 {
+			l := lease(t, p, Want{Only: KeyID("a2"), Bound: bound})
+			if l.KeyID() != KeyID("a2") {
+				t.Fatalf("leased %s, bound to %v", l.KeyID(), bound)
+			}
+			l.Done(ok)
+		}
+	}
+	for _, w := range []Want{{Only: "gone"}, {Only: KeyID("a1"), Tags: []string{"x"}}, {Only: KeyID("b1"), Bound: &Binding{KeyID: KeyID("a1"), Project: "a"}}} {
+		if u := refused(t, p, w); u.Reason != NoKeys || !strings.Contains(u.Message, w.Only) {
+			t.Errorf("%+v: %+v", w, u)
+		}
+	}
+	lease(t, p, Want{Only: KeyID("a2")}).Done(minuteFull)
+	if u := refused(t, p, Want{Only: KeyID("a2")}); u.Reason != AllResting {
+		t.Errorf("while it rests: %+v", u)
+	}
+}
+
 // A bound request waits for its project, and for no other.
 func TestBound_Wait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -285,6 +285,8 @@ func (p *Pool) unavailable(l *lane, want *Want, now time.Time) *Unavailable {
 
 func noKeys(want *Want) string {
 	switch {
+	case want.Only != "":
+		return fmt.Sprintf("The Gemini key %s, which alone was asked for, is not in the pool, or this request may not use it.", clip(want.Only))
 	case want.Bound != nil && (want.PaidOnly || len(want.Tags) > 0):
 		return "No Gemini key that this request may use, by its tags and whether it is paid, is left of the project that made what the request refers to."
 	case want.Bound != nil:

@@ -16,6 +16,7 @@ type Want struct {
 	Tags     []string // the key must carry at least one of these; nil for any key
 	PaidOnly bool
 	Bound    *Binding // only keys of the project that made a resource; nil for any
+	Only     string   // only the key with this id, to try it out; "" for any
 	Tried    *Tried   // what this request has used; nil for a request that asks once
 	Tokens   int64    // estimate of input tokens, reserved until the true number is known
 	Cost     int64    // estimate of what it will cost in nano-USD, likewise; 0 for unknown
@@ -68,8 +69,8 @@ func (p *Pool) Lease(ctx context.Context, w Want) (*Lease, error) {
 		return nil, w.tooLarge(over)
 	}
 	var l *lane
-	if w.Bound != nil {
-		l = p.boundLane(&w)
+	if w.Bound != nil || w.Only != "" {
+		l = p.fewLane(&w)
 	} else {
 		l = p.lane(w.Model, w.Tags, w.PaidOnly)
 	}

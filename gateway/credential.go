@@ -70,8 +70,8 @@ func (x *exchange) authenticate() *translate.Failure {
 				Message: "No API key was sent. Send your user key in the header Authorization: Bearer <key>, x-api-key or x-goog-api-key.",
 			}
 		}
-		user, ok := x.g.Guests.find(secret, x.accepted)
-		x.guest = ok
+		user, only, ok := x.g.Guests.find(secret, x.accepted)
+		x.guest, x.only = ok, only
 		if !ok {
 			x.account, err = x.g.Users.Authenticate(secret)
 		} else if user == "" {

@@ -35,6 +35,7 @@ type exchange struct {
 	env      translate.Env
 	account  *users.Account          // nil for anonymous requests
 	guest    bool                    // the key is one of Guests: an operator's own request
+	only     string                  // the guest's one Gemini key, by id; "" for any
 	body     []byte                  // of the request, whole
 	media    map[string]fetch.Result // what was fetched for the request, by URL
 	target   int                     // which target of the alias is asked, from 0

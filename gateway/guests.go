@@ -20,8 +20,8 @@ const (
 )
 
 // Guests are keys for a few minutes that an operator tries the API with: in memory
-// only, for the limits and the books of a user key, or for none. All sites share
-// one. Safe for concurrent use. The zero value is ready.
+// only, for the limits and the books of a user key, or for none, with any Gemini
+// key or one. All sites share one. Safe for concurrent use. The zero value is ready.
 type Guests struct {
 	mu   sync.Mutex
 	keys map[[32]byte]guest // by SHA-256
@@ -29,6 +29,7 @@ type Guests struct {
 
 type guest struct {
 	user  string // id of the user key, "" for none
+	only  string // id of the one Gemini key that serves it, "" for any
 	until time.Time
 	ended <-chan struct{} // of the operator's session; nil = none
 }
@@ -42,10 +43,11 @@ func (g *guest) valid(now time.Time) bool {
 	}
 }
 
-// Issue makes a key that counts as the user key with this id, or as [Guest] for "".
-// It is good for ten minutes, or until ended is closed. Of very many the one that
+// Issue makes a key that counts as the user key with this id, or as [Guest] for "",
+// and is served by the Gemini key with the id only, or by any for "". It is good
+// for ten minutes, or until ended is closed. Of very many the one that
 // ends first goes.
-func (g *Guests) Issue(user string, ended <-chan struct{}, now time.Time) (secret string, until time.Time) {
+func (g *Guests) Issue(user, only string, ended <-chan struct{}, now time.Time) (secret string, until time.Time) {
 	secret, until = guestPrefix+randomID(43), now.Add(guestLife)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -63,17 +65,17 @@ func (g *Guests) Issue(user string, ended <-chan struct{}, now time.Time) (secre
 	if len(g.keys) >= maxGuests {
 		delete(g.keys, first)
 	}
-	g.keys[sha256.Sum256([]byte(secret))] = guest{user, until, ended}
+	g.keys[sha256.Sum256([]byte(secret))] = guest{user, only, until, ended}
 	return secret, until
 }
 
-// find tells whose guest a key is.
-func (g *Guests) find(secret string, now time.Time) (user string, ok bool) {
+// find tells whose guest a key is, and which Gemini key is to serve it.
+func (g *Guests) find(secret string, now time.Time) (user, only string, ok bool) {
 	if g == nil || !strings.HasPrefix(secret, guestPrefix) {
-		return "", false
+		return "", "", false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	found, ok := g.keys[sha256.Sum256([]byte(secret))]
-	return found.user, ok && found.valid(now)
+	return found.user, found.only, ok && found.valid(now)
 }

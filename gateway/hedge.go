@@ -61,7 +61,7 @@ func (x *exchange) hedgeable(w *balancer.Want) bool {
 	if x.rt.op == opImages || x.rt.op == opImageEdits || x.rt.op == opSpeech {
 		return false
 	}
-	return x.call.Generate && !w.Unmetered && w.Bound == nil && x.siblings == nil &&
+	return x.call.Generate && !w.Unmetered && w.Bound == nil && w.Only == "" && x.siblings == nil &&
 		!strings.Contains(x.call.Model, "-image") && !strings.Contains(x.call.Model, "-tts")
 }
 

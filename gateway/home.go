@@ -109,6 +109,6 @@ func (x *exchange) settleIn(bound balancer.Binding, raw []byte) (now []byte, ok 
 // mayUse reports whether the user key may use the key that a binding names.
 func (x *exchange) mayUse(want balancer.Want, b balancer.Binding) bool {
 	key, ok := x.g.Pool.Get(b.KeyID)
-	return ok && (key.Paid || !want.PaidOnly) && (len(want.Tags) == 0 ||
+	return ok && (want.Only == "" || want.Only == b.KeyID) && (key.Paid || !want.PaidOnly) && (len(want.Tags) == 0 ||
 		slices.ContainsFunc(want.Tags, func(tag string) bool { return slices.Contains(key.Tags, tag) }))
 }

@@ -113,7 +113,7 @@ func (x *exchange) want() (balancer.Want, settings.Retry) {
 	want := balancer.Want{
 		Model: x.call.Model, Tried: new(balancer.Tried), Wait: retry.Wait,
 		Tokens: x.size.tokens, Affinity: x.size.conversation, Unmetered: !x.metered(), User: x.record.UserID,
-		Bound: x.refs.bound,
+		Bound: x.refs.bound, Only: x.only,
 	}
 	if !want.Unmetered && x.g.Pool.Spends() {
 		want.Cost, _ = x.foretell()

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/store/memory"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
@@ -251,8 +252,8 @@ func TestGuests(t *testing.T) {
 	must(t, err)
 	ended := make(chan struct{})
 	now := time.Now()
-	limited, _ := w.gw.Guests.Issue(key.ID, ended, now)
-	free, until := w.gw.Guests.Issue("", nil, now)
+	limited, _ := w.gw.Guests.Issue(key.ID, "", ended, now)
+	free, until := w.gw.Guests.Issue("", "", nil, now)
 	if until.Sub(now) != 10*time.Minute {
 		t.Errorf("a guest may stay until %v", until)
 	}
@@ -271,14 +272,38 @@ func TestGuests(t *testing.T) {
 	if got := []int{try(limited), try(free), try(free + "x"), try("gbp-")}; fmt.Sprint(got) != "[401 200 401 401]" {
 		t.Errorf("after the session: %v", got)
 	}
-	if _, ok := w.gw.Guests.find(free, now.Add(10*time.Minute)); ok {
+	if _, _, ok := w.gw.Guests.find(free, now.Add(10*time.Minute)); ok {
 		t.Error("a guest stays for more than ten minutes")
 	}
 	for range 2 * maxGuests {
-		w.gw.Guests.Issue("", nil, time.Now())
+		w.gw.Guests.Issue("", "", nil, time.Now())
 	}
 	if got := len(w.gw.Guests.keys); got > maxGuests {
 		t.Errorf("%d guests", got)
+	}
+}
+
+// A guest with a Gemini key is served by that one, however good others are, and is
+// told what is wrong with it.
+func TestGuests_OneGeminiKey(t *testing.T) {
+	w, _, _ := operated(t)
+	all, _, _ := w.pool.List(balancer.Query{})
+	for _, k := range all {
+		w.key, _ = w.gw.Guests.Issue("", k.ID, nil, time.Now())
+		for range 5 {
+			if got := w.asks(model)["openai"].header.Get(keyHeader); got != k.ID {
+				t.Fatalf("%s served in place of %s", got, k.ID)
+			}
+		}
+		must(t, w.pool.SetState(t.Context(), k.ID, balancer.StateDisabled, "test"))
+		if a := w.asks(model)["openai"]; a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "1 disabled") {
+			t.Errorf("with the key disabled: %d %s", a.status, a.body)
+		}
+		must(t, w.pool.SetState(t.Context(), k.ID, balancer.StateActive, "test"))
+	}
+	w.key, _ = w.gw.Guests.Issue("", "nobody", nil, time.Now())
+	if a := w.asks(model)["openai"]; a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "nobody") {
+		t.Errorf("without the key: %d %s", a.status, a.body)
 	}
 }
 
