@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"path"
@@ -159,12 +160,15 @@ func (a *api) uiHash() string {
 // page answers requests for the web UI, which needs no key: it holds nothing. ok
 // tells that the path is one of those.
 func (a *api) page(w http.ResponseWriter, r *http.Request, path []string) (body stream, ok bool, err error) {
-	if a.ui == nil || len(path) == 0 || path[0] != "admin" {
+	if len(path) == 0 || path[0] != "admin" {
 		return nil, false, nil
 	}
 	root := len(path) == 1 && strings.Contains(r.Header.Get("Accept"), "text/html")
 	if !root && (len(path) < 2 || path[1] != "ui") {
 		return nil, false, nil
+	}
+	if a.ui == nil {
+		return noPages, true, nil
 	}
 	if !reads(r.Method) || r.Method == http.MethodOptions {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -189,6 +193,16 @@ func (a *api) page(w http.ResponseWriter, r *http.Request, path []string) (body 
 		return nil, true, problem(http.StatusNotFound, "no_such_page", "There is no such file of the web UI, or it is of another version. Reload the page.")
 	}
 	return file.asset(r), true, nil
+}
+
+// noPages tells whoever looks for the web UI where there is none, in words that a
+// browser shows.
+func noPages(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusNotFound)
+	_, err := io.WriteString(w, "There is no web UI here: it is switched off (ui off in the Caddyfile), or this Caddy was built without it.\n"+
+		"The admin API works. With the admin key, /admin/openapi.json describes it.\n")
+	return err
 }
 
 // redirect is relative to the request, so that any prefix in front works.

@@ -171,8 +171,8 @@ func TestUI_Off(t *testing.T) {
 	f.config.NoUI = true
 	f.Handler = New(f.config)
 	for _, path := range []string{"/admin", "/admin/", "/admin/ui", "/admin/ui/", "/admin/ui/" + loadUI().hash + "/js/main.js"} {
-		if _, status, _ := f.page(path, nil); status != http.StatusUnauthorized {
-			t.Errorf("%s: %d", path, status)
+		if h, status, body := f.page(path, nil); status != http.StatusNotFound || !strings.Contains(body, "ui off") || h.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: %d %s %v", path, status, body, h)
 		}
 		if w := f.admin("GET", path, ""); w.Code != http.StatusNotFound {
 			t.Errorf("%s with the key: %d", path, w.Code)
