@@ -17,8 +17,10 @@ import (
 const (
 	// blockRows is how many rows are kept, read and dropped together.
 	blockRows = 1000
-	// chunkRows bounds a chunk, so that it fits into a batch whatever its rows are.
-	chunkRows = 250
+	// chunkRows bounds a chunk, and so does chunkBytes: what has the rows of one always
+	// fits into a batch as a block, whatever its summary and filter are.
+	chunkRows  = 250
+	chunkBytes = store.MaxBatchBytes / 2
 	// pendingRows bounds what waits in memory for a store that fails.
 	pendingRows = 100_000
 	// blockSpan is how long a block may be filled, or an eighth of the retention:
@@ -161,79 +163,10 @@ func (l *Log) flush(keep uint64) error {
 	return nil
 }
 
-// save writes one block, or what is left as a chunk. more says that there is more
-// to save.
-func (l *Log) save() (more bool, err error) {
-	l.mu.Lock()
-	tail, first, saved, chunks := l.tail, l.first, l.saved, l.chunks
-	bodies := int64(0)
-	for _, size := range l.sizes {
-		bodies += size
-	}
-	l.mu.Unlock()
-	switch {
-	case len(tail) == 0:
-		return false, nil
-	case len(tail) >= blockRows, l.overdue(tail[0].At):
-		tail = tail[:min(len(tail), blockRows)]
-		return true, l.saveBlock(tail, first, chunks, bodies)
-	case saved == len(tail):
-		return false, nil
-	}
-	seq, until := first+uint64(saved), min(saved+chunkRows, len(tail))
-	op := store.Op{Key: rowKey(chunkPrefix, seq), Value: encodeRows(tail[saved:until])}
-	if err := l.store.Write(store.Batch{Ops: []store.Op{op}}); err != nil {
-		return false, err
-	}
-	l.mu.Lock()
-	l.saved, l.chunks = until, append(l.chunks, seq)
-	l.mu.Unlock()
-	return until < len(tail), nil
-}
-
 // overdue tells whether a block that begins with a time has to be closed although
 // it is not full.
 func (l *Log) overdue(at time.Time) bool {
 	return l.now().Sub(at) > min(blockSpan, l.options.Load().Retention/8)
-}
-
-// saveBlock turns the first rows of the tail, and the chunks that have them, into
-// a block.
-func (l *Log) saveBlock(rows []Record, first uint64, chunks []uint64, bodies int64) error {
-	data := encodeRows(rows)
-	if len(data) > store.MaxBatchBytes-(192<<10) { // texts that somebody made to be different and long
-		short := append([]Record{}, rows...)
-		for i := range short {
-			short[i].Error, short[i].Tries = cut(short[i].Error, maxReason), nil
-		}
-		data = encodeRows(short)
-	}
-	s := summarize(first, rows, int64(len(data)), bodies)
-	ops := make([]store.Op, 0, len(chunks)+3)
-	ops = append(ops,
-		store.Op{Key: rowKey(blockPrefix, first), Value: data},
-		store.Op{Key: rowKey(summaryPrefix, first), Value: s.encode()},
-		store.Op{Key: rowKey(filterPrefix, first), Value: append([]byte{bloomProbes}, *s.bloom.Load()...)})
-	for _, seq := range chunks {
-		ops = append(ops, store.Op{Key: rowKey(chunkPrefix, seq)})
-	}
-	if err := l.store.Write(store.Batch{Ops: ops}); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	// A copy, so that what readers of the old tail hold can go when they do.
-	l.tail = append(make([]Record, 0, max(blockRows, len(l.tail)-len(rows))), l.tail[len(rows):]...)
-	l.first += uint64(len(rows))
-	l.saved, l.chunks = 0, nil
-	clear(l.sizes)
-	v := *l.view.Load()
-	v.blocks = append(v.blocks, s)
-	v.size += s.size
-	v.rows += int64(s.rows)
-	l.view.Store(&v)
-	l.publish()
-	return nil
 }
 
 // openLog reads what is kept: the summaries, and the rows that are in no block.

@@ -13,13 +13,14 @@ import (
 // formats.
 const blockFormat = 1
 
-// What is kept of texts that others chose, in bytes, and of attempts. A block of
-// rows that are all as large as that fits into a batch of the store.
+// What is kept of texts that others chose, in bytes, and of attempts: all that a request
+// makes, as the sums are made from them. It makes 32 for each of its calls to Google at
+// most; the bound is for what has many calls and finds every one of its keys dead.
 const (
 	maxName   = 128
 	maxError  = 500
 	maxReason = 100
-	maxTries  = 8
+	maxTries  = 1024
 )
 
 // Rows are kept by columns: what is alike stands together. A column is a count of

@@ -132,11 +132,11 @@ func (b *rows) attempts(i int) []Try {
 	if n == 0 {
 		return nil
 	}
-	if b.many {
+	if b.many || n > manyRows {
 		b.damaged = t.spell() || b.damaged
 	}
 	word := func() string {
-		w, known := t.words.at(int(min(in.uvarint(), 1<<16)))
+		w, known := t.words.at(int(min(in.uvarint(), 1<<31-1)))
 		in.damaged = in.damaged || !known
 		return w
 	}
