@@ -27,13 +27,13 @@ func (x *exchange) admit() *translate.Failure {
 	return x.enter(x.need())
 }
 
-// permitted checks what the user key may do without counting a request: what is
-// taken is given back.
+// permitted admits what costs nothing and may take long: it takes a place among the
+// requests in flight, and what it turns out to use is charged.
 func (x *exchange) permitted() *translate.Failure {
 	if x.account == nil {
 		return nil
 	}
-	return x.enter(users.Ask{Dialect: string(x.rt.dialect), IP: x.g.ClientIP(x.r), Priced: true})
+	return x.enter(users.Ask{Dialect: string(x.rt.dialect), IP: x.g.ClientIP(x.r), Free: true})
 }
 
 func (x *exchange) enter(ask users.Ask) *translate.Failure {

@@ -194,7 +194,7 @@ func (x *exchange) charges() bool {
 		opMessages, opInteract, opLive, opMake:
 		return true
 	case opNative:
-		return x.rt.verb != "countTokens"
+		return !x.counts()
 	default:
 		return false
 	}

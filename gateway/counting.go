@@ -18,13 +18,14 @@ import (
 )
 
 // Clients count tokens by dozens at once, the same ones over and over, and take an
-// error for the end of the conversation. So counts cost no limit of the user key,
-// are asked for once, few at a time, and what Google cannot be asked is estimated.
-// Source: specs/native-anthropic.md C.9.
+// error for the end of the conversation. So counts cost no limit of the user key, and
+// are made few at a time: no limit of the user key would bound what it asks Google.
+// Anthropic's clients ask for equal ones over and over, so those are asked for once, and
+// what Google cannot be asked is estimated. Source: specs/native-anthropic.md C.9.
 
 const (
-	countWidth   = 4                // counts that one user key asks Google for at once
-	countWaiting = 256              // … and has waiting for that; more are estimated
+	countWidth   = 4                // counts and lists that one user key asks Google for at once
+	countWaiting = 256              // … and has waiting for that; more are estimated or refused
 	countFresh   = 10 * time.Minute // how long a count holds: a name may come to mean another model
 	maxCounts    = 4096             // that are kept
 )
@@ -48,8 +49,8 @@ func (c *counting) Response(dst, body []byte) ([]byte, error) {
 	return dst, err
 }
 
-// uncharged stands for admitting where nothing of a limit is taken, so that one
-// which is used up does not matter.
+// uncharged stands for admitting what costs nothing: lists, counts, polling, deletions.
+// It takes nothing of a limit, so one that is used up does not matter.
 func (x *exchange) uncharged() *translate.Failure {
 	if x.account == nil {
 		return nil
@@ -57,7 +58,7 @@ func (x *exchange) uncharged() *translate.Failure {
 	if refusal := x.account.Permits(x.accepted, string(x.rt.dialect), x.g.ClientIP(x.r)); refusal != nil {
 		return refusedByLimits(refusal)
 	}
-	if model := x.modelName(); !x.account.Allows(model) {
+	if model := x.modelName(); model != "" && !x.account.Allows(model) {
 		return x.forbidden(model)
 	}
 	return nil
@@ -120,6 +121,24 @@ func (x *exchange) countKey() (key countKey) {
 	return key
 }
 
+// counts reports whether the request counts tokens, which is free.
+func (x *exchange) counts() bool {
+	return x.rt.op == opCountTokens || x.rt.op == opInputTokens || x.rt.op == opNative && x.rt.verb == "countTokens"
+}
+
+// inPlace makes attempts for what is free, when the user key has a place for them.
+func (x *exchange) inPlace(attempts func() *translate.Failure) *translate.Failure {
+	leave, f := x.g.counts.place(x.ctx, x.record.UserID)
+	if f != nil {
+		if x.r.Context().Err() != nil {
+			return x.gone().failure
+		}
+		return f
+	}
+	defer leave()
+	return attempts()
+}
+
 // counts keeps counts and has each asked for once. The zero value is ready; safe
 // for concurrent use.
 type counts struct {
@@ -165,41 +184,61 @@ func (c *counts) ask(ctx context.Context, key countKey, user string, get func() 
 	}
 	a := &asking{done: make(chan struct{}), failure: &translate.Failure{Kind: translate.Internal, Message: "The gateway failed to count."}}
 	if c.asked == nil {
-		c.asked, c.queues = map[countKey]*asking{}, map[string]*queue{}
+		c.asked = map[countKey]*asking{}
 	}
 	c.asked[key] = a
+	c.mu.Unlock()
+	defer c.tell(key, a) // also if a bug panics
+	leave, f := c.place(ctx, user)
+	if f != nil {
+		a.failure = f
+		return nil, f
+	}
+	defer leave()
+	a.answer, a.failure = get()
+	return a.answer, a.failure
+}
+
+// place waits for a place of a user key's, which leave gives back.
+func (c *counts) place(ctx context.Context, user string) (leave func(), f *translate.Failure) {
+	c.mu.Lock()
 	q := c.queues[user]
 	if q == nil {
+		if c.queues == nil {
+			c.queues = map[string]*queue{}
+		}
 		q = &queue{places: make(chan struct{}, countWidth)}
 		c.queues[user] = q
 	}
 	q.length++
 	full := q.length > countWidth+countWaiting
 	c.mu.Unlock()
-	defer c.leave(key, user, q, a) // also if a bug panics
+	gone := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if q.length--; q.length == 0 {
+			delete(c.queues, user)
+		}
+	}
 	if full {
-		a.failure = &translate.Failure{Kind: translate.Overloaded, Message: "Too many counts of tokens are waiting."}
-		return nil, a.failure
+		gone()
+		return nil, &translate.Failure{Kind: translate.Overloaded, Message: "Too many counts and lists of this user key are waiting."}
 	}
 	select {
 	case q.places <- struct{}{}:
-		defer func() { <-q.places }()
-		a.answer, a.failure = get()
+		return func() { <-q.places; gone() }, nil
 	case <-ctx.Done():
-		a.failure = countTooSlow()
+		gone()
+		return nil, countTooSlow()
 	}
-	return a.answer, a.failure
 }
 
-// leave tells the others, and keeps what is worth it.
-func (c *counts) leave(key countKey, user string, q *queue, a *asking) {
+// tell tells the others, and keeps what is worth it.
+func (c *counts) tell(key countKey, a *asking) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(a.done)
 	delete(c.asked, key)
-	if q.length--; q.length == 0 {
-		delete(c.queues, user)
-	}
 	if a.failure == nil {
 		if c.known == nil || len(c.known) >= maxCounts {
 			c.known = map[countKey]counted{}

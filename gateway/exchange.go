@@ -105,21 +105,22 @@ func (x *exchange) prepare() *translate.Failure {
 		}
 	case opDownload:
 		steps = append(steps[:2], (*exchange).bare, (*exchange).permitted)
-	case opCountTokens:
-		steps[3] = (*exchange).uncharged
 	case opLive: // goes its own way, a part of it after the upgrade
 		steps = steps[:1]
 	case opAuthTokens:
 		steps = steps[:2]
 	case opCollection:
 		if x.r.Method == http.MethodGet {
-			steps = append(steps[:2], (*exchange).bare, (*exchange).uncounted)
+			steps = append(steps[:2], (*exchange).bare, (*exchange).uncharged)
 		}
-	case opResource: // polling, cancelling and deleting are not counted
+	case opResource:
 		if x.r.Method == http.MethodGet || x.r.Method == http.MethodDelete || x.rt.verb == "cancel" || x.rt.verb == "delete" {
-			steps[3] = (*exchange).uncounted
+			steps[3] = (*exchange).uncharged
 		}
 	default: // all steps
+		if x.counts() || x.aboutModels() {
+			steps[3] = (*exchange).uncharged
+		}
 	}
 	for _, step := range steps {
 		if f := step(x); f != nil {

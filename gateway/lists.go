@@ -118,7 +118,7 @@ func (x *exchange) cached() *translate.Failure {
 	if body, ok := x.g.lists.get(x.call, listFresh); ok {
 		return x.fromList(body)
 	}
-	f := x.attempts()
+	f := x.inPlace(x.attempts)
 	if f == nil {
 		return nil
 	}
@@ -150,12 +150,10 @@ func (x *exchange) pages(list paged) *translate.Failure {
 	for call := x.call; call != nil && len(bodies) < maxPages; call = list.Next(bodies[len(bodies)-1]) {
 		body, ok := x.g.lists.get(call, listFresh)
 		if !ok {
-			part := &batchPart{Exchange: list, batch: list, call: call}
-			part.run(x, new(sync.Mutex))
-			x.adopt(&part.record)
-			if body = part.answer; part.failure != nil {
-				if body, ok = x.stale(call, part.failure); !ok {
-					return part.failure
+			var f *translate.Failure
+			if body, f = x.page(list, call); f != nil {
+				if body, ok = x.stale(call, f); !ok {
+					return f
 				}
 			}
 		}
@@ -166,6 +164,22 @@ func (x *exchange) pages(list paged) *translate.Failure {
 		return failure(err)
 	}
 	return x.send(out)
+}
+
+// page asks for one page, unless somebody has while the request waited for its place.
+func (x *exchange) page(list paged, call *translate.Call) (body []byte, f *translate.Failure) {
+	f = x.inPlace(func() *translate.Failure {
+		var ok bool
+		if body, ok = x.g.lists.get(call, listFresh); ok {
+			return nil
+		}
+		part := &batchPart{Exchange: list, batch: list, call: call}
+		part.run(x, new(sync.Mutex))
+		x.adopt(&part.record)
+		body = part.answer
+		return part.failure
+	})
+	return body, f
 }
 
 func (x *exchange) fromList(body []byte) *translate.Failure {

@@ -20,16 +20,6 @@ const (
 	defaultListed = 20
 )
 
-// uncounted is permitted for what takes nothing of any limit.
-func (x *exchange) uncounted() *translate.Failure {
-	f := x.permitted()
-	if x.taken != nil {
-		x.taken.Cancel()
-		x.taken = nil
-	}
-	return f
-}
-
 // response answers what is asked of a kept response, which only exists for its
 // owner.
 func (x *exchange) response() *translate.Failure {

@@ -63,6 +63,9 @@ func (x *exchange) ask() *translate.Failure {
 	if c, ok := x.conv.(*counting); ok {
 		return x.count(c)
 	}
+	if x.counts() {
+		return x.inPlace(x.attempts)
+	}
 	return x.attempts()
 }
 

@@ -44,6 +44,7 @@ type Ask struct {
 	Tokens  int64      // input and output, estimated
 	Cost    int64      // estimated, nano-USD
 	Priced  bool       // Cost is known, be it 0
+	Free    bool       // costs nothing: it takes a place among those in flight, and is no request of rpm or rpd
 }
 
 // Used is what a request has used. In a settlement -1 stands for unknown.
@@ -103,21 +104,16 @@ func (a *Account) Admit(now time.Time, ask Ask) (*Admission, *Refusal) {
 func (a *Account) take(now int64, ask *Ask) (*Admission, *Refusal) {
 	p := a.policy.Load()
 	now = a.clock(now)
-	reserve := [measureCount]int64{requests: 1, tokens: max(ask.Tokens, 0), cost: max(ask.Cost, 0)}
-	for id, m := range p.max {
-		if of := limits[id].measure; of != requests && m > 0 {
-			reserve[of] = min(reserve[of], m)
-		}
-	}
+	reserve := p.reserve(ask)
 	per := a.registry.calendar.at(now)
 	var room [limitCount]claim
 	claims := append(room[:0], claim{limit: concurrency, max: p.max[concurrency], amount: 1})
-	for id := firstRate; id < firstCalendar; id++ {
+	for id := firstRate; id < firstCalendar && !ask.Free; id++ {
 		if p.max[id] > 0 {
 			claims = append(claims, claim{limit: id, max: p.max[id], amount: reserve[limits[id].measure]})
 		}
 	}
-	for id := firstCalendar; id < limitCount; id++ {
+	for id := firstCalendar; id < limitCount && !ask.Free; id++ {
 		period, ends := per.of(limits[id].unit)
 		limit := p.max[id]
 		if limits[id].measure == cost && ask.Priced && ask.Cost <= 0 {
@@ -135,13 +131,27 @@ func (a *Account) take(now int64, ask *Ask) (*Admission, *Refusal) {
 	}
 	a.used, a.ip = now, ask.IP
 	a.markUnsaved()
-	ad := &Admission{account: a, rated: p.max[rpm] > 0, charged: Used{reserve[tokens], reserve[cost]}}
+	ad := &Admission{account: a, rated: p.max[rpm] > 0 && !ask.Free, charged: Used{reserve[tokens], reserve[cost]}}
 	for i := range ad.held {
 		id := firstCalendar + limitID(i)
 		ad.held[i].period, _ = per.of(limits[id].unit)
 		ad.held[i].amount = reserve[limits[id].measure]
 	}
 	return ad, nil
+}
+
+// reserve is what a request takes of each measure, never more than a limit of it.
+func (p *policy) reserve(ask *Ask) (by [measureCount]int64) {
+	if ask.Free {
+		return by
+	}
+	by = [measureCount]int64{requests: 1, tokens: max(ask.Tokens, 0), cost: max(ask.Cost, 0)}
+	for id, m := range p.max {
+		if of := limits[id].measure; of != requests && m > 0 {
+			by[of] = min(by[of], m)
+		}
+	}
+	return by
 }
 
 func left(ends, now int64) int64 {
