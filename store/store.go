@@ -29,6 +29,10 @@ var ErrConflict = errors.New("changed by someone else")
 // splits it. Every store draws the line there, so that what one takes all take.
 var ErrTooLarge = errors.New("batch is too large")
 
+// ErrFull is returned by Write while the store's disk is too full to take anything;
+// nothing was written. What is written may be tried again once there is room.
+var ErrFull = errors.New("the disk is full")
+
 // What every store takes in one batch.
 const (
 	MaxBatchOps   = 10_000

@@ -118,6 +118,9 @@ func (s *Store) Write(b store.Batch) error {
 	if err := b.Check(); err != nil {
 		return err
 	}
+	if err := s.space.admits(b); err != nil {
+		return fmt.Errorf("writing to the store: %w", err)
+	}
 	if len(b.Ops) > 0 || len(b.Expect) > 0 {
 		// Badger's conflict only says that an expected key was written at the same
 		// time; whether the expectation still holds shows on the next look. Each

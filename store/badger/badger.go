@@ -55,6 +55,8 @@ type Store struct {
 	db  *db.DB
 	wal *walSync
 
+	space *space
+
 	mu     sync.RWMutex
 	closed bool
 	calls  sync.WaitGroup // those that use db now; added to only under mu
@@ -76,6 +78,9 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("store directory: %w", err)
 	}
+	if err := roomToFlush(dir, freeSpace); err != nil {
+		return nil, fmt.Errorf("opening store directory %s: %w", dir, err)
+	}
 	d, err := openDB(dir)
 	if err != nil {
 		return nil, err
@@ -89,7 +94,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		closeWait: closeWait,
-		dir:       dir, now: o.Now, db: d, wal: newWALSync(d, dir),
+		dir:       dir, now: o.Now, db: d, wal: newWALSync(d, dir), space: newSpace(dir, d),
 		stopGC: make(chan struct{}), gcDone: make(chan struct{}),
 	}
 	go s.collect()
@@ -175,6 +180,9 @@ func (s *Store) Close() error {
 	close(s.stopGC)
 	<-s.gcDone
 	s.calls.Wait()
+	if err := roomToFlush(s.dir, s.space.free); err != nil {
+		return s.noRoom()
+	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.db.Close() }()
 	select {
@@ -184,9 +192,13 @@ func (s *Store) Close() error {
 		}
 		return nil
 	case <-time.After(s.closeWait):
-		return fmt.Errorf("closing store directory %s: its disk takes nothing any more: make room there; "+
-			"the next start reads from the log what was written", s.dir)
+		return s.noRoom()
 	}
+}
+
+func (s *Store) noRoom() error {
+	return fmt.Errorf("closing store directory %s: its disk takes nothing any more: make room there; "+
+		"the next start reads from the log what was written", s.dir)
 }
 
 // collect rewrites value log files that are mostly stale, until Close.
