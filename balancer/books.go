@@ -132,7 +132,14 @@ func (p *Pool) loadBooks(now time.Time) error {
 		})
 	}
 	err := errors.Join(
-		read(quotaPrefix, func(_ string, value []byte) error { return p.loadQuota(value, now) }),
+		scanEach(p.store, quotaPrefix, decodeQuota, func(r pair[*quotaRecord]) bool {
+			if r.err != nil {
+				damaged = append(damaged, store.Op{Key: quotaPrefix + r.key})
+			} else {
+				p.loadQuota(r.value, now)
+			}
+			return true
+		}),
 		read(homePrefix, p.loadHome),
 		read(clockKey, func(_ string, value []byte) error {
 			var evidence int32
@@ -173,19 +180,23 @@ func (p *Pool) dropDamaged(ops []store.Op) error {
 	return nil
 }
 
-// loadQuota takes a quotaRecord. Times that the clock has not reached yet, because
-// it was set back, count as now: nothing may rest for years for that.
-func (p *Pool) loadQuota(value []byte, now time.Time) error {
-	var r quotaRecord
-	if err := json.Unmarshal(value, &r); err != nil {
-		return err
+func decodeQuota(_ string, value []byte) (*quotaRecord, error) {
+	r := new(quotaRecord)
+	if err := json.Unmarshal(value, r); err != nil {
+		return nil, err
 	}
 	if r.Project == "" || r.Model == "" {
-		return errors.New("it names no project or no model")
+		return nil, errors.New("it names no project or no model")
 	}
+	return r, nil
+}
+
+// loadQuota takes a quotaRecord. Times that the clock has not reached yet, because
+// it was set back, count as now: nothing may rest for years for that.
+func (p *Pool) loadQuota(r *quotaRecord, now time.Time) {
 	m := p.modelOf(r.Model, false)
 	if m.name != r.Model {
-		return nil // more models than are kept
+		return // more models than are kept
 	}
 	spends := make([]spend, 0, len(r.Spends))
 	for _, s := range r.Spends {
@@ -211,7 +222,6 @@ func (p *Pool) loadQuota(value []byte, now time.Time) error {
 	if q.proven > 0 || q.matters(now) {
 		m.real.Store(true)
 	}
-	return nil
 }
 
 // loadHome takes where a conversation lives.

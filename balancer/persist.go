@@ -226,10 +226,6 @@ func (p *Pool) load() error {
 	defer p.mu.Unlock()
 	var failed error
 	var damaged []store.Op
-	fail := func(key string, err error) bool {
-		failed = fmt.Errorf("%s: %w", key, err)
-		return false
-	}
 	err := p.store.Scan(listingPrefix, "", func(key string, value []byte) bool {
 		var r listingRecord
 		if json.Unmarshal(value, &r) != nil {
@@ -243,12 +239,15 @@ func (p *Pool) load() error {
 	if err = errors.Join(err, failed); err != nil {
 		return err
 	}
-	err = p.store.Scan(statePrefix, "", func(key string, value []byte) bool {
-		var r record
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fail(key, err)
+	err = scanEach(p.store, statePrefix, func(_ string, value []byte) (*record, error) {
+		r := new(record)
+		return r, json.Unmarshal(value, r)
+	}, func(s pair[*record]) bool {
+		if s.err != nil {
+			failed = fmt.Errorf("%s%s: %w", statePrefix, s.key, s.err)
+			return false
 		}
-		p.orphans[strings.TrimPrefix(key, statePrefix)] = &r
+		p.orphans[s.key] = s.value
 		return true
 	})
 	if err = errors.Join(err, failed); err != nil {
@@ -288,20 +287,19 @@ func (p *Pool) loadKeys(now time.Time) error {
 	}
 	var all []loaded
 	var failed error
-	err := p.store.Scan(keyPrefix, "", func(key string, value []byte) bool {
-		id := strings.TrimPrefix(key, keyPrefix)
+	err := scanEach(p.store, keyPrefix, func(id string, value []byte) (k loaded, err error) {
 		var r keyRecord
-		err := json.Unmarshal(value, &r)
-		var secret string
-		var s *spec
-		if err == nil {
-			secret, s, err = r.open(p, id)
+		if err = json.Unmarshal(value, &r); err == nil {
+			k.id = id
+			k.secret, k.spec, err = r.open(p, id)
 		}
-		if err != nil {
-			failed = fmt.Errorf("%s: %w; restore the master key that the store was made with, or the store from a backup", id, err)
+		return k, err
+	}, func(k pair[loaded]) bool {
+		if k.err != nil {
+			failed = fmt.Errorf("%s: %w; restore the master key that the store was made with, or the store from a backup", k.key, k.err)
 			return false
 		}
-		all = append(all, loaded{id, secret, s})
+		all = append(all, k.value)
 		return true
 	})
 	if err = errors.Join(err, failed); err != nil {
