@@ -55,7 +55,7 @@ clients: $(TESTSUM) test/clients/node_modules ## the official SDKs, gemini-cli, 
 	@cd test/clients && $(CURDIR)/$(TESTSUM) -- go test -count=1 ./types/... # reads recordings where they are
 
 .PHONY: ui-test
-ui-test: ## the web UI's own tests in node, and the checksums of what it vendors
+ui-test: admin/ui/test/node_modules ## the web UI's own tests in node, its types, and the checksums of what it vendors
 	@bash tools/vendor-ui.sh --sums
 	@mkdir -p $(BUILD) && { node --test --test-reporter=tap admin/ui/test/*.test.mjs >$(BUILD)/ui-test.tap || \
 	  { grep -B2 -A12 '^ *not ok' $(BUILD)/ui-test.tap; touch $(BUILD)/ui-test.failed; }; }
@@ -72,7 +72,7 @@ browser: STRICT = -strict
 browser: $(TESTSUM) test/browser/node_modules ## the admin pages in a real Chromium; screenshots in build/screenshots
 	@$(TESTRUN) go test $(TAGS) -count=1 -timeout 10m ./test/browser
 
-test/%/node_modules: test/%/package-lock.json
+%/node_modules: %/package-lock.json
 	@cd $(@D) && npm ci --ignore-scripts --no-fund --no-audit && touch node_modules
 
 .PHONY: lint
@@ -136,4 +136,4 @@ $(LINT): tools/lint/go.mod tools/lint/go.sum
 
 .PHONY: clean
 clean: ## remove what was built
-	@rm -rf $(BUILD) test/clients/node_modules test/browser/node_modules
+	@rm -rf $(BUILD) test/clients/node_modules test/browser/node_modules admin/ui/test/node_modules

@@ -55,7 +55,7 @@ fi
 step unit
 step integration
 if need npm npm; then step clients; else without clients; fi
-if need node nodejs; then step ui-test; else without ui-test; fi
+if need node nodejs && need npm npm; then step ui-test; else without ui-test; fi
 if need npm npm && need chromium chromium; then step browser; else without browser; fi
 if need gcc gcc; then step race; else without race; fi
 step fuzz

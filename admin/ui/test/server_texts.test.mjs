@@ -8,7 +8,7 @@ const server = await import(`${web}/js/locale/server.zh-CN.js`);
 const { loadServerTexts, said, saidField, saidProblem } = await import(`${web}/js/lib/servertext.js`);
 
 const root = join(web, '../../..');
-const go = ['', 'admin', 'balancer'].flatMap((dir) => readdirSync(join(root, dir)).filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
+const go = ['', 'admin', 'balancer', 'settings', 'users'].flatMap((dir) => readdirSync(join(root, dir)).filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
   .map((name) => readFileSync(join(root, dir, name), 'utf8'))).join('\n');
 const spoken = go.replaceAll('\\"', '"');
 const hint = readFileSync(join(root, 'balancer/hint.go'), 'utf8');
@@ -20,6 +20,21 @@ test('what is translated is what the server says', () => {
     assert.ok(spoken.includes(own), text);
   }
   for (const code of Object.keys(server.codes)) assert.ok(spoken.includes(`"${code}"`), code);
+});
+
+test('every problem has words in both languages', async () => {
+  // English is what the server says, unless the page has better words; Chinese must be here.
+  const made = new Set([...go.matchAll(/\b(?:problem|invalid)\((?:\w+, )*?(?:http\.\w+, )?"([a-z_]+)"/g)].map((m) => m[1]));
+  assert.ok(made.size > 55, `${made.size} codes`);
+  const { default: en } = await import(`${web}/js/locale/en/core.js`);
+  const { default: zh } = await import(`${web}/js/locale/zh-CN/core.js`);
+  const own = (texts) => Object.keys(texts).filter((key) => key.startsWith('problem.')).map((key) => key.slice('problem.'.length));
+  assert.deepEqual([...made].filter((code) => !zh['problem.' + code] && !server.codes[code]), []);
+  const faults = new Set([...go.matchAll(/\b(?:fieldError|Fault)\{[^,}]+, "([a-z_]+)"|\bfault\(\w+, "([a-z_]+)", /g)].map((m) => m[1] ?? m[2]));
+  assert.ok(faults.size > 12, `${faults.size} codes of fields`);
+  assert.deepEqual([...faults].filter((code) => !server.fields[code]), []);
+  for (const code of own(en)) assert.ok(made.has(code), `the server has no problem ${code}`);
+  assert.deepEqual(own(en).filter((code) => server.codes[code]), [], 'said twice in Chinese');
 });
 
 test('all advice about keys is translated', () => {
@@ -36,6 +51,7 @@ test('figures come through, unknown words stay', async () => {
   assert.equal(saidProblem('invalid_body', 'name is empty.'), '输入有误：name is empty.');
   assert.equal(saidProblem('of_tomorrow', 'Something.'), 'Something.');
   assert.equal(saidField('missing', 'is missing'), '必填');
+  assert.equal(saidField('invalid_value', 'must be a day'), '值无效：must be a day');
   await loadServerTexts('en');
   assert.equal(said('daily quota'), 'daily quota');
   assert.equal(saidField(undefined, undefined), undefined);

@@ -21,10 +21,11 @@ export const said = (text) => known(text) ?? text;
 
 // saidProblem is a problem's detail: by its words, else by its code, else as it is.
 export function saidProblem(code, detail) {
-  const text = known(detail) ?? table.value?.codes[code];
-  if (text === undefined) return detail;
-  return text.endsWith('：') ? text + detail : text;
+  return known(detail) ?? before(table.value?.codes[code], detail) ?? detail;
 }
 
+// A text that ends in a colon goes before the server's words.
+const before = (text, words) => (text?.endsWith('：') ? text + (words ?? '') : text);
+
 // saidField is what is wrong with a field.
-export const saidField = (code, message) => known(message) ?? table.value?.fields[code] ?? message ?? code;
+export const saidField = (code, message) => known(message) ?? before(table.value?.fields[code], message) ?? message ?? code;

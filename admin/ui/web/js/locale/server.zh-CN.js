@@ -47,13 +47,23 @@ export const codes = {
   canceled: '请求在完成前被中止，可能只更改了一部分或未更改。',
   closing: '网关正在关闭。',
   store_closed: '网关正在关闭，未作更改，请稍后重试。',
+  invalid_idempotency_key: 'Idempotency-Key 须为 1 至 128 个可见 ASCII 字符，例如 UUID。',
+  invalid_path: '管理路径有误：不能含转义、分号、反斜杠、. 或 ..。',
+  route_not_found: '没有此管理接口，可用的接口见 GET /admin/openapi.json。',
+  method_not_allowed: '此处不接受这种请求方法：',
+  not_json: '请以 JSON 发送，并带上 Content-Type: application/json。',
+  encoded_body: '请不要压缩或编码请求体（Content-Encoding）。',
+  no_such_page: '网页界面没有此文件，或网关已更新。请重新加载页面。',
+  rotating: '主密钥正在更换，此时的备份会需要两个主密钥。请在任务结束后重试；若任务已取消，再次更换即可继续。',
+  disk_full: '网关存储所在的磁盘已满，未作更改。请清理空间后重试。',
   internal: '网关内部出错，更改未确认：',
 };
 
-// By the code of a field's fault.
+// By the code of a field's fault, likewise.
 export const fields = {
-  missing: '必填', missing_field: '必填', unknown_field: '不支持此字段', wrong_type: '类型不正确', invalid_value: '值无效', too_long: '过长',
-  too_many: '过多', ambiguous: '相互冲突', locked: '由 Caddyfile 设置', declared: '由 Caddyfile 设置', invalid_key: '未能添加', out_of_range: '超出范围',
+  missing: '必填', missing_field: '必填', unknown_field: '不支持此字段', repeated_field: '字段重复',
+  wrong_type: '类型不正确：', invalid_value: '值无效：', too_long: '过长', too_many: '过多', ambiguous: '相互冲突', repeated_name: '名称重复',
+  invalid_parameter: '参数无效：', unknown_parameter: '不支持此参数', repeated_parameter: '参数重复', locked: '由 Caddyfile 设置', declared: '由 Caddyfile 设置', invalid_key: '未能添加', out_of_range: '超出范围',
 };
 
 const old = '这是旧类型的密钥（AIza…）。自 2026-06-19 起，Google 拒绝其中未加限制的密钥，并宣布将停用全部旧密钥：请在 AI Studio 新建密钥并添加。';

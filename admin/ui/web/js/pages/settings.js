@@ -40,7 +40,8 @@ function SaveBar({ config, onReview }) {
 function Faults({ config }) {
   const names = Object.keys(config.faults);
   if (!names.length) return null;
-  const go = (name) => () => document.getElementById('setting-' + name)?.querySelector('input, select')?.focus();
+  const go = (name) => () => /** @type {HTMLElement | null | undefined} */ (
+    document.getElementById('setting-' + name)?.querySelector('input, select'))?.focus();
   return html`<${Note} kind="bad">${t('settings.wrong', { n: names.length })} ${names.map((name) => html`<${LinkButton} key=${name}
     onClick=${go(name)}>${labelOf(name)}<//> `)}<//>`;
 }

@@ -9,6 +9,7 @@ const json = (value) => JSON.stringify(value, null, 2);
 const indent = (text, by) => text.replaceAll('\n', '\n' + ' '.repeat(by));
 
 // tools: [id, name, language for the reader, (base, key, model) → text]
+/** @type {[string, string, string, (base: string, key: string, model: string) => string][]} */
 export const tools = [
   ['openai', 'OpenAI SDK', 'python', (base, key, model) => `from openai import OpenAI
 

@@ -38,7 +38,10 @@ const instant = (text) => {
 
 // readFilter takes the query of the address; what does not parse is left out, so
 // that an old or mistyped link still opens.
+/** @typedef {{ from?: string, to?: string, window?: string, [name: string]: string | undefined }} Filter */
+/** @returns {Filter} */
 export function readFilter(query) {
+  /** @type {Filter} */
   const filter = {};
   for (const { name } of fields) {
     const value = clean(name, query.get(name));
@@ -51,12 +54,14 @@ export function readFilter(query) {
 }
 
 // writeFilter is the reverse: 24h is the default and is not written.
+/** @param {Filter} filter */
 export function writeFilter({ window, ...rest }) {
   return window && window !== '24h' && !rest.from ? { ...rest, window } : rest;
 }
 
 // brushed narrows to a span of time, in seconds as charts count; whole seconds,
 // at least one.
+/** @param {Filter} filter @param {number} fromSeconds @param {number} toSeconds */
 export function brushed({ window: _, ...rest }, fromSeconds, toSeconds) {
   const from = Math.floor(Math.min(fromSeconds, toSeconds));
   const to = Math.max(from + 1, Math.ceil(Math.max(fromSeconds, toSeconds)));
@@ -64,6 +69,7 @@ export function brushed({ window: _, ...rest }, fromSeconds, toSeconds) {
 }
 
 // apiQuery turns a window into a start: the API knows only from and to. now is in ms.
+/** @param {Filter} filter @param {number} now */
 export function apiQuery({ window, ...rest }, now) {
   if (rest.from) return rest;
   return { ...rest, from: new Date(Math.floor((now - windows[window] * 1000) / 1000) * 1000).toISOString() };

@@ -1,13 +1,16 @@
 // phases cuts the whole time into queue, attempts that failed, first token and
 // stream: where the time went.
+/** @returns {[string, number][]} */
 export function phases(request) {
   const tries = request.tries ?? [], last = tries.at(-1);
   const begun = last?.started_ms ?? request.waited_ms ?? 0;
   const first = request.ttft_ms ?? request.duration_ms;
   const failed = tries.slice(0, -1).reduce((n, a) => n + a.duration_ms, 0);
   const queue = Math.max(0, begun - failed);
-  return [
+  /** @type {[string, number][]} */
+  const all = [
     ['queue', queue], ['failed', Math.min(failed, begun)], ['first', Math.max(0, first - begun)],
     ['stream', Math.max(0, request.duration_ms - Math.max(first, begun))],
-  ].filter(([, n]) => n > 0);
+  ];
+  return all.filter(([, n]) => n > 0);
 }

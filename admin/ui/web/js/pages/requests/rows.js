@@ -7,6 +7,8 @@ const OVER = 8;
 // useRows makes a VTable's window of rows that are all here: a log read by cursor,
 // or the live ring. onEnd is called near the last row, onScroll with the position,
 // onHold when the pointer comes over the rows and leaves them.
+/** @param {any[]} items @param {{ ready?: boolean, stale?: boolean, error?: Error | null, onEnd?: () => void, onRetry?: () => void,
+ *   onScroll?: (top: number) => void, onHold?: (on: boolean) => void }} [options] */
 export function useRows(items, { ready = true, stale = false, error = null, onEnd, onRetry, onScroll, onHold } = {}) {
   const rowHeight = useNarrow() ? 64 : 36, box = useRef(null), [range, setRange] = useState([0, 40]);
   const measure = () => {

@@ -11,6 +11,7 @@ const newest = (fresh, old) => [...fresh, ...old].slice(0, SIZE);
 
 // take adds a batch of events in order of arrival. An event with sampled: n stands
 // for n requests. keep filters; rows that it refuses count neither as seen nor shown.
+/** @param {any} tail @param {any[]} batch @param {(row: any) => boolean} [keep] */
 export function take(tail, batch, keep = () => true) {
   const fresh = batch.filter(keep).reverse();
   if (!fresh.length) return tail;

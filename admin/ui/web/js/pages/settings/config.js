@@ -16,7 +16,7 @@ export function useConfig() {
   const adopt = ({ data, etag }) => { setServer({ fields: data.fields ?? {}, etag }); setError(null); };
   const load = () => apiTagged('config').then(adopt, setError);
   useEffect(() => { load(); }, []);
-  useEvent('config', ({ etag } = {}) => {
+  useEvent('config', ({ etag }) => {
     const { server: known, draft: mine } = now.current;
     if (known && etag !== known.etag && !Object.keys(mine).length) load();
   }, []);

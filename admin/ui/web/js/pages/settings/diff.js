@@ -51,6 +51,7 @@ export function size(text) {
 
 // sized writes bytes with the largest unit that loses nothing.
 export function sized(n) {
+  /** @type {[string, number][]} */
   const units = [['TiB', 2 ** 40], ['TB', 1e12], ['GiB', 2 ** 30], ['GB', 1e9], ['MiB', 2 ** 20], ['MB', 1e6], ['KiB', 2 ** 10],
     ['kB', 1e3]];
   const [name, by] = units.find(([, by]) => n > 0 && n % by === 0) ?? ['B', 1];

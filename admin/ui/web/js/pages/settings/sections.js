@@ -1,5 +1,6 @@
 // Which fields stand together, in which order. A field that no section names is
 // shown under "other", so that a newer server's fields are not lost.
+/** @type {[string, string[]][]} */
 export const sections = [
   ['routing', ['strategy', 'affinity', 'retry.attempts', 'retry.budget', 'retry.wait', 'retry.hedge']],
   ['limits', ['limits.rpm', 'limits.tpm', 'limits.rpd', 'limits.tpd', 'limits.monthly_tokens', 'limits.concurrency',
@@ -19,7 +20,8 @@ const known = new Set(sections.flatMap(([, names]) => names));
 // sectionsOf gives [id, names of the fields that the server has], none empty.
 export function sectionsOf(fields) {
   const others = Object.keys(fields).filter((name) => !known.has(name));
-  return [...sections, ['other', others]]
-    .map(([id, names]) => [id, names.filter((name) => name in fields)])
+  /** @type {[string, string[]][]} */
+  const all = [...sections, ['other', others]];
+  return all.map(([id, names]) => /** @type {[string, string[]]} */ ([id, names.filter((name) => name in fields)]))
     .filter(([id, names]) => names.length > 0 || id === 'security');
 }

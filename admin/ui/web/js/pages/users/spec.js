@@ -30,7 +30,7 @@ export function toForm(key) {
 export function localInput(iso) {
   if (!iso) return '';
   const at = new Date(iso);
-  return new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 // faults names the fields that cannot be sent: {field: code}.
