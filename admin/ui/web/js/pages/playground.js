@@ -43,7 +43,7 @@ function useConversations(form) {
       const before = keep[lane](now.current[lane]), asked = [...before, turn];
       put(lane, () => [...asked, { role: 'model', state: waiting() }]);
       await send({ ...form, model }, historyOf(asked), {
-        userKey: form.userKey, signal: own.signal, onChange: (state) => abort.current === own
+        userKey: form.userKey, geminiKey: form.geminiKey, signal: own.signal, onChange: (state) => abort.current === own
           && put(lane, (turns) => [...turns.slice(0, -1), { role: 'model', state }]),
       });
     };
@@ -141,7 +141,8 @@ function Behind({ view, form, lane, named, text, images }) {
 }
 
 export function Page() {
-  const [form, setForm] = useState(() => ({ ...blankForm(), model: route.value.q.get('model') ?? '' })), [text, setText] = useState(''),
+  const [form, setForm] = useState(() => ({ ...blankForm(), model: route.value.q.get('model') ?? '',
+      geminiKey: route.value.q.get('key') ?? '' })), [text, setText] = useState(''),
     [images, setImages] = useState([]), [tab, setTab] = useState('chat');
   const [faults, setFaults] = useState({}), wide = useWide(), models = useModels(), talk = useConversations(form);
   const set = (part) => { setForm((f) => ({ ...f, ...part })); setFaults({}); };

@@ -40,7 +40,7 @@ export default {
   'keys.disable': 'Disable',
   'keys.resetAct': 'Reset counters and cool-down',
   'keys.requests': 'View requests',
-  'keys.copyId': 'Copy ID',
+  'keys.try': 'Try in the playground', 'keys.copyId': 'Copy ID',
   'keys.reveal': 'Reveal',
   'keys.reveal.note': 'Whoever has this value can spend your quota. It disappears after a minute.',
   'keys.more': 'More actions',

@@ -2,6 +2,8 @@ export default {
   'playground.options': 'Options', 'playground.api': 'API', 'playground.dialect.openai': 'OpenAI', 'playground.dialect.anthropic': 'Anthropic',
   'playground.dialect.gemini': 'Gemini', 'playground.model': 'Model or alias', 'playground.compare': 'Compare with a second model', 'playground.other': 'Second model or alias',
   'playground.userKey': 'Apply the limits of', 'playground.userKeyHelp': 'The name of a user key. Empty: no limits.', 'playground.userKeyNone': 'No user key has this name.',
+  'playground.geminiKey': 'Serve with', 'playground.geminiKeyHelp': 'The name or end of a Gemini key: only that one answers.', 'playground.geminiKeyAny': 'any Gemini key',
+  'playground.geminiKeyNone': 'No Gemini key has this name.',
   'playground.system': 'System text', 'playground.temperature': 'Temperature', 'playground.top_p': 'Top-p', 'playground.max_tokens': 'Max tokens',
   'playground.thinking': 'Thinking tokens', 'playground.default': 'default', 'playground.search': 'Google Search', 'playground.schema': 'Answer as JSON',
   'playground.schemaLabel': 'JSON schema', 'playground.reset': 'Back to defaults', 'playground.check': 'Look at the marked options.',

@@ -40,7 +40,7 @@ export default {
   'keys.disable': '停用',
   'keys.resetAct': '重置计数与冷却',
   'keys.requests': '查看请求',
-  'keys.copyId': '复制 ID',
+  'keys.try': '在调试台试用', 'keys.copyId': '复制 ID',
   'keys.reveal': '显示密钥',
   'keys.reveal.note': '任何人拿到此值都能使用你的配额。一分钟后自动隐藏。',
   'keys.more': '更多操作',

@@ -2,6 +2,8 @@ export default {
   'playground.options': '选项', 'playground.api': 'API', 'playground.dialect.openai': 'OpenAI', 'playground.dialect.anthropic': 'Anthropic',
   'playground.dialect.gemini': 'Gemini', 'playground.model': '模型或别名', 'playground.compare': '与第二个模型比较', 'playground.other': '第二个模型或别名',
   'playground.userKey': '应用此密钥的限额', 'playground.userKeyHelp': '用户密钥的名称。留空：不限。', 'playground.userKeyNone': '没有此名称的用户密钥。',
+  'playground.geminiKey': '由此密钥处理', 'playground.geminiKeyHelp': 'Gemini 密钥的名称或末尾：只用它来应答。', 'playground.geminiKeyAny': '任意 Gemini 密钥',
+  'playground.geminiKeyNone': '没有此名称的 Gemini 密钥。',
   'playground.system': '系统提示', 'playground.temperature': '温度', 'playground.top_p': 'Top-p', 'playground.max_tokens': '最多 Token',
   'playground.thinking': '思考 Token', 'playground.default': '默认', 'playground.search': 'Google 搜索', 'playground.schema': '以 JSON 应答',
   'playground.schemaLabel': 'JSON schema', 'playground.reset': '恢复默认', 'playground.check': '请检查标出的选项。',

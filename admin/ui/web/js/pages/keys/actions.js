@@ -79,9 +79,10 @@ export function rowMenu(key, { changed, open, closed }) {
   const off = key.status === 'disabled';
   const look = [
     { text: t('keys.requests'), icon: 'requests', act: () => go('/requests', { key: key.id }) },
+    isAdmin.value && { text: t('keys.try'), icon: 'play', act: () => go('/playground', { key: key.id }) },
     { text: t('keys.copyId'), icon: 'copy',
       act: () => attempt(async () => toast({ text: t((await copyText(key.id)) ? 'copied' : 'copy.failed') })) },
-  ];
+  ].filter(Boolean);
   if (!isAdmin.value) return look;
   return [
     { text: t('keys.validate'), icon: 'shield', act: () => attempt(() => validate(key, changed)) },

@@ -1,14 +1,15 @@
-import { html, useEffect, useRef, useState } from '../../vendor/preact.mjs';
+import { html, useEffect, useId, useRef, useState } from '../../vendor/preact.mjs';
 import { api } from '../../lib/api.js';
 import { t } from '../../lib/i18n.js';
 import { Area, Checkbox, Field, Text } from '../../ui/form.js';
 import { Button, Segmented } from '../../ui/parts.js';
 
 export const blankForm = () => ({
-  dialect: 'openai', model: '', other: '', compare: false, userKey: '', system: '', temperature: '', top_p: '', max_tokens: '',
+  dialect: 'openai', model: '', other: '', compare: false, userKey: '', geminiKey: '', system: '', temperature: '', top_p: '', max_tokens: '',
     thinking: '', schema: '', search: false,
 });
 
+/** @type {[string, number, number][]} */
 const numbers = [['temperature', 0, 2], ['top_p', 0, 1], ['max_tokens', 1, 1_000_000], ['thinking', 0, 1_000_000]];
 
 // faultsOf names the fields that cannot be sent: {field: code}.
@@ -41,33 +42,42 @@ export function useModels() {
   return names;
 }
 
-// UserKeyField finds a user key by name, whose limits are then applied.
-function UserKeyField({ value, onChange }) {
-  const [found, setFound] = useState([]), [text, setText] = useState(''), timer = useRef();
+const nameOf = (x) => x.name || x.hint;
+
+// KeyField finds a key by name among those of a list of the API; value is its id. One
+// that came by its id, from another page's link, is given its name.
+function KeyField({ label, help, none, list, value, placeholder, onChange }) {
+  const [found, setFound] = useState([]), [text, setText] = useState(''), timer = useRef(0), typed = useRef(''), options = useId();
   const search = (q) => {
-    setText(q);
-    const known = found.find((u) => u.name === q);
-    if (!q || known) { onChange(known?.id ?? ''); if (!q) return; }
+    setText(typed.current = q);
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => api('keys/user', { query: { q, limit: 20 } }).then((x) => {
-      setFound(x.items);
-      const exact = x.items.find((u) => u.name === q);
+    onChange(found.find((x) => nameOf(x) === q)?.id ?? '');
+    if (!q) return;
+    timer.current = setTimeout(() => api(list, { query: { q, limit: 20 } }).then(({ items }) => {
+      if (typed.current !== q) return;
+      setFound(items);
+      const exact = items.find((x) => nameOf(x) === q);
       if (exact) onChange(exact.id);
     }, () => {}), 200);
   };
-  useEffect(() => () => clearTimeout(timer.current), []);
+  useEffect(() => {
+    if (value) api(`${list}/${value}`).then((x) => { setFound([x]); setText(typed.current = nameOf(x)); }, () => onChange(''));
+    return () => clearTimeout(timer.current);
+  }, []);
   const missing = text && !value;
-  return html`<${Field} label=${t('playground.userKey')} help=${missing ? undefined : t('playground.userKeyHelp')}
-    error=${missing ? t('playground.userKeyNone') : undefined}>
-    ${(props) => html`<input class="input" ...${props} list="play-users" autocomplete="off" value=${text}
-      onInput=${(e) => search(e.target.value)} placeholder=${t('none')} />
-      <datalist id="play-users">${found.map((u) => html`<option key=${u.id} value=${u.name}>${u.hint}</option>`)}</datalist>`}<//>`;
+  return html`<${Field} label=${label} help=${missing ? undefined : help} error=${missing ? none : undefined}>
+    ${(props) => html`<input class="input" ...${props} list=${options} autocomplete="off" spellcheck=${false} value=${text}
+      onInput=${(e) => search(e.target.value)} placeholder=${placeholder} />
+      <datalist id=${options}>${found.map((x) => html`<option key=${x.id} value=${nameOf(x)}>${x.name ? x.hint : ''}</option>`)}
+        </datalist>`}<//>`;
 }
 
 const limits = { temperature: '0–2', top_p: '0–1', max_tokens: '', thinking: '' };
 
 // Options is the left side: what is asked, of whom, and how.
 export function Options({ form, set, models, faults, wide, onReset, children }) {
+  const [resets, setResets] = useState(0);
+  const reset = () => { setResets(resets + 1); onReset(); };
   const say = (name) => faults[name] && t('playground.fault.' + faults[name]);
   const number = (name) => html`<${Text} key=${name} label=${t('playground.' + name)} inputmode="decimal" value=${form[name]}
     placeholder=${limits[name] || t('playground.default')}
@@ -83,12 +93,16 @@ export function Options({ form, set, models, faults, wide, onReset, children }) 
     <datalist id="play-models">${models.map((m) => html`<option key=${m} value=${m} />`)}</datalist>
     ${wide && html`<${Checkbox} label=${t('playground.compare')} checked=${form.compare} onChange=${(compare) => set({ compare })} />`}
     ${wide && form.compare && model('other', t('playground.other'))}
-    <${UserKeyField} value=${form.userKey} onChange=${(userKey) => set({ userKey })} />
+    <${KeyField} key=${'user' + resets} label=${t('playground.userKey')} help=${t('playground.userKeyHelp')}
+      none=${t('playground.userKeyNone')} list="keys/user" placeholder=${t('none')} value=${form.userKey} onChange=${(userKey) => set({ userKey })} />
+    <${KeyField} key=${'gemini' + resets} label=${t('playground.geminiKey')} help=${t('playground.geminiKeyHelp')}
+      none=${t('playground.geminiKeyNone')} list="keys/gemini" placeholder=${t('playground.geminiKeyAny')} value=${form.geminiKey}
+      onChange=${(geminiKey) => set({ geminiKey })} />
     <${Area} label=${t('playground.system')} rows=${3} value=${form.system} onInput=${(system) => set({ system })} />
     <div class="formgrid">${numbers.map(([name]) => number(name))}</div>
     <${Checkbox} label=${t('playground.search')} checked=${form.search} onChange=${(search) => set({ search })} />
     <details class="more"><summary>${t('playground.schema')}</summary><${Area} label=${t('playground.schemaLabel')} rows=${5}
       value=${form.schema} error=${say('schema')}
       spellcheck=${false} class="input mono" onInput=${(schema) => set({ schema })} /></details>
-    ${children}<${Button} kind="quiet" icon="undo" onClick=${onReset}>${t('playground.reset')}<//></div></aside>`;
+    ${children}<${Button} kind="quiet" icon="undo" onClick=${reset}>${t('playground.reset')}<//></div></aside>`;
 }

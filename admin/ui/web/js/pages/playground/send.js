@@ -4,14 +4,16 @@ import { dialects, request } from './dialects.js';
 import { emptyReply, failure, fold, read, sseReader } from './stream.js';
 
 // The key of the playground: made for this session, 10 minutes, in memory only.
-const tokens = new Map(); // user key id → {key, until}
+const tokens = new Map(); // what it is for → {key, until}
 
-export async function token(userKey, signal) {
-  const known = tokens.get(userKey);
+const nameOf = (userKey, geminiKey) => `${userKey ?? ''} ${geminiKey ?? ''}`;
+
+async function token(userKey, geminiKey, signal) {
+  const name = nameOf(userKey, geminiKey), known = tokens.get(name);
   if (known && known.until - Date.now() > 30_000) return known.key;
-  const body = userKey ? { user_key: userKey } : {};
+  const body = { user_key: userKey || undefined, gemini_key: geminiKey || undefined };
   const made = await api('playground/token', { method: 'POST', body, signal });
-  tokens.set(userKey, { key: made.key, until: Date.parse(made.expires_at) });
+  tokens.set(name, { key: made.key, until: Date.parse(made.expires_at) });
   return made.key;
 }
 
@@ -34,8 +36,11 @@ const MOST_RAW = 2000; // raw events that are kept for their tab
 
 // send streams one turn through the real route. onChange gets {reply, facts, times,
 // raw} at most once a frame; it answers the last of these. Stopping by signal is no
-// error. key is used instead of one of the playground's.
-export async function send(form, turns, { userKey, key: given, signal, onChange }) {
+// error. userKey has limits and books, geminiKey alone serves; key is used instead of
+// one of the playground's.
+/** @param {any} form @param {any[]} turns
+ * @param {{ userKey?: string, geminiKey?: string, key?: string, signal: AbortSignal, onChange: (state: any) => void }} how */
+export async function send(form, turns, { userKey, geminiKey, key: given, signal, onChange }) {
   const built = request(form, turns);
   const state = { reply: emptyReply(), facts: null, times: { start: performance.now(), first: null, end: null }, raw: [], dropped: 0,
     stopped: false };
@@ -51,14 +56,14 @@ export async function send(form, turns, { userKey, key: given, signal, onChange 
     show();
   };
   try {
-    const key = given ?? await token(userKey, signal);
+    const key = given ?? await token(userKey, geminiKey, signal);
     state.times.start = performance.now();
     const response = await fetch(new URL(`../${built.path}`, root), {
       method: 'POST', signal, credentials: 'omit', body: JSON.stringify(built.body),
       headers: { 'Content-Type': 'application/json', ...built.headers, ...dialects[form.dialect].authorize(key) },
     });
     state.facts = factsOf(response);
-    if (response.status === 401) tokens.delete(userKey);
+    if (response.status === 401) tokens.delete(nameOf(userKey, geminiKey));
     if (!response.ok || !/event-stream/.test(response.headers.get('content-type') ?? '')) await whole(response, form, state);
     else await stream(response, take);
   } catch (error) {
