@@ -68,7 +68,7 @@ function Charts({ series, zoom, stale, children }) {
       ${children}
     </div>
     <div class="cols c11">
-      <${TimeChart} ...${shared} title=${t('overview.latency')} fmt=${ms} series=${latencies()} height=${180} />
+      <${TimeChart} ...${shared} title=${t('overview.latency')} fmt=${ms} ranges series=${latencies()} height=${180} />
       <${TimeChart} ...${shared} title=${t('overview.tokenUse')} unit=${unit} fmt=${short} series=${tokenKinds()} height=${180} />
     </div>`;
 }

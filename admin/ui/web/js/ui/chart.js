@@ -102,11 +102,20 @@ function useColumns(data, series, stack) {
   }, [data]);
 }
 
+// What stands for a whole series: the sum of counts; of what has none, from the least to the most.
+const sum = (values, fmt) => fmt(values.reduce((a, b) => a + (b ?? 0), 0));
+function extent(values, fmt) {
+  const known = values.filter((v) => v !== null && v !== undefined);
+  const [least, most] = [Math.min(...known), Math.max(...known)].map((v) => fmt(Number.isFinite(v) ? v : null));
+  return least === most ? most : `${least} – ${most}`;
+}
+
 // TimeChart: series over time with a legend of the moment under the cursor (all
-// charts share it) and the same numbers as a table. data: { t: [RFC 3339], <key>:
-// [number|null], open }; series: [{ key, color, fill, soft, label }]; stack: the
-// first is at the bottom; onRange(from, to) in ms when a span is dragged.
-export function TimeChart({ title, unit, data, series, stack = false, height = 220, fmt, onRange, stale }) {
+// charts share it), else of the whole span, and the same numbers as a table. data:
+// { t: [RFC 3339], <key>: [number|null], open }; series: [{ key, color, fill, soft,
+// label }]; stack: the first is at the bottom; ranges: values that have no sum;
+// onRange(from, to) in ms when a span is dragged.
+export function TimeChart({ title, unit, data, series, stack = false, height = 220, fmt, ranges = false, onRange, stale }) {
   const box = useRef();
   const [hover, setHover] = useState(null);
   const [table, setTable] = useState(false);
@@ -127,9 +136,11 @@ export function TimeChart({ title, unit, data, series, stack = false, height = 2
     return () => { watch.disconnect(); u.destroy(); };
   }, [columns, lang.value, theme.value, utc.value, table, height]);
 
-  const i = data && data.t.length > 0 ? Math.min(hover ?? data.t.length - 1, data.t.length - 1) : null;
-  const said = i === null ? '' : series.map((s) => `${s.label} ${fmt(data[s.key][i])}`).join(', ');
-  const at = i === null ? '' : moment(new Date(data.t[i]));
+  const some = data && data.t.length > 0;
+  const i = some && hover !== null ? Math.min(hover, data.t.length - 1) : null;
+  const value = (s) => (!some ? '–' : i !== null ? fmt(data[s.key][i]) : (ranges ? extent : sum)(data[s.key], fmt));
+  const said = some ? series.map((s) => `${s.label} ${value(s)}`).join(', ') : '';
+  const at = !some ? '' : i === null ? t(ranges ? 'chart.range' : 'chart.whole') : moment(new Date(data.t[i]));
   return html`
     <section class=${cls('card', 'chart', stale && 'stale')}>
       <header><h2>${title} ${unit && html`<small>${unit}</small>`}</h2><span class="grow"></span>
@@ -137,8 +148,8 @@ export function TimeChart({ title, unit, data, series, stack = false, height = 2
           ${t(table ? 'chart.chart' : 'chart.table')}<//></header>
       <div class="legend">
         ${series.map((s) => html`<span key=${s.key}><i class=${'dot-' + s.color}></i>${s.label}${' '}
-          <b>${i === null ? '–' : fmt(data[s.key][i])}</b></span>`)}
-        <time>${hover === null ? '' : at}</time>
+          <b>${value(s)}</b></span>`)}
+        <time>${at}</time>
       </div>
       ${table ? html`<${ChartTable} title=${title} data=${data} series=${series} fmt=${fmt} height=${height} />`
         : html`<div class="plot" role="img" aria-label=${`${title}. ${at}: ${said}`} ref=${box} style=${{ height: height + 'px' }}></div>`}

@@ -44,7 +44,7 @@ export function Toasts() {
         <div class=${'toast ' + x.kind} key=${x.id}>
           <${Icon} name=${x.kind === 'bad' ? 'circleAlert' : 'circleCheck'} /><span>${x.text}</span>
           ${x.action && html`<${LinkButton} onClick=${() => { drop(x.id); x.action.act(); }}>${x.action.text}<//>`}
-          <${Button} icon="x" kind="ghost" label=${t('close')} onClick=${() => drop(x.id)} />
+          <${Button} icon="x" kind="ghost" label=${t('toast.close')} onClick=${() => drop(x.id)} />
         </div>`)}
     </div>`, modals.value.at(-1) ?? document.body);
 }

@@ -52,7 +52,7 @@ export default {
 
   'ok': 'OK',
   'cancel': 'Cancel',
-  'close': 'Close',
+  'toast.close': 'Dismiss', 'close': 'Close',
   'save': 'Save',
   'add': 'Add',
   'edit': 'Edit',
@@ -113,6 +113,8 @@ export default {
   'range.7d': '7 d',
   'chart.table': 'Show as table',
   'chart.chart': 'Show as chart',
+  'chart.whole': 'in all',
+  'chart.range': 'lowest – highest',
   'chart.time': 'Time',
   'class.ok': 'Succeeded',
   'class.retried': 'Retried, then answered',

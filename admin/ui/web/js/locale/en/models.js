@@ -20,7 +20,7 @@ export default {
   'models.alias.saved': '{name} saved', 'models.alias.editOne': 'Edit {name}', 'models.alias.removeOne': 'Remove {name}',
   'models.alias.changed': 'Somebody else has changed the aliases. They were read again; do it once more.',
   'models.alias.none': 'No alias yet', 'models.alias.noneText': 'Aliases let clients ask for the names they know, such as gpt-4o.', 'models.alias.rows': 'Aliases in order',
-  'models.alias.order': 'Order', 'models.alias.col.name': 'Name', 'models.alias.col.targets': 'Model', 'models.alias.col.source': 'Source', 'models.alias.col.hits': 'Requests 24 h',
+  'models.alias.order': 'Order', 'models.alias.col.name': 'Name', 'models.alias.col.targets': 'Model', 'models.alias.col.source': 'Source', 'models.alias.hits': { one: '{n} request in 24 h', other: '{n} requests in 24 h' }, 'models.alias.col.hits': 'Requests 24 h',
   'models.alias.col.problem': 'Problem', 'models.alias.col.actions': 'Actions', 'models.alias.help': 'The first alias that fits a name decides.',
   'models.source.caddyfile': 'Caddyfile', 'models.source.store': 'Set here', 'models.source.default': 'Built in',
   'models.problem.empty': 'A name is missing.', 'models.problem.all': '* alone would take every name.', 'models.problem.no_target': 'Name a model.',

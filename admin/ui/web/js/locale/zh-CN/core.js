@@ -52,7 +52,7 @@ export default {
 
   'ok': '确定',
   'cancel': '取消',
-  'close': '关闭',
+  'toast.close': '关闭提示', 'close': '关闭',
   'save': '保存',
   'add': '添加',
   'edit': '编辑',
@@ -113,6 +113,8 @@ export default {
   'range.7d': '7 天',
   'chart.table': '显示为表格',
   'chart.chart': '显示为图表',
+  'chart.whole': '合计',
+  'chart.range': '最低 – 最高',
   'chart.time': '时间',
   'class.ok': '成功',
   'class.retried': '重试后成功',

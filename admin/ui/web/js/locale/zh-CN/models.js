@@ -20,7 +20,7 @@ export default {
   'models.alias.saved': '已保存 {name}', 'models.alias.editOne': '编辑 {name}', 'models.alias.removeOne': '移除 {name}',
   'models.alias.changed': '其他人更改了别名。已重新读取，请再做一次。',
   'models.alias.none': '还没有别名', 'models.alias.noneText': '别名让客户端使用它们熟悉的名称，例如 gpt-4o。', 'models.alias.rows': '按顺序排列的别名',
-  'models.alias.order': '顺序', 'models.alias.col.name': '名称', 'models.alias.col.targets': '模型', 'models.alias.col.source': '来源', 'models.alias.col.hits': '24 小时请求',
+  'models.alias.order': '顺序', 'models.alias.col.name': '名称', 'models.alias.col.targets': '模型', 'models.alias.col.source': '来源', 'models.alias.hits': { other: '24 小时 {n} 次' }, 'models.alias.col.hits': '24 小时请求',
   'models.alias.col.problem': '问题', 'models.alias.col.actions': '操作', 'models.alias.help': '由第一个匹配名称的别名决定。',
   'models.source.caddyfile': 'Caddyfile', 'models.source.store': '在此设置', 'models.source.default': '内置',
   'models.problem.empty': '缺少名称。', 'models.problem.all': '单独的 * 会匹配所有名称。', 'models.problem.no_target': '请指定模型。',

@@ -124,11 +124,10 @@ function Row({ alias, at, fault, marked, drag, onMove, onEdit, onRemove }) {
     <td class="grip">${movable ? html`<button type="button" class="btn ghost btn-icon" aria-label=${t('models.alias.move',
       { name: alias.name })} title=${t('models.alias.moveHelp')}><${Icon} name="grip" /></button>`
     : html`<${Icon} name="lock" size=${14} />`}</td>
-    <th scope="row" class="mono">${alias.name} ${fault && html`<span class="warn narrowfault" title=${fault}>
-      <${Icon} name="alert" size=${13} /></span> `}
-      ${alias.listed && html`<span class="tag">${t('models.alias.isListed')}</span>`}</th>
-    <td class="mono">${alias.targets.join(' → ')}</td>
-    <td>${sourceText(alias)}</td><td class="n">${full(alias.hits_24h)}</td>
+    <th scope="row" class="mono">${alias.name} ${alias.listed && html`<span class="tag">${t('models.alias.isListed')}</span>`}</th>
+    <td class="mono targets">${alias.targets.join(' → ')}</td>
+    <td class="origin">${sourceText(alias)}${alias.hits_24h > 0 && html`<span class="hitsnarrow"> · ${t('models.alias.hits',
+    { n: alias.hits_24h })}</span>`}</td><td class="n hits">${full(alias.hits_24h)}</td>
     <td class="faultcell">${fault && html`<span class="warn" title=${fault}><${Icon} name="alert" size=${13} /> ${fault}</span>`}</td>
     <td class="n rowbuttons">${movable && html`<${Button} icon="edit" kind="ghost" label=${t('models.alias.editOne',
       { name: alias.name })} onClick=${() => onEdit(alias)} />
