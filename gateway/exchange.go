@@ -67,13 +67,11 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 	return x
 }
 
-// headers sets those that every answer of a dialect has.
+// headers sets those that every answer of a dialect has. A heartbeat calls it, too, from
+// a goroutine of its own: it reads only what never changes.
 // Source: specs/openai.md §1, specs/native-anthropic.md C.0.
 func (x *exchange) headers(h http.Header) {
 	h["X-Request-Id"] = []string{x.record.RequestID}
-	if x.call != nil && x.call.Model != "" {
-		h["X-Gemini-Balance-Model"] = []string{x.call.Model}
-	}
 	switch x.rt.dialect {
 	case Anthropic:
 		h["Request-Id"] = []string{x.record.RequestID}
@@ -182,6 +180,7 @@ func (x *exchange) convert() *translate.Failure {
 		return f
 	}
 	x.conv, x.call = conv, conv.Call()
+	x.out.about(x.call.Model)
 	x.record.Model, x.record.Stream = x.call.Model, x.call.Stream != translate.Unary
 	return x.offered(x.call.Model)
 }

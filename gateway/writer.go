@@ -25,7 +25,8 @@ type clientWriter struct {
 	mu          sync.Mutex
 	w           http.ResponseWriter
 	rc          *http.ResponseController
-	status      int // 0 until started
+	status      int    // 0 until started
+	model       string // that is asked; "" for none
 	useful      bool
 	early       bool  // a heartbeat sent the header
 	err         error // first write error; all further writes fail with it
@@ -52,6 +53,13 @@ func (c *clientWriter) committed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.useful
+}
+
+// about says which model is asked from now on.
+func (c *clientWriter) about(model string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.model = model
 }
 
 // heartbeat writes comment whenever nothing was written for the given time. The
@@ -167,6 +175,9 @@ func (c *clientWriter) answer(a translate.Answer) error {
 
 func (c *clientWriter) header(status int) {
 	c.status = status
+	if c.model != "" {
+		c.w.Header()["X-Gemini-Balance-Model"] = []string{c.model}
+	}
 	if c.onHeader != nil {
 		c.onHeader(c.w.Header())
 	}
