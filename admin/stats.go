@@ -82,12 +82,14 @@ func (a *api) stats(c *call) (status int, body any, err error) {
 // countsOf are the sums with the most requests, and all others together.
 func countsOf(sums map[string]usage.Counts) map[string]counts {
 	view := make(map[string]counts, min(len(sums), maxStatsNames+1))
-	names := rank(sums, func(c *usage.Counts) int64 { return c.Requests })
 	var others usage.Counts
-	for i, name := range names {
-		if c := sums[name]; i < maxStatsNames && name != usage.Other {
-			view[name] = counts(c)
-		} else {
+	for _, name := range rank(sums, func(c *usage.Counts) int64 { return c.Requests }, maxStatsNames) {
+		if name != usage.Other {
+			view[name] = counts(sums[name])
+		}
+	}
+	for name, c := range sums {
+		if _, shown := view[name]; !shown {
 			others.Add(c)
 		}
 	}
@@ -97,13 +99,33 @@ func countsOf(sums map[string]usage.Counts) map[string]counts {
 	return view
 }
 
-// rank orders names, those with the most first.
-func rank(sums map[string]usage.Counts, by func(*usage.Counts) int64) []string {
-	values := make(map[string]int64, len(sums))
-	for name, c := range sums {
-		values[name] = by(&c)
+// rank returns the names with the most, in order.
+func rank(sums map[string]usage.Counts, by func(*usage.Counts) int64, limit int) []string {
+	type ranked struct {
+		name  string
+		value int64
 	}
-	return slices.SortedFunc(maps.Keys(sums), func(a, b string) int {
-		return cmp.Or(cmp.Compare(values[b], values[a]), cmp.Compare(a, b))
-	})
+	order := func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.name, b.name))
+	}
+	var best []ranked
+	var least int64 // of those that are sure to be among the best, once there are enough
+	full := false
+	for name, c := range sums {
+		value := by(&c)
+		if full && value < least {
+			continue
+		}
+		if best = append(best, ranked{name, value}); len(best) >= 4*limit {
+			slices.SortFunc(best, order)
+			best, full = best[:limit], true
+			least = best[limit-1].value
+		}
+	}
+	slices.SortFunc(best, order)
+	names := make([]string, min(limit, len(best)))
+	for i := range names {
+		names[i] = best[i].name
+	}
+	return names
 }

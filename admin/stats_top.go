@@ -92,16 +92,16 @@ func (a *api) topNames(by string, since time.Time, limit int) (items []topItem, 
 	if err != nil {
 		return nil, 0, from, err
 	}
-	names, who := rank(sums, value), a.newNames()
+	who := a.newNames()
 	items = []topItem{}
-	for _, id := range names[:min(len(names), limit)] {
+	for _, id := range rank(sums, value, limit) {
 		c, name := sums[id], who.user(id)
 		if by == "key" {
 			name = who.hint(id)
 		}
 		items = append(items, viewTop(id, name, &c))
 	}
-	return items, len(names), from, nil
+	return items, len(sums), from, nil
 }
 
 func viewTop(id, name string, c *usage.Counts) topItem {

@@ -3,7 +3,6 @@
 package balancer
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -235,30 +234,52 @@ func (p *Pool) Quotas(query QuotaQuery) (page []QuotaView, total int) {
 		query.Limit = pageSize
 	}
 	query.Offset = max(query.Offset, 0)
-	type found struct {
-		project, model string
-		quota          *quota
+	matches := func(m *model) bool { return query.Model == "" || m.name == query.Model }
+	type projected struct {
+		*project
+		n int // quotas that match
 	}
-	var all []found
 	x := p.inquire("", nil, false, 0)
+	var projects []projected
 	for e := range x.keys() {
 		t := e.live.Load().project
 		if !e.firstOf(t) || query.Project != "" && t.id != query.Project {
 			continue
 		}
+		n := 0
+		for m := range t.quotas {
+			if matches(m) {
+				n++
+			}
+		}
+		projects = append(projects, projected{t, n})
+	}
+	slices.SortFunc(projects, func(a, b projected) int { return strings.Compare(a.id, b.id) })
+	type found struct {
+		project, model string
+		quota          *quota
+	}
+	var all []found // of the projects that the page is about
+	skip := query.Offset
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range projects {
+		if total += t.n; total <= query.Offset || len(all)-skip >= query.Limit {
+			if total <= query.Offset {
+				skip -= t.n
+			}
+			continue
+		}
+		from := len(all)
 		for m, q := range t.quotas {
-			if query.Model == "" || m.name == query.Model {
+			if matches(m) {
 				all = append(all, found{t.id, m.name, q})
 			}
 		}
+		slices.SortFunc(all[from:], func(a, b found) int { return strings.Compare(a.model, b.model) })
 	}
-	slices.SortFunc(all, func(a, b found) int {
-		return cmp.Or(strings.Compare(a.project, b.project), strings.Compare(a.model, b.model))
-	})
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	set := p.limits.since
-	for _, f := range all[min(query.Offset, len(all)):min(query.Offset+query.Limit, len(all))] {
+	for _, f := range all[min(skip, len(all)):min(skip+query.Limit, len(all))] {
 		q := f.quota.current()
 		q.mu.Lock()
 		u := q.counts(x.now, x.aligned)
@@ -270,5 +291,5 @@ func (p *Pool) Quotas(query QuotaQuery) (page []QuotaView, total int) {
 		view.Spend = q.project.spends(x.now, set)
 		page = append(page, view)
 	}
-	return page, len(all)
+	return page, total
 }

@@ -29,6 +29,11 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 			sums[name] = sum
 		}
 	}
+	set := func(name string, c *Counts) { // for a name that was not there
+		if c.some() {
+			sums[name] = *c
+		}
+	}
 	var blobs [][nameShards][]byte
 	var stored []int64
 	tier := days
@@ -37,7 +42,7 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 	case since.IsZero():
 		from = since
 		for name, c := range l.names.sums[d] {
-			add(name, c)
+			set(name, c)
 		}
 		l.names.running(d, add)
 	case coarse == minutes:
@@ -55,13 +60,12 @@ func (l *Ledger) NamesSince(d Dimension, since time.Time) (sums map[string]Count
 		tier, stored = hours, l.closedFrom(hours, first/60)
 		l.names.running(d, add)
 	case coarse == hours:
-		l.names.since(d, first/60, add)
+		l.names.since(d, first/60, set)
+		eachOf(l.names.current[d], add)
 	default:
 		stored = l.closedFrom(days, first/1440)
-		l.names.running(d, add)
-		for name, c := range l.names.cells[d] {
-			add(name, &c.day)
-		}
+		l.names.today(d, set)
+		eachOf(l.names.current[d], add)
 	}
 	overlay := l.unsaved()
 	l.mu.Unlock()
@@ -100,20 +104,36 @@ func (l *Ledger) lockSince(at time.Time) (first int64, coarse int, err error) {
 	return first, coarse, nil
 }
 
-// running calls fn with what the names have of the running hour.
-func (n *names) running(d Dimension, fn func(string, *Counts)) {
-	for name, c := range n.current[d] {
+func eachOf(all nameCounts, fn func(string, *Counts)) {
+	for name, c := range all {
 		fn(name, c)
 	}
+}
+
+// running calls fn with what the names have of the running hour.
+func (n *names) running(d Dimension, fn func(string, *Counts)) {
+	eachOf(n.current[d], fn)
 	for name, c := range n.cells[d] {
 		fn(name, &c.hour)
 	}
 }
 
-// since calls fn with what the names have from an hour on.
-func (n *names) since(d Dimension, hour int64, fn func(string, *Counts)) {
+// today calls fn once with what each name has of the day, without the running minute.
+func (n *names) today(d Dimension, fn func(string, *Counts)) {
+	var sum Counts
 	for name, c := range n.cells[d] {
-		sum := c.sum
+		sum = c.day
+		sum.add(&c.hour)
+		fn(name, &sum)
+	}
+}
+
+// since calls fn once with what each name has from an hour on, without the running
+// minute.
+func (n *names) since(d Dimension, hour int64, fn func(string, *Counts)) {
+	var sum Counts
+	for name, c := range n.cells[d] {
+		sum = c.sum
 		in := reader{rest: c.past}
 		for len(in.rest) > 0 { // most often none is too old
 			at := in.varint()
@@ -125,9 +145,6 @@ func (n *names) since(d Dimension, hour int64, fn func(string, *Counts)) {
 		}
 		sum.add(&c.hour)
 		fn(name, &sum)
-	}
-	for name, c := range n.current[d] {
-		fn(name, c)
 	}
 }
 

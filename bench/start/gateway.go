@@ -145,16 +145,18 @@ func (g *gateway) do(req *http.Request, key string) ([]byte, error) {
 	return text, err
 }
 
-// memory is a line of the process's status, in MB.
-func (g *gateway) memory(line string) float64 {
+// memory tells what the process holds: of its own, and pages of the store's files, which
+// the system takes back when it needs them.
+func (g *gateway) memory() string {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
+	mb := map[string]int{}
 	for l := range strings.Lines(string(status)) {
-		if v, ok := strings.CutPrefix(l, line+":"); ok {
-			kb, _ := strconv.ParseFloat(strings.Fields(v)[0], 64)
-			return kb / 1024
+		if name, v, ok := strings.Cut(l, ":"); ok && strings.HasSuffix(strings.TrimSpace(v), " kB") {
+			kb, _ := strconv.Atoi(strings.Fields(v)[0])
+			mb[name] = kb / 1024
 		}
 	}
-	return 0
+	return fmt.Sprintf("%d MB, and %d MB of the store's files", mb["RssAnon"], mb["RssFile"])
 }
 
 // cpu is the user and system time that the process has used.

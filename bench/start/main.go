@@ -89,7 +89,7 @@ func run(o *options) (err error) {
 		if took > startBar {
 			missed++
 		}
-		fmt.Printf("start %d: first answered chat request after %d ms, %.2f s of CPU; rss %.0f MB\n", n+1, took.Milliseconds(), g.cpu().Seconds(), g.memory("VmRSS"))
+		fmt.Printf("start %d: first answered chat request after %d ms, %.2f s of CPU; memory %s\n", n+1, took.Milliseconds(), g.cpu().Seconds(), g.memory())
 		if n == o.starts-1 {
 			var slow int
 			slow, err = ask(g, o)
