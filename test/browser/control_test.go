@@ -52,6 +52,7 @@ type options struct {
 	Known      int    `json:"known"`        // further ones that Google knows and the gateway does not: to import
 	NoAdminKey bool   `json:"no_admin_key"` // the first start makes one
 	Limits     bool   `json:"limits"`       // small limits of Google's instead of none
+	Uplink     string `json:"uplink"`       // how long until Google takes a request up, about; "" = no time
 	TLS        bool   `json:"tls"`          // https with Caddy's own authority
 	Host       string `json:"host"`         // in URLs, default 127.0.0.1
 	AnyHost    bool   `json:"any_host"`     // the site answers to every name
@@ -216,6 +217,9 @@ func (g *gateway) simulate() fakegemini.Config {
 	config := fakegemini.Config{Entries: 10_000, Brief: true, TokenPrice: 300}
 	if g.options.Limits {
 		config.Limits = fakegemini.Limits{RPM: 5, RPD: 20}
+	}
+	if g.options.Uplink != "" {
+		config.Latency.Uplink, _ = time.ParseDuration(g.options.Uplink) // what is none takes no time
 	}
 	made := func(kind string, i int) string {
 		return "AIzaSy" + (kind + strings.Repeat("k", 33))[:27] + fmt.Sprintf("%06d", i)

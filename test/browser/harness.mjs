@@ -33,7 +33,7 @@ async function control(method, at, body) {
 export async function gateway(options = {}) {
   const g = await control('POST', '/gateways', options)
   const at = `/gateways/${g.id}`
-  return {
+  const own = {
     ...g,
     stop: () => control('POST', `${at}/stop`),
     kill: () => control('POST', `${at}/kill`),
@@ -47,7 +47,7 @@ export async function gateway(options = {}) {
     async api(method, route, body, { status, headers } = {}) {
       const r = await fetch(g.base + '/admin/' + route, {
         method,
-        headers: { Authorization: `Bearer ${g.admin}`, ...(body !== undefined && { 'Content-Type': 'application/json' }), ...headers },
+        headers: { Authorization: `Bearer ${own.admin}`, ...(body !== undefined && { 'Content-Type': 'application/json' }), ...headers },
         body: body === undefined ? undefined : JSON.stringify(body),
       })
       const text = await r.text()
@@ -64,6 +64,7 @@ export async function gateway(options = {}) {
         body: JSON.stringify({ model: 'gemini-2.5-flash', messages: [{ role: 'user', content: text }], ...more }),
       }),
   }
+  return own
 }
 
 /** Faults that a test wants to see, by a part of their text. */

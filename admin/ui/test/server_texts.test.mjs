@@ -33,6 +33,9 @@ test('every problem has words in both languages', async () => {
   const faults = new Set([...go.matchAll(/\b(?:fieldError|Fault)\{[^,}]+, "([a-z_]+)"|\bfault\(\w+, "([a-z_]+)", /g)].map((m) => m[1] ?? m[2]));
   assert.ok(faults.size > 12, `${faults.size} codes of fields`);
   assert.deepEqual([...faults].filter((code) => !server.fields[code]), []);
+  const kinds = [...go.matchAll(/jobSpec\{kind: "(\w+)"/g)].map((m) => m[1]);
+  assert.ok(kinds.length > 4);
+  assert.deepEqual(kinds.filter((kind) => !en['job.' + kind] || !zh['job.' + kind]), []);
   for (const code of own(en)) assert.ok(made.has(code), `the server has no problem ${code}`);
   assert.deepEqual(own(en).filter((code) => server.codes[code]), [], 'said twice in Chinese');
 });

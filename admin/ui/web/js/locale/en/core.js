@@ -165,6 +165,8 @@ export default {
   'job.bulk': 'Change of keys',
   'job.undo_import': 'Undoing the import',
   'job.users': 'Change of user keys',
+  'job.sync_models': 'List of models',
+  'job.master_key': 'Change of the master key',
   'job.backup': 'Backup',
   'job.state.done': 'finished',
   'job.state.cancelled': 'cancelled',

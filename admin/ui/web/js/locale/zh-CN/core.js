@@ -165,6 +165,8 @@ export default {
   'job.bulk': '更改密钥',
   'job.undo_import': '撤销导入',
   'job.users': '更改用户密钥',
+  'job.sync_models': '模型列表',
+  'job.master_key': '更换主密钥',
   'job.backup': '备份',
   'job.state.done': '已完成',
   'job.state.cancelled': '已取消',
