@@ -23,12 +23,15 @@ func (x *exchange) makesBatch() bool {
 }
 
 // collectBatch charges the results of a batch that has ended. Where they are in a file,
-// its download does.
+// its download does. One that failed or expired has cost nothing; one that was cancelled
+// may have, which nobody tells: it stays at what was foretold.
 func (x *exchange) collectBatch(operation rawjson.Value) {
 	response := operation.Get("response")
 	results := response.Get("inlinedResponses").Get("inlinedResponses")
 	file := googleFile.FindStringSubmatch(cmp.Or(response.Get("responsesFile").Text(), operation.Get("metadata").Get("output").Get("responsesFile").Text()))
-	if results.Len() == 0 && file == nil {
+	code, failed := operation.Get("error").Get("code").Int()
+	failed = failed && code != canceledCode && operation.Get("done").IsTrue()
+	if results.Len() == 0 && file == nil && !failed {
 		return
 	}
 	before, first := x.claim(x.rt.name)
@@ -39,9 +42,9 @@ func (x *exchange) collectBatch(operation rawjson.Value) {
 	if !gemini.ValidModelID(model) {
 		model = ""
 	}
-	if results.Len() == 0 {
+	if file != nil && results.Len() == 0 {
 		res := x.newResource(file[1], endOf(operation))
-		res.Charged, res.ChargedCost, res.Model = &before.Tokens, before.Cost, model
+		res.Charged, res.ChargedCost, res.ChargedAt, res.Model = &before.Tokens, before.Cost, before.At, model
 		_ = x.put(res) // where that fails it is recorded without, by exchange.results
 		return
 	}
@@ -52,6 +55,9 @@ func (x *exchange) collectBatch(operation rawjson.Value) {
 		x.bill.result(x.g.Prices, model, one.Get("response"))
 	}
 }
+
+// canceledCode is Google's for an operation that somebody cancelled.
+const canceledCode = 1
 
 // result charges one result of a batch; one that failed has no response.
 func (b *bill) result(prices *usage.Prices, model string, response rawjson.Value) {

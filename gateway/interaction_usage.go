@@ -22,10 +22,10 @@ import (
 // usual: requests that ask a model are charged for it, those that show something are
 // not.
 type booking struct {
-	name      string     // of the interaction, once it is recorded
-	here      bool       // this request is charged for it
-	elsewhere bool       // another is, or will be
-	before    users.Used // what is taken for it already
+	name      string        // of the interaction, once it is recorded
+	here      bool          // this request is charged for it
+	elsewhere bool          // another is, or will be
+	before    users.Prepaid // what is taken for it already
 }
 
 // Usage implements [translate.Exchange]: what this request is charged for.
@@ -89,7 +89,7 @@ func (x *exchange) reserved(res *resource) {
 	if x.taken != nil {
 		taken = x.taken.Charged()
 	}
-	res.Charged, res.ChargedCost = &taken.Tokens, taken.Cost
+	res.Charged, res.ChargedCost, res.ChargedAt = &taken.Tokens, taken.Cost, x.accepted
 }
 
 // collect has this request charged, unless another was faster. Where the store
@@ -108,11 +108,11 @@ func (x *exchange) collect(name string, doc rawjson.Value) {
 // claim has this request charged for what was told to be used by something that was
 // made before, and returns what is taken for it already; first is false where another
 // was faster.
-func (x *exchange) claim(name string) (before users.Used, first bool) {
+func (x *exchange) claim(name string) (before users.Prepaid, first bool) {
 	err := x.g.Resources.update(x.record.UserID, name, func(res *resource) bool {
 		if first = res.Charged != nil; first {
-			before = users.Used{Tokens: *res.Charged, Cost: res.ChargedCost}
-			res.Charged, res.ChargedCost = nil, 0
+			before.Used, before.At = users.Used{Tokens: *res.Charged, Cost: res.ChargedCost}, res.ChargedAt
+			res.Charged, res.ChargedCost, res.ChargedAt = nil, 0, time.Time{}
 		}
 		return first
 	})
@@ -126,9 +126,9 @@ func told(doc rawjson.Value) bool {
 }
 
 // chargeLate takes from the user what a request that takes nothing itself has found
-// to be used.
-func (x *exchange) chargeLate(c users.Used) {
+// to be used, and gives back what was charged too much for it.
+func (x *exchange) chargeLate(u users.Used) {
 	if x.account != nil && x.booking.here {
-		x.account.Charge(users.Used{Tokens: c.Tokens - x.booking.before.Tokens, Cost: c.Cost - x.booking.before.Cost})
+		x.account.Charge(u, x.booking.before)
 	}
 }

@@ -66,9 +66,10 @@ type resource struct {
 	File    *fileRecord      `json:"file,omitempty"`    // nil for other kinds
 	Owner   string           `json:"owner,omitempty"`   // user key, of what is kept under no user; see liveOwner
 	Charged *int64           `json:"charged,omitempty"` // tokens that its user was charged for until its usage is known; nil when that is booked
-	// ChargedCost is the same in nano-USD, where Charged is set.
-	Model       string `json:"model,omitempty"` // of a file of results that nobody was charged for yet
-	ChargedCost int64  `json:"charged_cost,omitempty"`
+	// ChargedCost is the same in nano-USD, where Charged is set, and ChargedAt when.
+	Model       string    `json:"model,omitempty"` // of a file of results that nobody was charged for yet
+	ChargedCost int64     `json:"charged_cost,omitempty"`
+	ChargedAt   time.Time `json:"charged_at,omitzero"`
 }
 
 // fileRecord is what a file's endpoints tell without asking Google.

@@ -187,15 +187,29 @@ func (a *Account) markUnsaved() {
 	a.saved = unsaved
 }
 
-// Charge takes from the limits for something that ended after its own request, be it
-// there or not, so that later requests of the key find it gone. What is below 0 takes
-// nothing. A key that no longer exists, or cannot be read now, is not charged.
-func (a *Account) Charge(u Used) {
+// Prepaid is what the request that began something was charged for it, and when.
+type Prepaid struct {
+	Used
+	At time.Time
+}
+
+// Charge makes u what something has cost that ended after its own request, which was
+// charged for it before: what is more is taken, be it there or not, so that later requests
+// of the key find it gone, and what was too much is given back, as far as the day or month
+// is not over. Of rates it has flowed back by itself. What is below 0 in u stays as it
+// was. A key that no longer exists, or cannot be read now, is not charged.
+func (a *Account) Charge(u Used, before Prepaid) {
 	for {
 		a.mu.Lock()
 		if !a.evicted {
-			late := Admission{account: a}
-			late.correct([measureCount]int64{tokens: max(u.Tokens, 0), cost: max(u.Cost, 0)})
+			late := Admission{account: a, late: true, charged: before.Used}
+			per := a.registry.calendar.at(before.At.UnixNano())
+			for i := range late.held {
+				id := firstCalendar + limitID(i)
+				late.held[i].period, _ = per.of(limits[id].unit)
+				late.held[i].amount = [measureCount]int64{tokens: before.Tokens, cost: before.Cost}[limits[id].measure]
+			}
+			late.charge(u)
 			a.mu.Unlock()
 			return
 		}

@@ -8,6 +8,7 @@ package users
 type Admission struct {
 	account *Account
 	rated   bool // counted by rpm
+	late    bool // what was taken of rates has flowed back
 
 	// Guarded by account.mu.
 	over    bool
@@ -29,7 +30,7 @@ func (ad *Admission) correct(by [measureCount]int64) {
 	var room [limitCount]claim
 	claims := room[:0]
 	for id := firstRate; id < firstCalendar; id++ {
-		if d := by[limits[id].measure]; d != 0 && p.max[id] > 0 && (id != rpm || ad.rated) {
+		if d := by[limits[id].measure]; d != 0 && p.max[id] > 0 && (id != rpm || ad.rated) && (d > 0 || !ad.late) {
 			claims = append(claims, claim{limit: id, max: p.max[id], amount: d})
 		}
 	}

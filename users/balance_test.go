@@ -113,7 +113,7 @@ func (b *balance) step(t *testing.T, rng *rand.Rand, r *users.Registry) {
 		b.flying[rng.IntN(len(b.flying))].Use(users.Used{Tokens: rng.Int64N(900), Cost: rng.Int64N(6000)})
 	case n < 7:
 		late := rng.Int64N(300)
-		account(t, r, b.secret).Charge(users.Used{Tokens: 1, Cost: late})
+		account(t, r, b.secret).Charge(users.Used{Tokens: 1, Cost: late}, users.Prepaid{})
 		b.settled += late
 	case len(b.flying) > 0:
 		b.end(rng)

@@ -105,11 +105,11 @@ func TestCharge(t *testing.T) {
 		}
 		ad.Settle(used(-1))
 		time.Sleep(time.Hour)
-		a.Charge(used(250))
+		a.Charge(used(250), users.Prepaid{})
 		if got := a.Remaining()[0].Remaining; got != 350 {
 			t.Errorf("%d left, want 350", got)
 		}
-		a.Charge(used(100_000))
+		a.Charge(used(100_000), users.Prepaid{})
 		if _, refusal := admit(a, 1); refusal == nil || refusal.Limit != "tpm" {
 			t.Errorf("in debt: %+v, want a refusal", refusal)
 		}
@@ -118,7 +118,7 @@ func TestCharge(t *testing.T) {
 			_, other := create(t, r, users.Spec{Unlimited: true})
 			account(t, r, other)
 		}
-		a.Charge(used(400))
+		a.Charge(used(400), users.Prepaid{})
 		if got := account(t, r, secret).Remaining()[0].Remaining; got != 200 {
 			t.Errorf("forgotten: %d left, want 200", got)
 		}
