@@ -98,24 +98,24 @@ func (x *exchange) settleLimits() {
 // tellLimits tells a client where its user key stands, in its dialect's words.
 func (x *exchange) tellLimits() {
 	requests, tokens := x.account.Windows()
-	h := x.out.w.Header()
 	if x.rt.dialect == Anthropic {
+		h := x.out.w.Header()
 		anthropicLimits(h, requests, time.Now(), "Requests")
 		anthropicLimits(h, tokens, time.Now(), "Tokens", "Input-Tokens", "Output-Tokens") // one limit for both
 		return
 	}
-	limitHeaders(h, "Requests", requests)
-	limitHeaders(h, "Tokens", tokens)
+	x.out.limit(requests, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests")
+	x.out.limit(tokens, "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens")
 }
 
-// limitHeaders are OpenAI's words. A reset is a wait, as in 6m0s.
-func limitHeaders(h http.Header, kind string, l users.LimitState) {
+// limit tells of a limit in OpenAI's words. A reset is a wait, as in 6m0s.
+func (c *clientWriter) limit(l users.LimitState, most, remaining, reset string) {
 	if l.Max == 0 {
 		return
 	}
-	h["X-Ratelimit-Limit-"+kind] = []string{strconv.FormatInt(l.Max, 10)}
-	h["X-Ratelimit-Remaining-"+kind] = []string{strconv.FormatInt(l.Remaining, 10)}
-	h["X-Ratelimit-Reset-"+kind] = []string{users.Wait(l.Reset)}
+	c.set(most, strconv.FormatInt(l.Max, 10))
+	c.set(remaining, strconv.FormatInt(l.Remaining, 10))
+	c.set(reset, users.Wait(l.Reset))
 }
 
 // anthropicLimits are Anthropic's words. A reset is a time.

@@ -125,7 +125,7 @@ func (x *exchange) forwarded() http.Header {
 
 // whole handles an answer that comes in one piece.
 func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchdog, secret string) result {
-	body, err := readAll(answer, func() { dog.feed(x.site().timeouts.Idle) })
+	body, err := readAll(answer, func() { dog.feed(x.site().timeouts.Idle, time.Now()) })
 	if err != nil {
 		return x.broken(ctx, err, true)
 	}
@@ -178,11 +178,12 @@ func (x *exchange) stream(ctx context.Context, answer *http.Response, dog *watch
 		if len(pending) == 0 {
 			continue
 		}
-		dog.feed(x.site().timeouts.Idle)
 		if frames.Ready() && len(pending) < maxPending {
 			continue
 		}
-		if err := x.flush(pending); err != nil {
+		now := time.Now()
+		dog.feed(x.site().timeouts.Idle, now)
+		if err := x.flushAt(now, pending); err != nil {
 			return x.gone()
 		}
 		pending = pending[:0]
@@ -206,15 +207,18 @@ func (x *exchange) finish(pending []byte) result {
 }
 
 // flush writes output; the first commits the answer.
-func (x *exchange) flush(pending []byte) error {
+func (x *exchange) flush(pending []byte) error { return x.flushAt(time.Now(), pending) }
+
+// flushAt is flush for those who know what time it is.
+func (x *exchange) flushAt(now time.Time, pending []byte) error {
 	if len(pending) == 0 {
 		return nil
 	}
 	if x.record.FirstOutput == 0 {
-		x.record.FirstOutput = time.Since(x.accepted)
+		x.record.FirstOutput = now.Sub(x.accepted)
 		x.release()
 	}
-	return x.out.output(pending, x.conv.ContentType())
+	return x.out.output(pending, x.conv.ContentType(), now)
 }
 
 // releasable is from how many bytes on it is worth to let go of a body.
@@ -326,7 +330,10 @@ func readAll(answer *http.Response, progress func()) ([]byte, error) {
 	if size > maxAnswer {
 		return nil, fmt.Errorf("an answer of %d bytes is larger than %d", size, maxAnswer)
 	}
-	buf := make([]byte, 0, max(size+1, 4096))
+	if size < 0 { // unknown
+		size = 4095
+	}
+	buf := make([]byte, 0, size+1) // one more, so that the end is seen without growing
 	for {
 		n, err := answer.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

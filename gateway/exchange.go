@@ -32,6 +32,7 @@ type exchange struct {
 	ctx      context.Context // ends with the client, or at Timeouts.Total
 	cancel   context.CancelFunc
 	out      *clientWriter
+	client   clientWriter // what out points to, but for parts of an exchange
 	env      translate.Env
 	account  *users.Account          // nil for anonymous requests
 	guest    bool                    // the key is one of Guests: an operator's own request
@@ -60,8 +61,8 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 	x := &exchange{g: g, r: r, rt: rt, accepted: time.Now(), settings: g.site()}
 	x.record = usage.Record{RequestID: "req_" + randomID(20), Dialect: string(rt.dialect), Outcome: "ok"}
 	x.ctx, x.cancel = context.WithTimeoutCause(r.Context(), x.settings.timeouts.Total, errTotal)
-	x.out = newClientWriter(w)
-	x.out.onHeader, x.out.onServed = x.headers, x.explain
+	x.out = x.client.to(w)
+	x.out.owner = x
 	x.out.deadline, _ = x.ctx.Deadline()
 	x.keepBodies()
 	return x
@@ -70,14 +71,14 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 // headers sets those that every answer of a dialect has. A heartbeat calls it, too, from
 // a goroutine of its own: it reads only what never changes.
 // Source: specs/openai.md §1, specs/native-anthropic.md C.0.
-func (x *exchange) headers(h http.Header) {
-	h["X-Request-Id"] = []string{x.record.RequestID}
+func (x *exchange) headers() {
+	x.out.set("X-Request-Id", x.record.RequestID)
 	switch x.rt.dialect {
 	case Anthropic:
-		h["Request-Id"] = []string{x.record.RequestID}
+		x.out.set("Request-Id", x.record.RequestID)
 	case OpenAI:
-		h["Openai-Version"] = []string{"2020-10-01"}
-		h["Openai-Processing-Ms"] = []string{strconv.FormatInt(time.Since(x.accepted).Milliseconds(), 10)}
+		x.out.set("Openai-Version", "2020-10-01")
+		x.out.set("Openai-Processing-Ms", strconv.FormatInt(time.Since(x.accepted).Milliseconds(), 10))
 	default: // Google has none
 	}
 }

@@ -151,7 +151,7 @@ func (l *liveSession) authenticate() *translate.Failure {
 // the client was told.
 func (l *liveSession) accept() bool {
 	x := l.x
-	x.headers(x.out.w.Header())
+	x.headers()
 	w := &hijacked{ResponseWriter: x.out.w}
 	conn, err := websocket.Accept(w, x.r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // origin did it
 	if err != nil {

@@ -138,14 +138,14 @@ func (x *exchange) passDownload(ctx context.Context, answer *http.Response, dog 
 	defer downloadBuffers.Put(buf)
 	for {
 		n, err := answer.Body.Read(buf[:])
-		dog.feed(x.site().timeouts.Idle)
+		dog.feed(x.site().timeouts.Idle, time.Now())
 		if n > 0 && x.out.raw(buf[:n]) != nil {
 			return x.gone()
 		}
 		if x.lines != nil {
 			x.lines.write(buf[:n])
 		}
-		dog.feed(x.site().timeouts.Idle)
+		dog.feed(x.site().timeouts.Idle, time.Now())
 		if err == io.EOF {
 			if x.lines != nil && answer.StatusCode == http.StatusOK {
 				x.collectLines()
@@ -168,7 +168,7 @@ func (c *clientWriter) begin(status int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.useful = true
-	c.w.Header()["X-Content-Type-Options"] = []string{"nosniff"}
+	c.set("X-Content-Type-Options", "nosniff")
 	c.header(status)
 }
 
@@ -178,7 +178,7 @@ func (c *clientWriter) raw(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
-		c.arm()
+		c.arm(time.Now())
 		_, c.err = c.w.Write(p) //nolint:gosec // a download, never HTML of ours; nosniff is set
 	}
 	return c.err

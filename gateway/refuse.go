@@ -111,7 +111,7 @@ func (x *exchange) abort(f *translate.Failure) {
 	if f.Kind == translate.Canceled {
 		return
 	}
-	_ = x.out.output(x.conv.Abort(nil, f), x.conv.ContentType())
+	_ = x.out.output(x.conv.Abort(nil, f), x.conv.ContentType(), time.Now())
 }
 
 // outcomes are the words for failures in logs, metrics and books.

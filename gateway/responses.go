@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
@@ -65,7 +66,7 @@ func (x *exchange) readResponse(kept *openai.Kept) *translate.Failure {
 	if f != nil {
 		return f
 	}
-	_ = x.out.output(events, "text/event-stream; charset=utf-8")
+	_ = x.out.output(events, "text/event-stream; charset=utf-8", time.Now())
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
@@ -18,15 +19,17 @@ import (
 // committed (output is out, no other key may take over). Its mutex lets the
 // heartbeat's timer write between the exchange's writes.
 type clientWriter struct {
-	onHeader func(http.Header) // last chance to set headers
-	onServed func(http.Header) // the same, but not for the header that a heartbeat sends
-	deadline time.Time         // of the whole request; zero = none
+	owner    *exchange // completes the header when it goes out; nil for the parts of one
+	deadline time.Time // of the whole request; zero = none
 
 	mu          sync.Mutex
 	w           http.ResponseWriter
-	rc          *http.ResponseController
-	status      int    // 0 until started
-	model       string // that is asked; "" for none
+	rc          http.ResponseController
+	flusher     flusher    // w, where it is one; else rc looks for one inside of it
+	values      [24]string // of the header, see set
+	valued      int        // how many of them are in use
+	status      int        // 0 until started
+	model       string     // that is asked; "" for none
 	useful      bool
 	early       bool  // a heartbeat sent the header
 	err         error // first write error; all further writes fail with it
@@ -39,8 +42,29 @@ type clientWriter struct {
 	kept        *usage.Bodies // for the request log; nil = nobody wants it
 }
 
-func newClientWriter(w http.ResponseWriter) *clientWriter {
-	return &clientWriter{w: w, rc: http.NewResponseController(w)}
+// flusher is a http.ResponseWriter that can send what it has.
+type flusher interface{ FlushError() error }
+
+func newClientWriter(w http.ResponseWriter) *clientWriter { return new(clientWriter).to(w) }
+
+// to has the zero clientWriter c write to w.
+func (c *clientWriter) to(w http.ResponseWriter) *clientWriter {
+	c.w, c.rc = w, *http.NewResponseController(w)
+	c.flusher, _ = w.(flusher)
+	return c
+}
+
+// set sets a header, by its canonical name. Its value has a place in c: a dozen of
+// them would be as many allocations. c.mu is held, or no heartbeat runs.
+func (c *clientWriter) set(name, value string) {
+	if c.valued == len(c.values) {
+		c.w.Header()[name] = []string{value}
+		return
+	}
+	at := c.valued
+	c.valued++
+	c.values[at] = value
+	c.w.Header()[name] = c.values[at:c.valued:c.valued]
 }
 
 func (c *clientWriter) started() bool {
@@ -85,7 +109,7 @@ func (c *clientWriter) beat() {
 		return
 	}
 	c.early = c.early || c.status == 0
-	if c.write(c.comment, c.contentType) == nil {
+	if c.write(c.comment, c.contentType, time.Now()) == nil {
 		c.timer.Reset(c.every)
 	}
 }
@@ -104,12 +128,12 @@ func (c *clientWriter) stop() {
 	}
 }
 
-// output writes and flushes a piece of a stream and commits it.
-func (c *clientWriter) output(p []byte, contentType string) error {
+// output writes and flushes a piece of a stream and commits it. now is the time.
+func (c *clientWriter) output(p []byte, contentType string, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.useful = true
-	return c.write(p, contentType)
+	return c.write(p, contentType, now)
 }
 
 // stall is how long a write may wait for a client that does not read.
@@ -118,8 +142,7 @@ const stall = time.Minute
 // arm sets the deadline of the writes that follow: a stalled client must not hold
 // a key, a place and a connection for ever, nor longer than the request may take.
 // It is moved only now and then, so that it costs nothing per event. c.mu is held.
-func (c *clientWriter) arm() {
-	now := time.Now()
+func (c *clientWriter) arm(now time.Time) {
 	if now.Before(c.armed.Add(stall / 4)) {
 		return
 	}
@@ -132,42 +155,51 @@ func (c *clientWriter) arm() {
 }
 
 // write sends the header of a stream if that is still due, then p. c.mu is held.
-func (c *clientWriter) write(p []byte, contentType string) error {
+func (c *clientWriter) write(p []byte, contentType string, now time.Time) error {
 	if c.err != nil {
 		return c.err
 	}
 	if c.status == 0 {
-		h := c.w.Header()
-		h["Content-Type"] = []string{contentType}
-		h["Cache-Control"] = []string{"no-cache"}
-		h["X-Accel-Buffering"] = []string{"no"}
-		h["X-Content-Type-Options"] = []string{"nosniff"}
+		c.set("Content-Type", contentType)
+		c.set("Cache-Control", "no-cache")
+		c.set("X-Accel-Buffering", "no")
+		c.set("X-Content-Type-Options", "nosniff")
 		c.header(http.StatusOK)
 	}
 	if c.timer != nil {
-		c.lastWrite = time.Now()
+		c.lastWrite = now
 	}
-	c.arm()
+	c.arm(now)
 	c.keep(p)
-	if _, c.err = c.w.Write(p); c.err == nil { //nolint:gosec // JSON and event streams, never HTML; nosniff is set
+	if _, c.err = c.w.Write(p); c.err != nil { //nolint:gosec // JSON and event streams, never HTML; nosniff is set
+		return c.err
+	}
+	if c.flusher != nil {
+		c.err = c.flusher.FlushError()
+	} else {
 		c.err = c.rc.Flush()
 	}
 	return c.err
 }
 
+// unhurried is how many bytes of a whole answer net/http's server takes without
+// writing to the network before the handler has returned.
+const unhurried = 2 << 10
+
 // answer writes a whole answer.
 func (c *clientWriter) answer(a translate.Answer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.w.Header()
 	if a.ContentType != "" {
-		h["Content-Type"] = []string{a.ContentType}
+		c.set("Content-Type", a.ContentType)
 	}
-	h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
-	h["X-Content-Type-Options"] = []string{"nosniff"}
+	c.set("Content-Length", strconv.Itoa(len(a.Body)))
+	c.set("X-Content-Type-Options", "nosniff")
 	c.useful = a.Status == http.StatusOK
 	c.header(a.Status)
-	c.arm()
+	if len(a.Body) >= unhurried { // else nothing waits for the client here
+		c.arm(time.Now())
+	}
 	c.keep(a.Body)
 	_, c.err = c.w.Write(a.Body)
 	return c.err
@@ -176,13 +208,13 @@ func (c *clientWriter) answer(a translate.Answer) error {
 func (c *clientWriter) header(status int) {
 	c.status = status
 	if c.model != "" {
-		c.w.Header()["X-Gemini-Balance-Model"] = []string{c.model}
+		c.set("X-Gemini-Balance-Model", c.model)
 	}
-	if c.onHeader != nil {
-		c.onHeader(c.w.Header())
-	}
-	if c.onServed != nil && !c.early {
-		c.onServed(c.w.Header())
+	if c.owner != nil {
+		c.owner.headers()
+		if !c.early {
+			c.owner.explain(c.w.Header())
+		}
 	}
 	c.w.WriteHeader(status)
 }
@@ -190,38 +222,39 @@ func (c *clientWriter) header(status int) {
 // watchdog ends an attempt that makes no progress: first after the time for the
 // first output, then after the time between two outputs.
 type watchdog struct {
-	timer *time.Timer
-	mu    sync.Mutex
-	last  time.Time
-	idle  time.Duration // 0 until fed
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+	began  time.Time
+	last   atomic.Int64 // when it was fed last, in nanoseconds since began
+	idle   atomic.Int64 // nanoseconds; 0 until fed
 }
 
 func newWatchdog(first time.Duration, cancel context.CancelCauseFunc) *watchdog {
-	d := &watchdog{}
-	d.timer = time.AfterFunc(first, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.idle == 0 {
-			cancel(errFirstOutput)
-			return
-		}
-		if silent := time.Since(d.last); silent < d.idle {
-			d.timer.Reset(d.idle - silent)
-			return
-		}
-		cancel(errIdle)
-	})
+	d := &watchdog{cancel: cancel, began: time.Now()}
+	d.timer = time.AfterFunc(first, d.look)
 	return d
 }
 
+// look ends the attempt, or comes back when its time would be up.
+func (d *watchdog) look() {
+	idle := time.Duration(d.idle.Load())
+	if idle == 0 {
+		d.cancel(errFirstOutput)
+		return
+	}
+	if silent := time.Since(d.began) - time.Duration(d.last.Load()); silent < idle {
+		d.timer.Reset(idle - silent)
+		return
+	}
+	d.cancel(errIdle)
+}
+
 // feed notes progress. The timer is moved only when it fires or for the first
-// time, so that feeding per event costs a clock reading.
-func (d *watchdog) feed(idle time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.last = time.Now()
-	if d.idle == 0 {
-		d.idle = idle
+// time, so that feeding per event costs next to nothing. One goroutine feeds.
+func (d *watchdog) feed(idle time.Duration, now time.Time) {
+	d.last.Store(int64(now.Sub(d.began)))
+	if d.idle.Load() == 0 {
+		d.idle.Store(int64(idle))
 		d.timer.Reset(idle)
 	}
 }
