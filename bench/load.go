@@ -33,7 +33,7 @@ var scenarios = []scenario{
 }
 
 type measurement struct {
-	rate, cpu, p50, p99, rss float64 // requests/s, µs, ms, ms, MB
+	rate, cpu, allocs, p50, p99, rss float64 // requests/s, µs, objects, ms, ms, MB
 }
 
 // measure runs one round. CPU is read from the first request to the last.
@@ -78,7 +78,7 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 	if wg.Wait(); first != nil {
 		return measurement{}, fmt.Errorf("%s, %s: %w", s.name, sc.name, first)
 	}
-	cpu, start := s.cpu(), time.Now()
+	allocs, cpu, start := s.mallocs(), s.cpu(), time.Now()
 	for c := range sc.clients {
 		wg.Go(func() {
 			var mine []time.Duration
@@ -104,12 +104,12 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 		return measurement{}, fmt.Errorf("%s, %s: %d of %d requests failed", s.name, sc.name, failed, len(times))
 	}
 	elapsed := time.Since(start)
-	used := s.cpu() - cpu
+	used, made := s.cpu()-cpu, s.mallocs()-allocs
 	slices.Sort(times)
 	at := func(q float64) float64 { return float64(times[int(q*float64(len(times)-1))]) / 1e6 }
 	return measurement{
 		rate: float64(len(times)) / elapsed.Seconds(), cpu: used / float64(len(times)),
-		p50: at(.5), p99: at(.99), rss: s.rss(),
+		allocs: made / float64(len(times)), p50: at(.5), p99: at(.99), rss: s.rss(),
 	}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func main() {
 	rounds := flag.Int("rounds", 3, "rounds per scenario and system; medians are printed")
 	seconds := flag.Float64("seconds", 4, "seconds of load per round")
 	only := flag.String("only", "", "run only scenarios whose name contains this")
-	profile := flag.String("profile", "", "write a CPU profile of the gateway under the first scenario to this file")
+	profile := flag.String("profile", "", "write CPU profiles under the first scenario to this file with the name of the system before it")
 	flag.Parse()
 	if *caddy == "" {
 		fmt.Fprintln(os.Stderr, "bench: -caddy is required; use make bench")
@@ -57,7 +58,7 @@ func run(caddy string, rounds int, length time.Duration, only, profile string) e
 		defer s.stop()
 		s.idleRSS = s.rss()
 	}
-	fmt.Printf("%-34s %-15s %9s %11s %11s %10s %10s %9s\n", "scenario", "system", "req/s", "cpu µs/req", "µs/event", "+p50 ms", "+p99 ms", "rss MB")
+	fmt.Printf("%-34s %-15s %9s %11s %11s %8s %10s %10s %9s\n", "scenario", "system", "req/s", "cpu µs/req", "µs/event", "allocs", "+p50 ms", "+p99 ms", "rss MB")
 	direct := &system{name: "no gateway", native: true, url: upstream.URL}
 	for _, sc := range scenarios {
 		if !strings.Contains(sc.name, only) {
@@ -80,15 +81,15 @@ func run(caddy string, rounds int, length time.Duration, only, profile string) e
 			slices.SortFunc(all, func(a, b measurement) int { return int((a.cpu - b.cpu) * 1000) })
 			m := all[len(all)/2]
 			medians = append(medians, m)
-			fmt.Printf("%-34s %-15s %9.0f %11.1f %11s %10.2f %10.2f %9.1f\n",
-				sc.name, s.name, m.rate, m.cpu, perEvent(m, sc), m.p50-base.p50, m.p99-base.p99, m.rss)
-			if profile != "" && s.name == "gemini_balance" {
-				if err := s.profile(sc, profile); err != nil {
+			fmt.Printf("%-34s %-15s %9.0f %11.1f %11s %8.0f %10.2f %10.2f %9.1f\n",
+				sc.name, s.name, m.rate, m.cpu, perEvent(m, sc), m.allocs, m.p50-base.p50, m.p99-base.p99, m.rss)
+			if profile != "" {
+				if err := s.profile(sc, length, filepath.Join(filepath.Dir(profile), s.name+"."+filepath.Base(profile))); err != nil {
 					return err
 				}
-				profile = ""
 			}
 		}
+		profile = ""
 		fmt.Printf("%-34s ratio: cpu %.2f, req/s %.2f, rss %.2f (gemini_balance / reverse_proxy)\n\n", sc.name,
 			medians[1].cpu/medians[0].cpu, medians[1].rate/medians[0].rate, medians[1].rss/medians[0].rss)
 	}

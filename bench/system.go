@@ -161,14 +161,42 @@ func (s *system) rss() float64 {
 	return 0
 }
 
-// profile takes five seconds of CPU profile through Caddy's admin endpoint.
-func (s *system) profile(sc scenario, file string) error {
+// mallocs is how many objects the process has allocated so far.
+func (s *system) mallocs() float64 {
+	if s.cmd == nil {
+		return 0
+	}
+	res, err := http.Get(s.admin + "/debug/vars")
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	var vars struct {
+		Memory struct{ Mallocs float64 } `json:"memstats"`
+	}
+	_ = json.NewDecoder(res.Body).Decode(&vars)
+	return vars.Memory.Mallocs
+}
+
+// profile takes profiles of some seconds of load through Caddy's admin endpoint: of
+// CPU, and next to it of allocations.
+func (s *system) profile(sc scenario, length time.Duration, file string) error {
+	for kind, name := range map[string]string{"profile": file, "allocs": file + ".allocs"} {
+		if err := s.profileOf(kind, sc, length, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *system) profileOf(kind string, sc scenario, length time.Duration, file string) error {
 	done := make(chan error, 1)
 	go func() {
-		_, err := measure(s, sc, 7*time.Second)
+		_, err := measure(s, sc, length+2*time.Second)
 		done <- err
 	}()
-	res, err := http.Get(s.admin + "/debug/pprof/profile?seconds=5")
+	time.Sleep(time.Second) // the load is on by then
+	res, err := http.Get(fmt.Sprintf("%s/debug/pprof/%s?seconds=%d", s.admin, kind, max(1, int(length.Seconds()))))
 	if err != nil {
 		return err
 	}
