@@ -45,6 +45,12 @@ func (o observer) Attempted(ctx context.Context, a gateway.Attempt) {
 	}
 }
 
+// Waited implements gateway.Observer.
+func (o observer) Waited(context.Context, gateway.Wait) {}
+
+// Refused implements gateway.Observer.
+func (o observer) Refused(context.Context, gateway.Refusal) {}
+
 // Served implements gateway.Observer.
 func (o observer) Served(ctx context.Context, r usage.Record) {
 	s := &served{Record: r}

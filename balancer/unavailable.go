@@ -26,6 +26,7 @@ type Unavailable struct {
 	RetryAfter  time.Duration
 	Message     string   // for people: one sentence that ends with a full stop, without secrets and key ids
 	LastOutcome *Outcome // of the request's last attempt that was Done; nil for none
+	Crowded     bool     // keys may be back in time, but too many requests wait for them already
 	// Verdict is what makes the key rest that is back first; OK where none rests.
 	Verdict Verdict
 }

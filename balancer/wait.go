@@ -80,7 +80,7 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 	}
 	if p.crowded(want.User, now) {
 		u := p.unavailable(l, &w.want, now)
-		u.Message = queueFull
+		u.Message, u.Crowded = queueFull, true
 		p.unlock()
 		return nil, u
 	}

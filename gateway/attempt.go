@@ -89,23 +89,8 @@ func (x *exchange) receive(ctx context.Context, answer *http.Response, err error
 
 // observe reports a finished attempt.
 func (x *exchange) observe(lease *balancer.Lease, o balancer.Outcome, started time.Time) {
-	x.attempted(x.record.Attempts, lease, o, started)
+	x.attempted(x.record.Attempts, lease, o, started, false)
 	x.ended(&o)
-}
-
-func (x *exchange) attempted(number int, lease *balancer.Lease, o balancer.Outcome, started time.Time) {
-	x.tried(lease, &o, started)
-	if x.g.Observer == nil {
-		return
-	}
-	if x.siblings != nil { // observers expect one goroutine per request
-		x.siblings.Lock()
-		defer x.siblings.Unlock()
-	}
-	x.g.Observer.Attempted(x.r.Context(), Attempt{
-		RequestID: x.record.RequestID, Number: number, KeyID: lease.KeyID(),
-		Model: x.call.Model, Outcome: o, Duration: time.Since(started),
-	})
 }
 
 // forwarded are the client's headers that may go upstream on native routes.

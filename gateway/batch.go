@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
@@ -48,7 +49,7 @@ func (x *exchange) batch(b translate.Batch) *translate.Failure {
 			answers[i] = p.answer
 			good++
 		} else if failed == nil {
-			failed = p.failure
+			failed, x.short = p.failure, p.short
 		}
 	}
 	if failed != nil && (good == 0 || !b.Partial()) {
@@ -82,6 +83,7 @@ type batchPart struct {
 	record             usage.Record // what its attempts came to
 	bill               bill
 	schemaRefused      bool
+	short              balancer.UnavailableReason
 	panicked           any
 }
 
@@ -94,7 +96,7 @@ func (p *batchPart) run(x *exchange, reporting *sync.Mutex) {
 	}
 	part.record.Attempts, part.record.Tries = 0, nil
 	p.failure = part.attempts()
-	p.schemaRefused = part.schemaRefused
+	p.schemaRefused, p.short = part.schemaRefused, part.short
 	p.record, p.bill = part.record, part.bill
 }
 

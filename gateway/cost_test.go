@@ -205,6 +205,8 @@ func TestSpend_Unpriced(t *testing.T) {
 type over chan usage.Record
 
 func (o over) Attempted(context.Context, Attempt)       {}
+func (o over) Waited(context.Context, Wait)             {}
+func (o over) Refused(context.Context, Refusal)         {}
 func (o over) Served(_ context.Context, r usage.Record) { o <- r }
 
 // TestSpend_Live: a session is paid when it ends.

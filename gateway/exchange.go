@@ -52,7 +52,8 @@ type exchange struct {
 	bill     bill             // what the request has cost
 	lines    *batchLines      // of a file of results whose usage is not booked yet; nil for any other
 
-	schemaRefused bool // by the last attempt
+	schemaRefused bool                       // by the last attempt
+	short         balancer.UnavailableReason // why no key could be leased after the last attempt; "" where one could
 
 	siblings *sync.Mutex // held while reporting; nil unless the exchange is part of a batch
 }
@@ -304,9 +305,7 @@ func (x *exchange) settle() {
 	x.settleLimits()
 	x.g.Usage.Add(x.record)
 	x.record.Bodies = nil // of no concern to those who watch
-	if x.g.Observer != nil {
-		x.g.Observer.Served(x.r.Context(), x.record)
-	}
+	x.report(func(to Observer) { to.Served(x.r.Context(), x.record) })
 }
 
 // randomID returns n characters of [0-9A-Za-z] from the system's random source.

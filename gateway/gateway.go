@@ -8,7 +8,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -71,6 +70,7 @@ type Config struct {
 
 	Memo     *Memo                          // shared by all sites; nil = one of its own
 	Observer Observer                       // nil = nobody watches
+	Open     *Open                          // counts what is under way; nil = one of its own
 	ClientIP func(*http.Request) netip.Addr // nil = from RemoteAddr
 
 	// PublicURL is the address that a request's client reached the gateway by:
@@ -93,25 +93,6 @@ type Timeouts struct {
 	FirstOutput time.Duration // until the first useful output
 	Idle        time.Duration // between two pieces of a stream
 	Total       time.Duration // for the whole request
-}
-
-// Observer hears of what happened. Its methods are called by the request's
-// goroutine and must not block.
-type Observer interface {
-	// Attempted reports one finished attempt.
-	Attempted(ctx context.Context, a Attempt)
-	// Served reports a finished request, refused ones included.
-	Served(ctx context.Context, r usage.Record)
-}
-
-// Attempt is one upstream request, for observers.
-type Attempt struct {
-	RequestID string
-	Number    int // from 1
-	KeyID     string
-	Model     string
-	Outcome   balancer.Outcome
-	Duration  time.Duration
 }
 
 // Gateway serves OpenAI's, Anthropic's and Google's dialect. It is safe for concurrent use.
@@ -151,6 +132,9 @@ func New(c Config) (*Gateway, error) {
 	}
 	if c.Hits == nil {
 		c.Hits = new(Hits)
+	}
+	if c.Open == nil {
+		c.Open = new(Open)
 	}
 	g := &Gateway{Config: c}
 	if c.Resources != nil {

@@ -182,6 +182,7 @@ func (h *hedge) second(first *balancer.Lease) *balancer.Lease {
 type runner struct {
 	lease   *balancer.Lease
 	number  int // of the request's attempts
+	second  bool
 	started time.Time
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -197,7 +198,7 @@ type runner struct {
 func (h *hedge) start(lease *balancer.Lease) {
 	x := h.x
 	x.record.Attempts++
-	r := &runner{lease: lease, number: x.record.Attempts, started: time.Now()}
+	r := &runner{lease: lease, number: x.record.Attempts, second: len(h.running) > 0, started: time.Now()}
 	r.ctx, r.cancel = context.WithCancelCause(x.ctx)
 	r.dog = newWatchdog(x.site().timeouts.FirstOutput, r.cancel)
 	h.running = append(h.running, r)
@@ -324,7 +325,7 @@ func (h *hedge) cancel() {
 func (h *hedge) end(r *runner, o balancer.Outcome) {
 	r.cancel(errLost)
 	r.dog.stop()
-	h.x.attempted(r.number, r.lease, o, r.started)
+	h.x.attempted(r.number, r.lease, o, r.started, r.second)
 	if o.Reason != lost.Reason && !h.guessed {
 		h.guessed = h.x.ended(&o)
 	}

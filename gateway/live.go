@@ -95,6 +95,8 @@ func (x *exchange) live() *translate.Failure {
 		return nil
 	}
 	defer l.client.force() // which must not outlive the handler
+	x.g.Open.Sessions.Add(1)
+	defer x.g.Open.Sessions.Add(-1)
 	x.conv, x.call, x.record.Stream = l, &l.call, true
 	f := l.begin()
 	if f == nil {
@@ -261,6 +263,7 @@ func (l *liveSession) fallBack(f *translate.Failure) bool {
 func (l *liveSession) refuse(f *translate.Failure) {
 	x := l.x
 	x.noteFailure(f)
+	x.turnedAway(f)
 	if x.out.status = native.Error(f).Status; f.Kind == translate.Canceled {
 		x.out.status, x.record.Partial = 499, true
 		return

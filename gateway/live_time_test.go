@@ -30,6 +30,12 @@ type stage struct {
 // Attempted implements Observer.
 func (s *stage) Attempted(context.Context, Attempt) {}
 
+// Waited implements Observer.
+func (s *stage) Waited(context.Context, Wait) {}
+
+// Refused implements Observer.
+func (s *stage) Refused(context.Context, Refusal) {}
+
 // Served implements Observer.
 func (s *stage) Served(_ context.Context, r usage.Record) { s.served <- r }
 

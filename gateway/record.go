@@ -68,6 +68,7 @@ func (x *exchange) fill() {
 // leased notes with which key an attempt is made.
 func (x *exchange) leased(lease *balancer.Lease) {
 	x.record.KeyID, x.record.Project, x.record.Code = lease.KeyID(), lease.Project(), ""
+	x.short = ""
 }
 
 // tried notes how an attempt ended. Most requests make one, so the list begins with

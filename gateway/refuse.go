@@ -52,8 +52,14 @@ func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Fa
 			return last
 		}
 	}
+	if x.short = u.Reason; u.Crowded {
+		x.short = queueFull
+	}
 	return f
 }
+
+// queueFull is the word of observers for requests that found too many others waiting.
+const queueFull balancer.UnavailableReason = "queue_full"
 
 // codeTooLong is the code of a failure for a prompt that is too long.
 // Source: specs/openai.md §13.4.
@@ -82,6 +88,7 @@ func restKind(v balancer.Verdict) translate.Kind {
 // heartbeat or output has already sent the header.
 func (x *exchange) refuse(f *translate.Failure) {
 	x.noteFailure(f)
+	x.turnedAway(f)
 	if x.out.started() {
 		x.abort(f)
 		return

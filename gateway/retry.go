@@ -27,6 +27,8 @@ const maxMoves = 32
 func (x *exchange) serve() *translate.Failure {
 	defer x.out.stop()
 	if x.call.Stream != translate.Unary {
+		x.g.Open.Streams.Add(1)
+		defer x.g.Open.Streams.Add(-1)
 		x.out.heartbeat(x.site().heartbeat, x.conv.Heartbeat(), x.conv.ContentType())
 	}
 	x.g.budget.request()
@@ -174,9 +176,9 @@ func attemptWith(lease *balancer.Lease, attempt func(*balancer.Lease) result) (r
 // lease gets the right to one attempt. Once every key was tried, it starts
 // another round: those that were to blame rest now and are worth waiting for, the
 // others may be asked again.
-func (x *exchange) lease(want balancer.Want, moves *retries) (*balancer.Lease, error) {
-	defer func(since time.Time) { x.record.Waited += time.Since(since) }(time.Now())
-	lease, err := x.g.Pool.Lease(x.ctx, want)
+func (x *exchange) lease(want balancer.Want, moves *retries) (lease *balancer.Lease, err error) {
+	defer func(since time.Time) { x.waited(since, err != nil) }(time.Now())
+	lease, err = x.g.Pool.Lease(x.ctx, want)
 	if u, ok := errors.AsType[*balancer.Unavailable](err); ok && u.Reason == balancer.AllTried && moves.rounds < moves.limit {
 		moves.rounds++
 		want.Tried.Renew()
