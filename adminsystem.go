@@ -50,7 +50,8 @@ func (a *App) system() admin.System {
 		Restore: func(_ context.Context, body io.Reader, dryRun bool) (admin.RestoreView, error) {
 			return r.stageRestore(body, a.keptIn(), dryRun)
 		},
-		CancelRestore: func() (bool, error) { return cancelRestore(a.keptIn()) },
+		CancelRestore:   func() (bool, error) { return cancelRestore(a.keptIn()) },
+		RotateMasterKey: a.rotation(), Rotating: r.sealer.Rotating,
 	}
 }
 

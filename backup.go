@@ -61,6 +61,13 @@ func (r *resource) stageRestore(body io.Reader, dir string, dryRun bool) (admin.
 	if dir == "" {
 		return view, errors.New("this store keeps nothing, so that there is no next start that could restore; use store badger")
 	}
+	if !r.rotating.TryLock() {
+		return view, store.ErrRotating // what is staged must open with the key of the next start
+	}
+	defer r.rotating.Unlock()
+	if r.sealer.Rotating() {
+		return view, store.ErrRotating
+	}
 	temporary, err := os.CreateTemp(dir, restoreFile+".*")
 	if err != nil {
 		return view, fmt.Errorf("keeping the backup for the next start: %w", err)

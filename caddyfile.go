@@ -32,7 +32,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //
 //	gemini_balance {
 //		store      badger [<dir>] | memory
-//		master_key {env.NAME}
+//		master_key {env.NAME} [{env.OLD_NAME} ...]
 //		key        {env.NAME} [<name>] {
 //			project <project>
 //			tags    <tags...>
@@ -84,7 +84,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return options{
 		"store":       once(a.unmarshalStore),
-		"master_key":  once(secret(&a.MasterKey)),
+		"master_key":  once(a.unmarshalMasterKey),
 		"key":         a.unmarshalKey,
 		"keys_file":   once(path(&a.KeysFile)),
 		"quota":       a.unmarshalQuota,

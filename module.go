@@ -95,6 +95,10 @@ type App struct {
 	// made at the first start. The store opens with no other key afterwards.
 	MasterKey string `json:"master_key,omitempty"`
 
+	// Placeholders of keys that the master key replaces. What they sealed is sealed
+	// anew in the background; the log says when they can be taken out.
+	OldMasterKeys []string `json:"old_master_keys,omitempty"`
+
 	// Gemini keys that are part of the configuration. They are read-only for the
 	// admin API, which may add others.
 	Keys []*KeyConfig `json:"keys,omitempty"`
@@ -259,12 +263,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionStore(); err != nil {
 		return err
 	}
-	if a.MasterKey != "" {
-		secret, err := resolveSecret("master_key", a.MasterKey)
-		if err != nil {
-			return err
-		}
-		a.masterKey = []byte(secret)
+	if err := a.provisionMasterKey(); err != nil {
+		return err
 	}
 	if err := a.provisionPrices(); err != nil {
 		return err

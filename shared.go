@@ -51,6 +51,8 @@ type resource struct {
 	sealer   *store.Sealer
 	// forgetful says that the master key ends with the process.
 	forgetful bool
+	keyFile   atomic.Pointer[string] // of the master key; "" where it comes from the configuration
+	rotating  sync.Mutex             // held while everything is sealed anew, and while a restore is put ready
 	pool      *balancer.Pool
 	users     *users.Registry
 	usage     *usage.Ledger
@@ -72,6 +74,7 @@ type resource struct {
 	unprobe  context.CancelFunc // ends its Run. Guarded by lifetimes
 	probed   chan struct{}      // closed when that has ended; nil before the first. Guarded by lifetimes
 	stop     context.CancelFunc
+	resume   func() // goes on with replacing the master key, if that is under way
 	loops    sync.WaitGroup
 	flushed  [3]error // of the loops' last flushes; to be read when loops are done
 }
@@ -95,9 +98,15 @@ func acquire(backend storeBackend, masterKey []byte) (*resource, error) {
 	}
 	// It was opened with another configuration's master key, and this one's must
 	// open it after the next restart.
-	if _, err := store.LoadMasterKey(r.store, masterKey, backend.masterKeyFile()); err != nil {
+	next, err := store.LoadMasterKey(r.store, masterKey, backend.masterKeyFile())
+	if err != nil {
 		_, closing := resources.Delete(identity)
 		return nil, errors.Join(err, closing)
+	}
+	r.keyFile.Store(fileUnless(masterKey, backend))
+	if next.Rotating() && !r.sealer.Rotating() {
+		r.sealer.Adopt(next)
+		r.resume()
 	}
 	return r, nil
 }
@@ -131,6 +140,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 		return nil, err
 	}
 	r = &resource{identity: identity, store: db, sealer: sealer, forgetful: forgetful, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{}), hits: new(gateway.Hits), guests: new(gateway.Guests), catalog: new(gateway.Catalog)}
+	r.keyFile.Store(fileUnless(masterKey, backend))
 	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
 		return nil, err
 	}
@@ -153,6 +163,8 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	r.models.learn(r.usage.Totals(time.Time{}))
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
+	r.resume = func() { r.loops.Go(func() { r.resumeRotation(ctx) }) }
+	r.resume()
 	r.loops.Go(func() { r.flushed[0] = r.pool.Run(ctx) })
 	r.loops.Go(func() { r.flushed[1] = r.users.Run(ctx) })
 	r.loops.Go(func() { r.flushed[2] = r.usage.Run(ctx) })

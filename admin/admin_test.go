@@ -43,6 +43,8 @@ type fixture struct {
 	// google answers validations; it knows every key at first.
 	google func(ctx context.Context, id, model string) (balancer.Outcome, error)
 
+	rotation error // of replacing the master key; while there is one, that is under way
+
 	spec *document // when set, every answer must be as described there
 }
 

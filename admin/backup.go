@@ -23,6 +23,9 @@ func (a *api) backup(c *call) (status int, body any, err error) {
 	if a.System.Backup == nil {
 		return 0, nil, unavailable("This store cannot be backed up: its master key ends with the process, so nobody could open what is sealed in a backup. Set master_key in the Caddyfile and reload.")
 	}
+	if a.rotating() {
+		return 0, nil, errRotating()
+	}
 	name := "gemini-balance-" + a.Now().UTC().Format("20060102T150405Z") + ".gbbackup"
 	c.note("%s", name)
 	return http.StatusOK, stream(func(w http.ResponseWriter) error {
@@ -55,6 +58,8 @@ func (a *api) restore(c *call) (status int, body any, err error) {
 
 func restoreProblem(err error) error {
 	switch {
+	case errors.Is(err, store.ErrRotating):
+		return errRotating()
 	case errors.Is(err, store.ErrMasterKey):
 		return problem(http.StatusConflict, "other_master_key", "The backup was made with another master key, so nothing that is sealed in it could be opened. Start with that one as master_key on an empty store directory, then restore there; nothing was changed.")
 	case errors.Is(err, store.ErrBackup):

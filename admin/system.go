@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -50,7 +51,18 @@ type System struct {
 	Backup        func(ctx context.Context, w io.Writer) error
 	Restore       func(ctx context.Context, r io.Reader, dryRun bool) (RestoreView, error)
 	CancelRestore func() (was bool, err error)
+
+	// RotateMasterKey makes another master key and seals everything anew with it, while
+	// requests go on. progress hears how far it is. Rotating tells whether that began
+	// and has not ended, be it in an earlier process. An error is store.ErrRotating while
+	// another call does it, or ErrRestorePending.
+	RotateMasterKey func(ctx context.Context, progress func(done, total int)) (resealed int, err error)
+	Rotating        func() bool
 }
+
+// ErrRestorePending is the refusal to replace the master key while a restore waits for
+// the next start, which would not open what is sealed in it.
+var ErrRestorePending = errors.New("a restore waits for the next start")
 
 // ModelDetail is what Google's list says of a model.
 type ModelDetail struct {

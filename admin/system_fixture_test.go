@@ -92,5 +92,10 @@ func systemOf(t testing.TB, f *fixture) System {
 			return view, err
 		},
 		CancelRestore: func() (bool, error) { return true, nil },
+		RotateMasterKey: func(_ context.Context, progress func(done, total int)) (int, error) {
+			progress(2, 2)
+			return 2, f.rotation
+		},
+		Rotating: func() bool { return f.rotation != nil },
 	}
 }

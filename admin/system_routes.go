@@ -27,6 +27,7 @@ var systemRoutes = []route{
 
 	{method: http.MethodGet, path: "/admin/checks", operate: (*api).listChecks},
 	{method: http.MethodGet, path: "/admin/diagnostics", operate: (*api).diagnostics, needs: needsAdmin},
+	{method: http.MethodPost, path: "/admin/master-key/rotate", operate: (*api).rotateMasterKey, needs: needsSudo},
 	{method: http.MethodPost, path: "/admin/backup", operate: (*api).backup, needs: needsSudo},
 	{method: http.MethodPost, path: "/admin/restore", params: []string{"dry_run"}, operate: (*api).restore, needs: needsSudo, streams: true, accepts: []string{backupType}, maxBody: maxRestore},
 	{method: http.MethodDelete, path: "/admin/restore", operate: (*api).cancelRestore, needs: needsSudo},

@@ -13,10 +13,14 @@ import (
 	"path/filepath"
 )
 
-// The pair by which a store recognises its master key: a fixed text, sealed.
+// The pair by which a store recognises its master key: a fixed text, sealed. And what
+// is derived from the first master key, which stays when that is replaced; a store that
+// never replaced it has no such pair.
 const (
 	masterCheckKey  = "meta/master"
 	masterCheckText = "gemini_balance master key"
+	masterRootKey   = "meta/root"
+	rotatingKey     = "meta/rotating" // there while values may be sealed with a key from before
 )
 
 // ErrMasterKey is in the chain of every error about a missing, wrong or
@@ -29,38 +33,58 @@ var ErrMasterKey = errors.New("master key")
 // configuration, or the 32 bytes decoded; nil means to use file. A missing file
 // is made (0600, on disk before LoadMasterKey returns), but only over an empty
 // store: data that was sealed with a lost key must not be hidden behind a new
-// one. The first key a store sees becomes the only one that opens it.
+// one. The first key a store sees becomes the only one that opens it, until another
+// stands before it: with several, separated by white space, the first seals and all
+// open, and the Sealer is [Sealer.Rotating] until [Reseal] and [EndRotation] are done.
 func LoadMasterKey(s Store, given []byte, file string) (*Sealer, error) {
 	source := "master_key"
-	key, err := decodeMasterKey(given)
+	keys, err := decodeMasterKeys(given)
 	if given == nil {
 		source = "master key file " + file
-		key, err = readOrMakeMasterKey(s, file)
+		keys, err = readOrMakeMasterKeys(s, file)
 	}
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := NewSealer(key)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkMasterKey(s, sealer, source); err != nil {
-		return nil, err
-	}
-	return sealer, nil
+	return checkMasterKeys(s, keys, source)
 }
 
-// decodeMasterKey reads the key an operator gave. Raw bytes are told from a
-// pass phrase of that length by their not being text.
-func decodeMasterKey(given []byte) ([]byte, error) {
+// decodeMasterKeys reads what an operator gave. Raw bytes are told from a pass phrase
+// of that length by their not being text.
+func decodeMasterKeys(given []byte) ([][]byte, error) {
 	if len(given) == MasterKeySize && !isText(given) {
-		return given, nil
+		return [][]byte{given}, nil
 	}
-	key, err := parseMasterKey(given)
+	keys, err := parseMasterKeys(given)
 	if err != nil {
 		return nil, fmt.Errorf("master_key is no %w: %w", ErrMasterKey, err)
 	}
-	return key, nil
+	return keys, nil
+}
+
+// maxMasterKeys is one that seals, and those of rotations that did not end.
+const maxMasterKeys = 8
+
+// parseMasterKeys reads one or several keys, each as parseMasterKey has it.
+func parseMasterKeys(text []byte) (keys [][]byte, err error) {
+	words := bytes.Fields(text)
+	if len(words) == 0 {
+		words = [][]byte{nil}
+	}
+	if len(words) > maxMasterKeys {
+		return nil, fmt.Errorf("it is %d keys, want one, and those that it replaces", len(words))
+	}
+	for i, word := range words {
+		key, err := parseMasterKey(word)
+		if err != nil && i == 0 {
+			_, err = parseMasterKey(text) // for its words: this is no list of keys
+		}
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // parseMasterKey reads base64, standard or URL alphabet, padded or not. Its
@@ -91,19 +115,19 @@ func isText(b []byte) bool {
 	return true
 }
 
-// readOrMakeMasterKey returns the key in file, or puts a new one there.
-func readOrMakeMasterKey(s Store, file string) ([]byte, error) {
+// readOrMakeMasterKeys returns the keys in file, or puts a new one there.
+func readOrMakeMasterKeys(s Store, file string) ([][]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrMasterKey, err)
 	}
 	missing := err != nil
 	if !missing && len(text) > 0 {
-		key, err := parseMasterKey(text)
+		keys, err := parseMasterKeys(text)
 		if err != nil {
 			return nil, fmt.Errorf("file %s is no %w: %w", file, ErrMasterKey, err)
 		}
-		return key, nil
+		return keys, nil
 	}
 	empty := true
 	if err := s.Scan("", "", func(string, []byte) bool { empty = false; return false }); err != nil {
@@ -124,12 +148,12 @@ func readOrMakeMasterKey(s Store, file string) ([]byte, error) {
 	if err := writeMasterKey(file, key); err != nil {
 		return nil, fmt.Errorf("making the %w: %w", ErrMasterKey, err)
 	}
-	return key, nil
+	return [][]byte{key}, nil
 }
 
 // writeMasterKey makes the file, for the owner only, and sees it to the disk: a
 // key that a power cut takes back would lose all that it sealed.
-func writeMasterKey(file string, key []byte) (err error) {
+func writeMasterKey(file string, keys ...[]byte) (err error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
@@ -137,7 +161,10 @@ func writeMasterKey(file string, key []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+	for _, key := range keys {
+		_, failed := f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+		err = errors.Join(err, failed)
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -145,16 +172,28 @@ func writeMasterKey(file string, key []byte) (err error) {
 	if err != nil {
 		return errors.Join(err, os.Remove(file))
 	}
-	if dir, err := os.Open(filepath.Dir(file)); err == nil {
-		_ = dir.Sync() // not every system can sync a directory
-		dir.Close()
-	}
+	syncDir(filepath.Dir(file))
 	return nil
 }
 
-// checkMasterKey compares the key with the one that the store knows; a store
-// that knows none learns this one.
-func checkMasterKey(s Store, sealer *Sealer, source string) error {
+// syncDir has a change of names survive a power cut, where the system can.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync()
+		d.Close()
+	}
+}
+
+// checkMasterKeys compares the keys with the one that the store knows; a store that
+// knows none learns the first. Where that is another than the first, this begins its
+// replacement.
+func checkMasterKeys(s Store, keys [][]byte, source string) (*Sealer, error) {
+	ring, err := newRing(keys...)
+	if err != nil {
+		return nil, err
+	}
+	sealer := new(Sealer)
+	sealer.ring.Store(&ring)
 	sealed, err := s.Get(masterCheckKey)
 	if errors.Is(err, ErrNotFound) {
 		sealed = sealer.Seal(masterCheckKey, []byte(masterCheckText))
@@ -168,11 +207,51 @@ func checkMasterKey(s Store, sealer *Sealer, source string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("checking the %w: %w", ErrMasterKey, err)
+		return nil, fmt.Errorf("checking the %w: %w", ErrMasterKey, err)
 	}
-	if plain, err := sealer.Open(masterCheckKey, sealed); err != nil || string(plain) != masterCheckText {
-		return fmt.Errorf("%s is not the %w of this store: the data in it was sealed with another one; "+
-			"give the key that the store was made with", source, ErrMasterKey)
+	for i := range ring {
+		one := ring[i : i+1]
+		known := new(Sealer)
+		known.ring.Store(&one)
+		if plain, err := known.Open(masterCheckKey, sealed); err != nil || string(plain) != masterCheckText {
+			continue
+		}
+		if sealer.root, err = loadRoot(s, sealer, keys[i]); err == nil && i > 0 {
+			err = beginRotation(s, sealer, sealed)
+		}
+		if err == nil && len(keys) == 1 {
+			err = checkRotated(s, source)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("checking the %w: %w", ErrMasterKey, err)
+		}
+		return sealer, nil
 	}
-	return nil
+	return nil, fmt.Errorf("%s is not the %w of this store: the data in it was sealed with another one; "+
+		"give the key that the store was made with", source, ErrMasterKey)
+}
+
+// checkRotated refuses a new key without the old one, while that is still needed.
+func checkRotated(s Store, source string) error {
+	_, err := s.Get(rotatingKey)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%s is the new key alone, but not everything is sealed with it yet: give the old key behind it until the log says that it is no longer needed", source)
+}
+
+// loadRoot returns what Derive starts from: what the store has, or what its only key
+// says.
+func loadRoot(s Store, sealer *Sealer, key []byte) ([]byte, error) {
+	sealed, err := s.Get(masterRootKey)
+	if errors.Is(err, ErrNotFound) {
+		return rootOf(key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sealer.Open(masterRootKey, sealed)
 }
