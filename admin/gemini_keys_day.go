@@ -46,7 +46,7 @@ func (a *api) keyMeasure(sort string) (measure func(id string) int64, err error)
 	if sum == nil {
 		return nil, nil
 	}
-	all, err := a.Usage.Names(usage.ByKey, a.Now().Add(-24*time.Hour))
+	all, _, err := a.sums.of(a.Usage, usage.ByKey, 24*time.Hour, a.Now())
 	return func(id string) int64 {
 		c := all[id]
 		return sum(&c)

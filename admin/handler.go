@@ -80,6 +80,7 @@ type api struct {
 	events *hub
 	ui     *webUI // nil if there is none
 	origin *http.CrossOriginProtection
+	sums   recentSums
 }
 
 // New returns the handler for /admin and everything below it; other paths are

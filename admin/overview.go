@@ -135,7 +135,7 @@ func (a *api) overview(c *call) (status int, body any, err error) {
 	v.Pool = a.poolFigures(forecasts)
 	v.Errors = viewFailures(r.Failures, overviewErrors)
 	v.Models = overviewOfModels(r.Models, forecasts, a.Pool.Offering())
-	if v.Users, err = a.overviewUsers(now.Add(-span)); err != nil {
+	if v.Users, err = a.overviewUsers(span); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusOK, v, nil
@@ -209,8 +209,8 @@ func overviewOfModels(models []usage.ModelReport, forecasts []balancer.Forecast,
 	return out
 }
 
-func (a *api) overviewUsers(since time.Time) ([]overviewUser, error) {
-	items, _, _, err := a.topNames("user", since, overviewUsers)
+func (a *api) overviewUsers(span time.Duration) ([]overviewUser, error) {
+	items, _, _, err := a.topNames("user", span, overviewUsers)
 	out := []overviewUser{}
 	for _, t := range items {
 		u := overviewUser{ID: t.ID, Name: t.Name, Requests: t.Requests, Tokens: t.Tokens, Cost: t.Cost}

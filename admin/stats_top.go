@@ -59,13 +59,12 @@ func (a *api) statsTop(c *call) (status int, body any, err error) {
 	if err := q.err(); err != nil {
 		return 0, nil, err
 	}
-	since := a.Now().Add(-span)
 	answer := top{By: by}
 	if by == "user" || by == "key" {
-		answer.Items, answer.Total, answer.Since, err = a.topNames(by, since, limit)
+		answer.Items, answer.Total, answer.Since, err = a.topNames(by, span, limit)
 		return http.StatusOK, answer, err
 	}
-	r, err := a.Usage.Report(since, time.Time{})
+	r, err := a.Usage.Report(a.Now().Add(-span), time.Time{})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -83,12 +82,12 @@ func (a *api) statsTop(c *call) (status int, body any, err error) {
 }
 
 // topNames are the user keys or Gemini keys with the most requests.
-func (a *api) topNames(by string, since time.Time, limit int) (items []topItem, total int, from time.Time, err error) {
+func (a *api) topNames(by string, span time.Duration, limit int) (items []topItem, total int, from time.Time, err error) {
 	d, value := usage.ByUser, func(c *usage.Counts) int64 { return c.Requests }
 	if by == "key" {
 		d, value = usage.ByKey, func(c *usage.Counts) int64 { return c.Attempts }
 	}
-	sums, from, err := a.Usage.NamesSince(d, since)
+	sums, from, err := a.sums.of(a.Usage, d, span, a.Now())
 	if err != nil {
 		return nil, 0, from, err
 	}

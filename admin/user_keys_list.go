@@ -63,7 +63,7 @@ func (a *api) rankUserKeys(q *users.Query) error {
 	if value == nil {
 		return nil
 	}
-	names, err := a.Usage.Names(usage.ByUser, a.Now().Add(-24*time.Hour))
+	names, _, err := a.sums.of(a.Usage, usage.ByUser, 24*time.Hour, a.Now())
 	if err != nil {
 		return err
 	}

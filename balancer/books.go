@@ -132,11 +132,11 @@ func (p *Pool) loadBooks(now time.Time) error {
 		})
 	}
 	err := errors.Join(
-		scanEach(p.store, quotaPrefix, decodeQuota, func(r pair[*quotaRecord]) bool {
-			if r.err != nil {
-				damaged = append(damaged, store.Op{Key: quotaPrefix + r.key})
+		store.ScanDecoded(p.store, quotaPrefix, 0, decodeQuota, func(r store.Decoded[*quotaRecord]) bool {
+			if r.Err != nil {
+				damaged = append(damaged, store.Op{Key: quotaPrefix + r.Key})
 			} else {
-				p.loadQuota(r.value, now)
+				p.loadQuota(r.Value, now)
 			}
 			return true
 		}),

@@ -239,15 +239,15 @@ func (p *Pool) load() error {
 	if err = errors.Join(err, failed); err != nil {
 		return err
 	}
-	err = scanEach(p.store, statePrefix, func(_ string, value []byte) (*record, error) {
+	err = store.ScanDecoded(p.store, statePrefix, 0, func(_ string, value []byte) (*record, error) {
 		r := new(record)
 		return r, json.Unmarshal(value, r)
-	}, func(s pair[*record]) bool {
-		if s.err != nil {
-			failed = fmt.Errorf("%s%s: %w", statePrefix, s.key, s.err)
+	}, func(s store.Decoded[*record]) bool {
+		if s.Err != nil {
+			failed = fmt.Errorf("%s%s: %w", statePrefix, s.Key, s.Err)
 			return false
 		}
-		p.orphans[s.key] = s.value
+		p.orphans[s.Key] = s.Value
 		return true
 	})
 	if err = errors.Join(err, failed); err != nil {
@@ -287,19 +287,19 @@ func (p *Pool) loadKeys(now time.Time) error {
 	}
 	var all []loaded
 	var failed error
-	err := scanEach(p.store, keyPrefix, func(id string, value []byte) (k loaded, err error) {
+	err := store.ScanDecoded(p.store, keyPrefix, 0, func(id string, value []byte) (k loaded, err error) {
 		var r keyRecord
 		if err = json.Unmarshal(value, &r); err == nil {
 			k.id = id
 			k.secret, k.spec, err = r.open(p, id)
 		}
 		return k, err
-	}, func(k pair[loaded]) bool {
-		if k.err != nil {
-			failed = fmt.Errorf("%s: %w; restore the master key that the store was made with, or the store from a backup", k.key, k.err)
+	}, func(k store.Decoded[loaded]) bool {
+		if k.Err != nil {
+			failed = fmt.Errorf("%s: %w; restore the master key that the store was made with, or the store from a backup", k.Key, k.Err)
 			return false
 		}
-		all = append(all, k.value)
+		all = append(all, k.Value)
 		return true
 	})
 	if err = errors.Join(err, failed); err != nil {

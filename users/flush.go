@@ -18,7 +18,20 @@ import (
 const (
 	flushEvery = 100 * time.Millisecond
 	purgeEvery = time.Minute
+	indexAfter = 2 * time.Second // so that a start has its processors for the first requests
 )
+
+// waited waits, and reports whether ctx let it.
+func waited(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // saveList has the accounts whose counters are not in the store.
 type saveList struct {
@@ -46,7 +59,11 @@ func (l *saveList) takeAll() (accounts []*Account) {
 func (r *Registry) Run(ctx context.Context) error {
 	var loading sync.WaitGroup
 	defer loading.Wait()
-	loading.Go(func() { _ = r.index.load(ctx, r.store) }) // who needs it tries again
+	loading.Go(func() {
+		if waited(ctx, indexAfter) {
+			_ = r.index.load(ctx, r.store) // who needs it tries again
+		}
+	})
 	failing := false
 	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -186,14 +187,20 @@ func (x *index) isReady() bool {
 // readRows reads all rows, the oldest first.
 func readRows(ctx context.Context, s store.Store) (rows []row, err error) {
 	var damaged error
-	var k indexed
-	err = s.Scan(keyPrefix, "", func(key string, value []byte) bool {
-		k = indexed{Tags: k.Tags[:0], Labels: k.Labels[:0]}
-		if damaged = json.Unmarshal(value, &k); damaged != nil || len(k.ID) != idSize {
-			damaged = fmt.Errorf("record of user key %s is damaged: %w", key[len(keyPrefix):], cmp.Or(damaged, ErrNotFound))
+	decode := func(_ string, value []byte) (row, error) {
+		var k indexed
+		if err := json.Unmarshal(value, &k); err != nil || len(k.ID) != idSize {
+			return row{}, cmp.Or(err, ErrNotFound)
+		}
+		return newRow(&k), nil
+	}
+	// On half of the processors: requests are served meanwhile.
+	err = store.ScanDecoded(s, keyPrefix, (runtime.GOMAXPROCS(0)+1)/2, decode, func(d store.Decoded[row]) bool {
+		if d.Err != nil {
+			damaged = fmt.Errorf("record of user key %s is damaged: %w", d.Key, d.Err)
 			return false
 		}
-		rows = append(rows, newRow(&k))
+		rows = append(rows, d.Value)
 		return len(rows)%1000 != 0 || ctx.Err() == nil
 	})
 	if err := cmp.Or(err, damaged, ctx.Err()); err != nil {

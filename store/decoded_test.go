@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package balancer
+package store_test
 
 import (
 	"errors"
@@ -11,11 +11,12 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/store/memory"
 )
 
-// TestScanEach: all pairs, in order, each with its own result, and none after the one
+// TestScanDecoded: all pairs, in order, each with its own result, and none after the one
 // that was enough.
-func TestScanEach(t *testing.T) {
+func TestScanDecoded(t *testing.T) {
 	s := memory.New()
-	const n = 5*scanChunk + 3
+	const chunk = 256
+	const n = 5*chunk + 3
 	for i := range n {
 		if err := s.Write(store.Batch{Ops: []store.Op{{Key: fmt.Sprintf("a/%05d", i), Value: fmt.Append(nil, i)}}}); err != nil {
 			t.Fatal(err)
@@ -31,11 +32,11 @@ func TestScanEach(t *testing.T) {
 		}
 		return string(value), nil
 	}
-	for _, until := range []int{0, 1, scanChunk, 2*scanChunk + 1, n, n + 1} {
+	for _, until := range []int{0, 1, chunk, 2*chunk + 1, n, n + 1} {
 		taken := 0
-		err := scanEach(s, "a/", decode, func(p pair[string]) bool {
+		err := store.ScanDecoded(s, "a/", until%3, decode, func(p store.Decoded[string]) bool {
 			want := fmt.Sprint(taken)
-			if p.key != fmt.Sprintf("%05d", taken) || p.err == nil && p.value != want || (p.err != nil) != (taken < 10 && taken%2 == 1) {
+			if p.Key != fmt.Sprintf("%05d", taken) || p.Err == nil && p.Value != want || (p.Err != nil) != (taken < 10 && taken%2 == 1) {
 				t.Errorf("pair %d is %+v", taken, p)
 			}
 			taken++
@@ -48,7 +49,7 @@ func TestScanEach(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := scanEach(s, "a/", decode, func(pair[string]) bool { return true }); !errors.Is(err, store.ErrClosed) {
+	if err := store.ScanDecoded(s, "a/", 0, decode, func(store.Decoded[string]) bool { return true }); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("of a closed store: %v", err)
 	}
 }
