@@ -18,6 +18,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/upstream/http1"
 )
 
 // Answer is what [Classify] may know of an attempt's answer.
@@ -377,7 +378,7 @@ func ClassifyError(err error) balancer.Outcome {
 // neverConnected reports whether dialing, resolving or the TLS handshake failed.
 func neverConnected(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial" || is[*net.DNSError](err) ||
+	return ok && op.Op == "dial" || is[*http1.ConnectError](err) || is[*net.DNSError](err) ||
 		is[tls.RecordHeaderError](err) || is[*tls.CertificateVerificationError](err) || is[tls.AlertError](err) ||
 		is[x509.UnknownAuthorityError](err) || is[x509.HostnameError](err) ||
 		strings.Contains(err.Error(), "TLS handshake timeout") // net/http exports no type for it

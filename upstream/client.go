@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
+	"github.com/gemini-balance/caddy-gemini-balance/upstream/http1"
 )
 
 // DefaultBaseURL is Google's public endpoint of the Gemini API.
@@ -35,8 +36,10 @@ type Config struct {
 	BaseURL   string        // https, or http to a loopback address; "" = DefaultBaseURL
 	Connect   time.Duration // dial and TLS handshake each; 0 = 5 s
 	MaxIdle   int           // idle connections kept; 0 = 256
+	MaxOpen   int           // connections of HTTP/1.1 at once; what is more goes over HTTP/2; 0 = 1,024
 	TLS       *tls.Config   // nil = the system's roots; for tests
 	UserAgent string
+	HTTP2     bool // use HTTP/2 where the other side has it, in place of HTTP/1.1
 
 	// Dial makes the connections; nil = the network's. For networks in memory.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -61,28 +64,33 @@ func New(c Config) (*Client, error) {
 	if c.MaxIdle <= 0 {
 		c.MaxIdle = 256
 	}
+	if c.MaxOpen <= 0 {
+		c.MaxOpen = 1024
+	}
 	base, err := ParseBaseURL(c.BaseURL)
 	if err != nil {
 		return nil, err
 	}
 	client := &Client{base: base, agent: c.UserAgent, config: c}
-	client.ways.Store(newWays(c))
+	client.ways.Store(newWays(c, base))
 	return client, nil
 }
 
 // ways are the connections of all egress routes, made with the same timeouts.
 type ways struct {
+	google  *http1.Transport // the direct route; nil where direct has to do
 	direct  *http.Transport
 	proxied sync.Map // proxy URL → *http.Transport, made on first use
 	connect time.Duration
 }
 
-func newWays(c Config) *ways {
+func newWays(c Config, base *url.URL) *ways {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: c.Connect, KeepAlive: 30 * time.Second}).DialContext
 	}
 	return &ways{
 		connect: c.Connect,
+		google:  newGoogle(c, base),
 		direct: &http.Transport{
 			Proxy:                 nil, // egress is configured, never taken from the environment
 			DialContext:           c.Dial,
@@ -91,7 +99,7 @@ func newWays(c Config) *ways {
 			ForceAttemptHTTP2:     true,
 			MaxIdleConns:          c.MaxIdle,
 			MaxIdleConnsPerHost:   c.MaxIdle,
-			IdleConnTimeout:       90 * time.Second,
+			IdleConnTimeout:       idleTimeout,
 			ExpectContinueTimeout: time.Second,
 			// Compressed event streams arrive in lumps, and small answers cost more
 			// CPU to inflate than they save on the wire.
@@ -114,7 +122,7 @@ func (c *Client) SetConnect(d time.Duration) {
 	}
 	config := c.config
 	config.Connect = d
-	if c.ways.CompareAndSwap(before, newWays(config)) {
+	if c.ways.CompareAndSwap(before, newWays(config, c.base)) {
 		before.close()
 	}
 }
@@ -166,6 +174,16 @@ type Request struct {
 // caller closes the body. ctx ends the attempt at any time, the reading of the
 // body included. Errors never contain the key.
 func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
+	if google := c.ways.Load().google; google != nil && plain(r) {
+		if res, err := c.ask(ctx, google, r); !errors.Is(err, http1.ErrBusy) {
+			return res, err
+		}
+	}
+	return c.do(ctx, r)
+}
+
+// do is [Client.Do] by net/http.
+func (c *Client) do(ctx context.Context, r *Request) (*http.Response, error) {
 	path, err := url.PathUnescape(r.Path)
 	if err != nil {
 		return nil, fmt.Errorf("upstream path %q is not escaped well: %w", r.Path, err)
@@ -268,6 +286,9 @@ func (c *Client) Host() string { return c.base.Host }
 func (c *Client) Close() { c.ways.Load().close() }
 
 func (w *ways) close() {
+	if w.google != nil {
+		w.google.CloseIdle()
+	}
 	w.direct.CloseIdleConnections()
 	w.proxied.Range(func(_, t any) bool {
 		t.(*http.Transport).CloseIdleConnections()

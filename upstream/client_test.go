@@ -48,7 +48,9 @@ func TestClient_Protocols(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer google.Close()
-			c, err := upstream.New(upstream.Config{BaseURL: google.URL, TLS: &tls.Config{RootCAs: google.Roots, MinVersion: tls.VersionTLS12}, UserAgent: "ua"})
+			c, err := upstream.New(upstream.Config{
+				BaseURL: google.URL, TLS: &tls.Config{RootCAs: google.Roots, MinVersion: tls.VersionTLS12}, UserAgent: "ua", HTTP2: proto == "HTTP/2.0",
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

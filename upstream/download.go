@@ -24,7 +24,7 @@ var ErrRedirect = errors.New("the download was redirected to an address that is 
 // the address that it came from.
 // Source: specs/native-anthropic.md A.7.
 func (c *Client) Download(ctx context.Context, r *Request) (*http.Response, error) {
-	res, err := c.Do(ctx, r)
+	res, err := c.do(ctx, r)
 	for hop := 1; err == nil && redirects(res); hop++ {
 		_ = res.Body.Close()
 		to, badURL := res.Request.URL.Parse(res.Header.Get("Location"))
