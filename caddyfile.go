@@ -241,6 +241,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		safety                  off | block_none
 //		strict
 //		fetch_images            on | off
+//		query_key               on | off
 //		capabilities            <path>
 //		embeddings_count_tokens on | off
 //		native_admin_resources  on | off
@@ -262,6 +263,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"heartbeat":               once(h.unmarshalHeartbeat),
 		"reasoning":               once(h.unmarshalReasoning),
 		"fetch_images":            once(onOff(&h.FetchImages)),
+		"query_key":               once(onOff(&h.QueryKey)),
 		"safety":                  once(h.unmarshalSafety),
 		"strict":                  once(flag(&h.Strict)),
 		"capabilities":            once(path(&h.Capabilities)),

@@ -67,7 +67,7 @@ func TestOptions_Once(t *testing.T) {
 		"store memory": "app", "master_key {env.SECRET}": "app", "keys_file /k": "app", "upstream https://example.com": "app",
 		"strategy round_robin": "app", "retry { attempts 2 }": "app", "timeouts { idle 5s }": "app", "limits { rpm 1 }": "app",
 		"max_request_size 1MB": "site", "cors https://a.example": "site", "heartbeat 15s": "site", "reasoning off": "site",
-		"fetch_images off": "site", "capabilities /m": "site", "safety off": "site", "strict": "site", "live { idle 5s }": "site", "stream_close_delay 0": "site", "embeddings_count_tokens on": "site", "anonymous": "site", "admin_key {env.SECRET}": "admin",
+		"fetch_images off": "site", "query_key off": "site", "capabilities /m": "site", "safety off": "site", "strict": "site", "live { idle 5s }": "site", "stream_close_delay 0": "site", "embeddings_count_tokens on": "site", "anonymous": "site", "admin_key {env.SECRET}": "admin",
 		"attempts 2": "retry", "budget 20%": "retry", "wait 1s": "retry", "hedge 5%": "retry",
 		"connect 1s": "timeouts", "first_output 1s": "timeouts", "idle 1s": "timeouts", "total 1s": "timeouts",
 		"rpm 1": "limits", "tpm 1": "limits", "rpd 1": "limits", "concurrency 1": "limits",

@@ -91,6 +91,11 @@ type Handler struct {
 	// resolves to or a redirect says. Default: true.
 	FetchImages *bool `json:"fetch_images,omitempty"`
 
+	// Whether user keys are taken from `?key=` in URLs as well, which Google's older
+	// clients and Live sessions of browsers need, and which access logs keep. Default:
+	// true.
+	QueryKey *bool `json:"query_key,omitempty"`
+
 	// A file that says what models take where the built-in table does not know it,
 	// or not any more: `{"models": [{"match": "gemini-4-*", "sampling": true}]}`.
 	// What it names wins over the table. It is read when the configuration is
@@ -205,7 +210,7 @@ func (h *Handler) start() (err error) {
 	a.closings = append(a.closings, sessions)
 	config := gateway.Config{
 		Live:  h.live(sessions),
-		Fetch: a.shared.fetch, FetchImages: h.FetchImages,
+		Fetch: a.shared.fetch, FetchImages: h.FetchImages, QueryKey: h.QueryKey,
 		Named: a.shared.aliases, Hidden: a.shared.hidden, Hits: a.shared.hits, Guests: a.shared.guests, Catalog: a.shared.catalog, Prices: a.prices,
 		Pool: a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept, Resources: a.shared.bound,

@@ -154,6 +154,7 @@ func (h *Handler) declaredSettings() settings.Patch {
 	declare(p, "max_request_size", h.MaxRequestSize)
 	declare(p, "reasoning", h.Reasoning)
 	declareSet(p, "fetch_images", h.FetchImages)
+	declareSet(p, "query_key", h.QueryKey)
 	if h.Heartbeat != 0 {
 		p["heartbeat"] = max(time.Duration(h.Heartbeat), 0)
 	}

@@ -57,6 +57,18 @@ func credential(r *http.Request, d Dialect) (found string, err error) {
 	return found, err
 }
 
+// keyInURL refuses ?key= where that is off, whatever else the request brings: who is
+// refused learns that the key was seen where URLs are, and nobody goes on sending it.
+func (x *exchange) keyInURL() *translate.Failure {
+	if x.r.URL.RawQuery == "" || x.site().queryKey || strings.Join(x.r.URL.Query()["key"], "") == "" {
+		return nil
+	}
+	return &translate.Failure{
+		Kind: translate.InvalidRequest, Code: "key_in_url",
+		Message: "This gateway takes no API keys in URLs (?key=), where logs and proxies keep them. Send it in the header x-goog-api-key or Authorization: Bearer, and ask its operator for another one.",
+	}
+}
+
 // authenticate sets x.account, which stays nil for anonymous requests.
 func (x *exchange) authenticate() *translate.Failure {
 	secret, err := credential(x.r, x.rt.dialect)

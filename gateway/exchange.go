@@ -87,6 +87,9 @@ func (x *exchange) headers() {
 // prepare does all that must hold before Google is asked, cheapest and most
 // deciding checks first; the body is not read for a stranger.
 func (x *exchange) prepare() *translate.Failure {
+	if f := x.keyInURL(); f != nil {
+		return f
+	}
 	steps := []func(*exchange) *translate.Failure{
 		(*exchange).endpoint, (*exchange).authenticate, (*exchange).decode, (*exchange).admit, (*exchange).link,
 	}

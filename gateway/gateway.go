@@ -44,6 +44,7 @@ type Config struct {
 	Heartbeat       time.Duration     // silence after which a stream gets a comment; 0 = what the settings say, < 0 = never
 	Reasoning       string            // see openai.Options; "" = what the settings say
 	FetchImages     *bool             // whether Fetch is used; nil = what the settings say
+	QueryKey        *bool             // whether ?key= is taken; nil = what the settings say
 	Safety          []byte            // see openai.Options
 	Strict          bool              // see openai.Options
 	CountEmbeddings bool              // see openai.Options.CountTokens

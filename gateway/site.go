@@ -22,6 +22,7 @@ type site struct {
 	heartbeat      time.Duration // < 0 = never
 	reasoning      string        // see openai.Options
 	fetches        bool          // media that requests name by URL
+	queryKey       bool          // user keys in URLs are taken
 	affinity       bool
 	timeouts       Timeouts
 	aliases        *aliasTable
@@ -78,6 +79,7 @@ func (g *Gateway) newSite(set *settings.Values, stored *[]settings.Alias, hidden
 		heartbeat:      first(g.Heartbeat, set.Heartbeat),
 		reasoning:      first(g.Reasoning, set.Reasoning),
 		fetches:        set.FetchImages,
+		queryKey:       set.QueryKey,
 		affinity:       set.Affinity != settings.AffinityOff,
 		timeouts: Timeouts{
 			FirstOutput: first(g.Timeouts.FirstOutput, set.Timeouts.FirstOutput),
@@ -93,6 +95,9 @@ func (g *Gateway) newSite(set *settings.Values, stored *[]settings.Alias, hidden
 	}
 	if g.FetchImages != nil {
 		s.fetches = *g.FetchImages
+	}
+	if g.QueryKey != nil {
+		s.queryKey = *g.QueryKey
 	}
 	s.aliases = newAliasTable(g.Aliases, stored, s.offers)
 	return s

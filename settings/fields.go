@@ -67,6 +67,7 @@ var fields = []*Field{
 	{Name: "heartbeat", Type: TypeDuration, Min: time.Duration(0), Max: 10 * time.Minute, Directive: "heartbeat", Effect: EffectRequest, ref: func(v *Values) any { return &v.Heartbeat }},
 	{Name: "reasoning", Type: TypeWord, Options: []string{ReasoningAuto, ReasoningContent, ReasoningTags, ReasoningOff}, Directive: "reasoning", Effect: EffectRequest, ref: func(v *Values) any { return &v.Reasoning }},
 	{Name: "fetch_images", Type: TypeSwitch, Directive: "fetch_images", Effect: EffectRequest, ref: func(v *Values) any { return &v.FetchImages }},
+	{Name: "query_key", Type: TypeSwitch, Directive: "query_key", Effect: EffectRequest, ref: func(v *Values) any { return &v.QueryKey }},
 	{Name: "max_request_size", Type: TypeBytes, Unit: "bytes", Min: int64(1024), Max: int64(1) << 40, Directive: "max_request_size", Effect: EffectRequest, ref: func(v *Values) any { return &v.MaxRequestSize }},
 
 	{Name: "limits.rpm", Type: TypeCount, Unit: "requests", Min: int64(1), Max: mostCount, Directive: "limits rpm", Effect: EffectUserKey, ref: func(v *Values) any { return &v.Limits.RPM }},

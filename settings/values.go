@@ -14,6 +14,7 @@ type Values struct {
 	Heartbeat      time.Duration // silence after which a stream gets a comment; 0 = never
 	Reasoning      string        // how thoughts are shown: ReasoningAuto, reasoning_content, thought_tags or off
 	FetchImages    bool          // download media that requests name by URL
+	QueryKey       bool          // take user keys from ?key= in URLs, too
 	MaxRequestSize int64         // of a request's body
 	Limits         Limits
 	RequestLog     RequestLog
@@ -123,6 +124,7 @@ func Defaults() Values {
 		Heartbeat:      15 * time.Second,
 		Reasoning:      ReasoningAuto,
 		FetchImages:    true,
+		QueryKey:       true,
 		MaxRequestSize: 100_000_000,
 		Limits:         Limits{RPM: 600, TPM: 4_000_000, RPD: 100_000, Concurrency: 50},
 		RequestLog:     RequestLog{Retention: 7 * 24 * time.Hour, MaxSize: 1 << 30, Bodies: BodiesOff},

@@ -27,6 +27,7 @@ export default {
   'settings.field.reasoning': 'Thoughts in OpenAI answers', 'settings.help.reasoning': 'Where the model’s thoughts go in chat completions.',
   'settings.option.reasoning.auto': 'As the client asks', 'settings.option.reasoning.reasoning_content': 'In reasoning_content',
   'settings.option.reasoning.thought_tags': 'In <thought> tags', 'settings.option.reasoning.off': 'Left out',
+  'settings.field.query_key': 'Keys in URLs', 'settings.help.query_key': 'Take user keys from ?key=, which access logs may keep. Google’s older clients and Live sessions of browsers need it.',
   'settings.field.fetch_images': 'Fetch images by URL', 'settings.help.fetch_images': 'The gateway loads images that requests name by URL.',
   'settings.field.max_request_size': 'Largest request', 'settings.help.max_request_size': 'Such as 100 MB.',
   'settings.field.heartbeat': 'Sign of life', 'settings.help.heartbeat': 'Silence after which a waiting stream gets a comment, so that proxies keep it open. 0s: never.',

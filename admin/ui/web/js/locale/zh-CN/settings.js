@@ -27,6 +27,7 @@ export default {
   'settings.field.reasoning': 'OpenAI 应答中的思考', 'settings.help.reasoning': '模型的思考在 chat completions 中放在哪里。',
   'settings.option.reasoning.auto': '按客户端的要求', 'settings.option.reasoning.reasoning_content': '放在 reasoning_content',
   'settings.option.reasoning.thought_tags': '放在 <thought> 标签', 'settings.option.reasoning.off': '不返回',
+  'settings.field.query_key': 'URL 中的密钥', 'settings.help.query_key': '接受 ?key= 中的用户密钥，访问日志可能会保留它。Google 的旧客户端和浏览器的 Live 会话需要它。',
   'settings.field.fetch_images': '按 URL 获取图片', 'settings.help.fetch_images': '由网关加载请求中以 URL 指定的图片。',
   'settings.field.max_request_size': '最大请求', 'settings.help.max_request_size': '例如 100 MB。',
   'settings.field.heartbeat': '心跳', 'settings.help.heartbeat': '等待中的流静默多久后发送注释，使代理保持连接。0s：从不。',

@@ -5,7 +5,7 @@ export const sections = [
   ['routing', ['strategy', 'affinity', 'retry.attempts', 'retry.budget', 'retry.wait', 'retry.hedge']],
   ['limits', ['limits.rpm', 'limits.tpm', 'limits.rpd', 'limits.tpd', 'limits.monthly_tokens', 'limits.concurrency',
     'limits.budget.day', 'limits.budget.month', 'limits.budget.total']],
-  ['requests', ['models.unknown', 'reasoning', 'fetch_images', 'max_request_size', 'heartbeat']],
+  ['requests', ['models.unknown', 'reasoning', 'fetch_images', 'query_key', 'max_request_size', 'heartbeat']],
   ['timeouts', ['timeouts.connect', 'timeouts.first_output', 'timeouts.idle', 'timeouts.total']],
   ['keys', ['probe.enabled', 'validation.model', 'validation.concurrency', 'validation.disable_invalid', 'keys.reveal']],
   ['log', ['request_log.retention', 'request_log.max_size', 'request_log.bodies']],
