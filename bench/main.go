@@ -10,6 +10,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -64,22 +65,23 @@ func run(caddy string, rounds int, length time.Duration, only, profile string) e
 		if !strings.Contains(sc.name, only) {
 			continue
 		}
-		var medians []measurement
 		base, err := measure(direct, sc, length)
 		if err != nil {
 			return err
 		}
-		for _, s := range systems {
-			var all []measurement
-			for range rounds {
+		all := make([][]measurement, len(systems))
+		for range rounds { // by turns, so that what else the machine does is shared
+			for i, s := range systems {
 				m, err := measure(s, sc, length)
 				if err != nil {
 					return err
 				}
-				all = append(all, m)
+				all[i] = append(all[i], m)
 			}
-			slices.SortFunc(all, func(a, b measurement) int { return int((a.cpu - b.cpu) * 1000) })
-			m := all[len(all)/2]
+		}
+		var medians []measurement
+		for i, s := range systems {
+			m := median(all[i])
 			medians = append(medians, m)
 			fmt.Printf("%-34s %-15s %9.0f %11.1f %11s %8.0f %10.2f %10.2f %9.1f\n",
 				sc.name, s.name, m.rate, m.cpu, perEvent(m, sc), m.allocs, m.p50-base.p50, m.p99-base.p99, m.rss)
@@ -97,6 +99,12 @@ func run(caddy string, rounds int, length time.Duration, only, profile string) e
 		fmt.Printf("rss idle: %-15s %.1f MB\n", s.name, s.idleRSS)
 	}
 	return nil
+}
+
+// median is the measurement in the middle, by CPU.
+func median(all []measurement) measurement {
+	slices.SortFunc(all, func(a, b measurement) int { return cmp.Compare(a.cpu, b.cpu) })
+	return all[len(all)/2]
 }
 
 func perEvent(m measurement, sc scenario) string {
