@@ -111,13 +111,25 @@ func (a *App) Cleanup() error {
 	if !caddy.Exiting() {
 		return err
 	}
+	a.stopRequests() // Caddy has waited for its grace_period
 	for _, other := range before {
+		other.stopRequests()
 		other.await(other.requests.empty, "requests of an earlier configuration are")
 	}
 	if !a.await(a.requests.empty, "requests are") {
 		a.requests.force()
 	}
 	return err
+}
+
+// stopRequests ends the requests that still run, so that their clients hear of it and
+// what they have used is booked.
+func (a *App) stopRequests() {
+	for _, h := range a.handlers {
+		if h.gateway != nil {
+			h.gateway.Stop()
+		}
+	}
 }
 
 // await waits until what still runs has ended, but not for ever, and reports

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -224,6 +225,7 @@ func (h *Handler) start() (err error) {
 		CountEmbeddings: h.CountEmbeddings != nil && *h.CountEmbeddings,
 		AdminResources:  h.AdminResources != nil && *h.AdminResources,
 		Anonymous:       h.Anonymous,
+		Gate:            gate(),
 		Observer:        observer{a, h.logger},
 		ClientIP:        clientIP,
 		PublicURL:       publicURL,
@@ -237,6 +239,9 @@ func (h *Handler) start() (err error) {
 	h.gateway, err = gateway.New(config)
 	return err
 }
+
+// gate is the process's. It is made late: Caddy sets the memory limit in its main.
+var gate = sync.OnceValue(gateway.NewGate)
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {

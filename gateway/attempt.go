@@ -218,6 +218,7 @@ func (x *exchange) release() {
 	}
 	conv.Release()
 	x.body, x.media = nil, nil
+	x.unhold()
 }
 
 func (x *exchange) success() balancer.Outcome {
@@ -272,6 +273,8 @@ func (x *exchange) broken(ctx context.Context, err error, answered bool) result 
 	switch {
 	case x.r.Context().Err() != nil:
 		return x.gone()
+	case x.stopped.Load():
+		return stopping()
 	case errors.Is(cause, errTotal) || errors.Is(cause, errFirstOutput) || errors.Is(cause, errIdle):
 		o := balancer.Outcome{Verdict: balancer.UpstreamTimeout, Reason: cause.Error()}
 		if !errors.Is(cause, errTotal) {

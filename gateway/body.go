@@ -92,6 +92,9 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 	if f := x.openBody(); f != nil {
 		return nil, f
 	}
+	if f := x.hold(x.r.ContentLength); f != nil {
+		return nil, f
+	}
 	// A declared length saves the growing. Whoever got here has a user key, so it
 	// is trusted up to 4 MiB before bytes came.
 	limit := x.site().maxRequestSize
@@ -101,6 +104,9 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 			size := min(2*int64(cap(buf)), limit+1)
 			if left := x.r.ContentLength + 1; left > int64(cap(buf)) {
 				size = min(left, 32*int64(cap(buf)))
+			}
+			if f := x.hold(size); f != nil {
+				return nil, f
 			}
 			grown := make([]byte, len(buf), size)
 			copy(grown, buf)

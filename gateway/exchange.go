@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -54,6 +55,9 @@ type exchange struct {
 
 	schemaRefused bool                       // by the last attempt
 	short         balancer.UnavailableReason // why no key could be leased after the last attempt; "" where one could
+
+	held    int64       // bytes of the body, as the Gate counts them
+	stopped atomic.Bool // by Gateway.Stop
 
 	siblings *sync.Mutex // held while reporting; nil unless the exchange is part of a batch
 }

@@ -69,6 +69,7 @@ type Config struct {
 	// Resources remembers whose and in which project files are; nil serves none.
 	Resources *Resources
 
+	Gate     *Gate                          // shared by all of the process; nil = takes everything
 	Memo     *Memo                          // shared by all sites; nil = one of its own
 	Observer Observer                       // nil = nobody watches
 	Open     *Open                          // counts what is under way; nil = one of its own
@@ -107,6 +108,7 @@ type Gateway struct {
 	outputs   outputs
 	lists     lists
 	counts    counts
+	running   running
 	envelopes *envelopes // nil = what clients keep has no tag
 }
 
@@ -168,8 +170,16 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 	if g.cors(w, r, rt.methods) {
 		return true
 	}
+	if !g.Gate.enter() {
+		rt.shed(w)
+		return true
+	}
+	defer g.Gate.leave()
 	x := g.newExchange(w, r, rt)
+	g.running.add(x)
+	defer g.running.remove(x)
 	defer x.settle() // whatever happens: limits and leases are given back
+	defer x.unhold()
 	f := x.prepare()
 	switch {
 	case f != nil:

@@ -22,6 +22,9 @@ func (x *exchange) unavailable(err error, last *translate.Failure) *translate.Fa
 		if x.r.Context().Err() != nil {
 			return x.gone().failure
 		}
+		if x.stopped.Load() {
+			return stopping().failure
+		}
 		return &translate.Failure{Kind: translate.Timeout, Message: "No Gemini key became free in time: " + fmt.Sprint(context.Cause(x.ctx)) + "."}
 	}
 	f := &translate.Failure{Message: u.Message, RetryAfter: u.RetryAfter}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/anthropic"
+)
+
+// Gate keeps a process from taking more requests than it can serve: what it refuses
+// costs next to nothing, so that what it takes is served in time. One is shared by
+// all gateways of a process. It refuses
+//
+//   - what would be more requests at a time than memory and file descriptors bear,
+//   - bodies that together would take more than a quarter of the memory limit,
+//   - a share of the requests while goroutines wait for a processor for longer than
+//     maxDelay, as large as it takes to bring that down again.
+//
+// Taking a request is an atomic addition and two loads.
+type Gate struct {
+	most     int64 // requests at a time
+	mostHeld int64 // bytes of bodies at a time
+	spared   int64 // requests at a time that are not too many for the processors
+
+	inFlight atomic.Int64
+	held     atomic.Int64
+	refused  atomic.Int64
+
+	share   atomic.Uint64 // of the requests that are taken, as bits of a float64 up to 1
+	sampled atomic.Int64  // when share was last worked out, in Unix nanoseconds
+	mu      sync.Mutex    // of what follows; whoever samples has it
+	delays  delays
+}
+
+const (
+	// maxDelay is how long goroutines that are ready may wait, on average. Processors
+	// that are busy for 95 % of the time make them wait for less than a tenth of it.
+	maxDelay = 5 * time.Millisecond
+	// sampleEvery is how often the share is worked out.
+	sampleEvery = 50 * time.Millisecond
+	// perRequest is what a request takes while it runs, without its body, its
+	// connections included.
+	perRequest = 128 << 10
+	// leastShare keeps some requests coming, whose delays tell when it is over.
+	leastShare = 0.01
+	// gatePause is what those who are refused are told to wait, and up to as long again.
+	gatePause = time.Second
+)
+
+// NewGate makes a Gate for the memory limit (GOMEMLIMIT, which Caddy sets to nine
+// tenths of the container's or the machine's memory) and the number of files that
+// the process may open.
+func NewGate() *Gate {
+	return newGate(debug.SetMemoryLimit(-1), openFiles())
+}
+
+func newGate(memory, files int64) *Gate {
+	g := &Gate{most: math.MaxInt64, mostHeld: math.MaxInt64, spared: 64 * int64(runtime.GOMAXPROCS(0))}
+	if memory < math.MaxInt64 {
+		g.most, g.mostHeld = memory/perRequest, memory/4
+	}
+	if files > 0 { // one to the client, one to Google, and some for the store
+		g.most = min(g.most, max(files-200, files/2)/2)
+	}
+	g.most = max(g.most, g.spared)
+	g.share.Store(math.Float64bits(1))
+	return g
+}
+
+// InFlight is how many requests run.
+func (g *Gate) InFlight() int64 { return g.inFlight.Load() }
+
+// Refused is how many requests were refused.
+func (g *Gate) Refused() int64 { return g.refused.Load() }
+
+// Limits are how many requests, and how many bytes of bodies, are taken at a time.
+func (g *Gate) Limits() (requests, bytes int64) { return g.most, g.mostHeld }
+
+// enter takes a request, which leave ends, or refuses it. A nil Gate takes all.
+func (g *Gate) enter() bool {
+	if g == nil {
+		return true
+	}
+	n := g.inFlight.Add(1)
+	if n <= g.spared && n <= g.most {
+		return true
+	}
+	g.sample(time.Now())
+	if n > g.most || n > g.spared && !g.lucky() {
+		g.inFlight.Add(-1)
+		g.refused.Add(1)
+		return false
+	}
+	return true
+}
+
+func (g *Gate) leave() {
+	if g != nil {
+		g.inFlight.Add(-1)
+	}
+}
+
+func (g *Gate) lucky() bool {
+	share := math.Float64frombits(g.share.Load())
+	return share >= 1 || rand.Float64() < share //nolint:gosec // a lottery
+}
+
+// hold takes room for bytes of a body, which release gives back.
+func (g *Gate) hold(bytes int64) bool {
+	if g == nil || bytes <= 0 {
+		return true
+	}
+	if n := g.held.Add(bytes); n > g.mostHeld && n > bytes { // one alone is let in, however large
+		g.held.Add(-bytes)
+		g.refused.Add(1)
+		return false
+	}
+	return true
+}
+
+func (g *Gate) release(bytes int64) {
+	if g != nil {
+		g.held.Add(-bytes)
+	}
+}
+
+// sample works the share out anew, if it is time.
+func (g *Gate) sample(now time.Time) {
+	last, at := g.sampled.Load(), now.UnixNano()
+	if at-last < int64(sampleEvery) || !g.sampled.CompareAndSwap(last, at) || !g.mu.TryLock() {
+		return
+	}
+	defer g.mu.Unlock()
+	delay, known := g.delays.mean()
+	if !known || at-last > 20*int64(sampleEvery) {
+		delay = 0 // what was, is over
+	}
+	g.share.Store(math.Float64bits(nextShare(math.Float64frombits(g.share.Load()), delay)))
+}
+
+// nextShare goes down as fast as the delay is too long, and up slowly.
+func nextShare(share float64, delay time.Duration) float64 {
+	change := 1.05
+	if delay > 0 {
+		change = min(change, max(0.5, float64(maxDelay)/float64(delay)))
+	}
+	return min(1, max(leastShare, share*change))
+}
+
+// delays are how long goroutines waited for a processor since they were asked for
+// last.
+type delays struct {
+	sample [1]metrics.Sample
+	before []uint64
+}
+
+// mean is not known where hardly anybody became ready.
+func (d *delays) mean() (delay time.Duration, known bool) {
+	d.sample[0].Name = "/sched/latencies:seconds"
+	metrics.Read(d.sample[:])
+	if d.sample[0].Value.Kind() != metrics.KindFloat64Histogram {
+		return 0, false
+	}
+	h := d.sample[0].Value.Float64Histogram()
+	first := len(d.before) != len(h.Counts)
+	if first {
+		d.before = make([]uint64, len(h.Counts))
+	}
+	var all uint64
+	for i, n := range h.Counts {
+		h.Counts[i], d.before[i] = n-d.before[i], n
+		all += h.Counts[i]
+	}
+	if first || all < 20 {
+		return 0, false
+	}
+	var sum float64
+	for i, n := range h.Counts {
+		if n > 0 {
+			sum += float64(n) * max(0, h.Buckets[i]) // the first bucket begins before all time
+		}
+	}
+	return time.Duration(sum / float64(all) * float64(time.Second)), true
+}
+
+// overloaded is what is told to whom the Gate refuses.
+func overloaded() *translate.Failure {
+	return &translate.Failure{
+		Kind: translate.Overloaded, Message: "This gateway has more requests than it can serve at the moment. Try again.",
+		RetryAfter: gatePause + rand.N(gatePause), //nolint:gosec // so that they do not come back together
+	}
+}
+
+// shed refuses a request of which nothing was read, at as little cost as an answer
+// can have: it is no row of the request log.
+func (rt *route) shed(w http.ResponseWriter) {
+	f, id := overloaded(), "req_"+randomID(20)
+	a, h := rt.failure(f), w.Header()
+	h["X-Request-Id"] = []string{id}
+	if rt.dialect == Anthropic {
+		h["Request-Id"] = []string{id}
+		a = anthropic.Identify(a, id)
+		anthropicRetry(h, f)
+	} else {
+		setRetryAfter(h, f)
+	}
+	h["Content-Type"] = []string{a.ContentType}
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body)
+}
+
+// holdFrom is the size of bodies that are counted: smaller ones are a part of what
+// every request takes.
+const holdFrom = 64 << 10
+
+// hold takes room for a body of so many bytes in all.
+func (x *exchange) hold(bytes int64) *translate.Failure {
+	if bytes < holdFrom || bytes <= x.held {
+		return nil
+	}
+	if !x.g.Gate.hold(bytes - x.held) {
+		return overloaded()
+	}
+	x.held = bytes
+	return nil
+}
+
+// unhold gives back what hold took.
+func (x *exchange) unhold() {
+	if x.held > 0 {
+		x.g.Gate.release(x.held)
+		x.held = 0
+	}
+}

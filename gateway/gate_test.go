@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestGate: what is too much is refused at once, in the caller's dialect, with a time
+// to come back; what was taken is served; and then there is room again.
+func TestGate(t *testing.T) {
+	const most = 5
+	gate := newGate(math.MaxInt64, 0)
+	gate.most, gate.spared = most, 1
+	w := newWorld(t, keys(2), func(c *Config) { c.Gate = gate })
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range most {
+		wg.Go(func() { w.askCtx(ctx, surfaces[0], "[[hang]]") })
+	}
+	if !w.google.Wait(5*time.Second, most) {
+		t.Fatal("not all came upstream")
+	}
+	for _, s := range wireSurfaces {
+		got := w.askAny(t.Context(), s, "hi")
+		if s.anthropic() {
+			claudeError(t, got, 529, "overloaded_error", "more requests than it can serve")
+		} else if checkError(t, s, got); got.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d", s.name, got.status)
+		}
+		if n, err := strconv.Atoi(got.header.Get("Retry-After")); err != nil || n < 1 || n > 2 {
+			t.Errorf("%s: Retry-After %q", s.name, got.header.Get("Retry-After"))
+		}
+		if !strings.HasPrefix(got.header.Get("X-Request-Id"), "req_") {
+			t.Errorf("%s: no request id", s.name)
+		}
+	}
+	if n := w.google.Count(); n != most {
+		t.Errorf("%d attempts", n)
+	}
+	if got, want := gate.Refused(), int64(len(wireSurfaces)); got != want {
+		t.Errorf("%d are refused, want %d", got, want)
+	}
+	cancel()
+	wg.Wait()
+	soon(t, "nothing is in flight", func() bool { return gate.InFlight() == 0 })
+	if got := w.ask(surfaces[0], "hi"); got.status != http.StatusOK {
+		t.Errorf("afterwards: %d", got.status)
+	}
+	if got := w.do(t.Context(), http.MethodGet, "/health", ""); got.status != http.StatusOK {
+		t.Errorf("health: %d", got.status)
+	}
+}
+
+// TestGate_Bodies: bodies are bounded together, one alone is not, and an answer that
+// has begun lets go of its own.
+func TestGate_Bodies(t *testing.T) {
+	gate := newGate(math.MaxInt64, 0)
+	gate.mostHeld = 1 << 20
+	w := newWorld(t, keys(2), func(c *Config) { c.Gate = gate })
+	body := func(prompt string, size int) string {
+		return fmt.Sprintf(`{"model":%q,"stream":true,"messages":[{"role":"user","content":"%s %s"}]}`, model, prompt, strings.Repeat("x", size))
+	}
+	held := func() int64 { return gate.held.Load() }
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { w.do(ctx, "POST", "/v1/chat/completions", body("[[hang]]", 700<<10)) })
+	if !w.google.Wait(5*time.Second, 1) {
+		t.Fatal("nothing came upstream")
+	}
+	if n := held(); n < 700<<10 {
+		t.Errorf("%d bytes are held", n)
+	}
+	if got := w.post("/v1/chat/completions", body("hi", 700<<10)); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+		t.Errorf("a second body: %d %s", got.status, got.body)
+	}
+	if got := w.post("/v1/chat/completions", body("hi", 100)); got.status != http.StatusOK {
+		t.Errorf("a small body: %d", got.status)
+	}
+	cancel()
+	wg.Wait()
+	soon(t, "nothing is held of a request that is over", func() bool { return held() == 0 })
+	if got := w.post("/v1/chat/completions", body("hi", 3<<20)); got.status != http.StatusOK {
+		t.Errorf("one that is larger than all may be: %d", got.status)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	wg.Go(func() { w.do(ctx, "POST", "/v1/chat/completions", body("[[events 9]][[silence 4]]", 700<<10)) })
+	if !w.google.Wait(5*time.Second, 4) {
+		t.Fatal("nothing came upstream")
+	}
+	soon(t, "nothing is held of an answer that has begun", func() bool { return held() == 0 })
+	cancel()
+	wg.Wait()
+}
+
+// soon waits for what a real connection brings about.
+func soon(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !holds(); {
+		if time.Now().After(deadline) {
+			t.Fatal(what + ": not after 5 s")
+		}
+		time.Sleep(time.Millisecond) //nolint:forbidigo // a real connection
+	}
+}
+
+// TestGate_Limits: what is taken follows what there is.
+func TestGate_Limits(t *testing.T) {
+	for _, c := range []struct{ memory, files, most, held int64 }{
+		{1 << 30, 1 << 20, 8192, 256 << 20},
+		{1 << 30, 4296, 2048, 256 << 20},
+		{math.MaxInt64, 4296, 2048, math.MaxInt64},
+		{math.MaxInt64, 0, math.MaxInt64, math.MaxInt64},
+	} {
+		g := newGate(c.memory, c.files)
+		if most, held := g.Limits(); most != c.most || held != c.held {
+			t.Errorf("%d bytes, %d files: %d requests and %d bytes at a time, want %d and %d", c.memory, c.files, most, held, c.most, c.held)
+		}
+	}
+	if g := newGate(1<<20, 10); g.most < g.spared {
+		t.Errorf("a small machine takes %d requests", g.most)
+	}
+}
+
+// TestGate_Share: the share of requests that are taken falls while they wait for
+// processors, never to nothing, and comes back.
+func TestGate_Share(t *testing.T) {
+	share := 1.0
+	for range 30 {
+		share = nextShare(share, 50*time.Millisecond)
+	}
+	if share != leastShare {
+		t.Errorf("after long delays %v", share)
+	}
+	if got := nextShare(0.5, 2*maxDelay); got != 0.25 {
+		t.Errorf("at twice the delay %v", got)
+	}
+	if got := nextShare(0.5, maxDelay); got != 0.5 {
+		t.Errorf("at the delay %v", got)
+	}
+	for range 100 {
+		share = nextShare(share, 0)
+	}
+	if share != 1 {
+		t.Errorf("without delays %v", share)
+	}
+	g := newGate(math.MaxInt64, 0)
+	g.share.Store(math.Float64bits(0.2))
+	taken := 0
+	for range 10_000 {
+		if g.lucky() {
+			taken++
+		}
+	}
+	if taken < 1800 || taken > 2200 {
+		t.Errorf("%d of 10,000 are taken at a share of 0.2", taken)
+	}
+	g.spared = 2
+	g.share.Store(math.Float64bits(1e-9))
+	g.sampled.Store(time.Now().UnixNano())
+	if !g.enter() || !g.enter() || g.enter() {
+		t.Error("few requests are not what processors are busy with")
+	}
+}
+
+// TestGate_Delays reads what the runtime says of goroutines that had to wait.
+func TestGate_Delays(t *testing.T) {
+	var d delays
+	d.mean()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 400 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				if n%1000 == 0 {
+					select {
+					case <-stop:
+						return
+					case <-time.After(time.Microsecond):
+					}
+				}
+			}
+		})
+	}
+	defer wg.Wait()
+	defer close(stop)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // the runtime measures real time
+		if delay, known := d.mean(); known && delay > 100*time.Microsecond {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("400 busy goroutines wait for no processor")
+		}
+	}
+}
+
+// TestStop_Requests: what runs when the process is told to end hears of it in its
+// dialect, is nobody's fault, and is booked.
+func TestStop_Requests(t *testing.T) {
+	for _, prompt := range []string{"[[hang]]", "[[events 9]][[silence 4]]"} {
+		for _, s := range wireSurfaces {
+			t.Run(prompt+" "+s.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { stopOne(t, s, prompt) })
+			})
+		}
+	}
+}
+
+func stopOne(t *testing.T, s surface, prompt string) {
+	var o watch
+	w := newBubble(t, keys(2), o.on)
+	answered := make(chan answer)
+	go func() { answered <- w.askAny(t.Context(), s, prompt) }()
+	time.Sleep(time.Second) // all that comes has come
+	w.gw.Stop()
+	got := <-answered
+	if s.stream && strings.Contains(prompt, "silence") {
+		checkEnd(t, s, got, breaks, "")
+	} else if got.status != http.StatusServiceUnavailable && got.status != 529 || !s.anthropic() && got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %v %s", got.status, got.header, got.body)
+	}
+	if rests := w.pool.Rests(10); len(rests) > 0 || w.pool.Stats().InFlight != 0 {
+		t.Errorf("rests %+v, %d leases out", rests, w.pool.Stats().InFlight)
+	}
+	if len(o.records) != 1 || o.records[0].Outcome != "overloaded" || len(o.attempts) != 1 {
+		t.Errorf("booked %+v after %d attempts", o.records, len(o.attempts))
+	}
+	if late := w.askAny(t.Context(), s, "hi"); late.status == http.StatusOK {
+		t.Error("a request that comes late is served")
+	}
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package gateway
+
+import (
+	"math"
+	"syscall"
+)
+
+// openFiles is how many files the process may open; 0 = not known.
+func openFiles() int64 {
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil || uint64(l.Cur) > math.MaxInt32 {
+		return 0
+	}
+	return int64(l.Cur) //nolint:gosec,unconvert // its type differs
+}
