@@ -288,6 +288,9 @@ func (r *resource) StateChanged(c balancer.StateChange) {
 	}
 }
 
+// Rested implements balancer.Observer.
+func (r *resource) Rested(balancer.Rest) {}
+
 // StoreFailed implements balancer.Observer.
 func (r *resource) StoreFailed(err error) { r.storeFailed("the states of Gemini keys")(err) }
 

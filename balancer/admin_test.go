@@ -215,11 +215,17 @@ func TestSetState(t *testing.T) {
 // told records what an observer hears, and asks the pool in turn: that must not
 // lock up.
 type told struct {
-	p    *Pool
-	seen []StateChange
+	p      *Pool
+	seen   []StateChange
+	rested []string
 }
 
 func (o *told) StoreFailed(error) {}
+
+func (o *told) Rested(r Rest) {
+	o.p.Gauges()
+	o.rested = append(o.rested, r.Scope+" "+r.Kind+" "+r.Why)
+}
 
 func (o *told) StateChanged(c StateChange) {
 	k, _ := o.p.Get(c.KeyID)

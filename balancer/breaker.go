@@ -92,6 +92,7 @@ func (p *Pool) trip(l *Lease, q *quota, o *Outcome, now time.Time) {
 	}, now)
 	if r := q.model.rests[q.project]; r.holds() {
 		r.why = brokenDown
+		p.recount(r)
 		h.broken++
 		q.mu.Lock()
 		q.half = true

@@ -152,6 +152,10 @@ type StateChange struct {
 // not block for long.
 type Observer interface {
 	StateChanged(c StateChange)
+	// Rested is called when a rest begins that lasts until the next Pacific day, or of
+	// an egress route, or of a project without money; not for those that a start brings
+	// back.
+	Rested(r Rest)
 	// StoreFailed is called by [Pool.Run]: with the store's error when what was
 	// learnt can no longer be written, and with nil when it can again.
 	StoreFailed(err error)

@@ -122,7 +122,9 @@ type Pool struct {
 	arrivals     [2]arrival        // the last, of two routes, that came while some route failed
 	counts       map[State]int
 	restHeap     restHeap
-	resting      int // rests in force
+	resting      int          // rests in force
+	restCounts   [classes]int // of rests, by rest.class
+	rested       []Rest       // to be told after mu is released
 	dirtyKeys    []*entry
 	dirtyRests   []*rest
 	changes      []StateChange // to be told after mu is released
@@ -223,14 +225,17 @@ func (p *Pool) lock() { p.mu.Lock() }
 
 // unlock ends a change and tells the observer what came of it.
 func (p *Pool) unlock() {
-	changes := p.changes
-	p.changes = nil
+	changes, rested := p.changes, p.rested
+	p.changes, p.rested = nil, nil
 	p.mu.Unlock()
 	if p.observer == nil {
 		return
 	}
 	for _, c := range changes {
 		p.observer.StateChanged(c)
+	}
+	for _, r := range rested {
+		p.observer.Rested(r)
 	}
 }
 

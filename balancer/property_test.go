@@ -75,6 +75,7 @@ type edges struct {
 }
 
 func (e *edges) StoreFailed(error) {}
+func (e *edges) Rested(Rest)       {}
 
 func (e *edges) StateChanged(c StateChange) {
 	e.mu.Lock()
@@ -109,6 +110,7 @@ func check(t *testing.T, p *Pool, now time.Time) {
 	defer p.mu.Unlock()
 	p.endRests(now, 1<<30)
 	inForce, inFlight, counts, escalated := 0, 0, map[State]int{}, map[*project]int{}
+	var rests [classes]int
 	for i, r := range p.restHeap {
 		known := p.known(r)
 		if r.books != nil {
@@ -122,6 +124,7 @@ func check(t *testing.T, p *Pool, now time.Time) {
 		}
 		if r.inForce {
 			inForce++
+			rests[r.class()]++
 		}
 		if r.step > 0 && r.project != nil {
 			escalated[r.project]++
@@ -129,6 +132,9 @@ func check(t *testing.T, p *Pool, now time.Time) {
 	}
 	if inForce != p.resting {
 		t.Errorf("resting is %d, want %d", p.resting, inForce)
+	}
+	if counted := p.restCounts; !slices.Equal(counted[1:], rests[1:]) {
+		t.Errorf("rests are counted as %v, want %v", counted, rests)
 	}
 	for _, e := range p.byID {
 		n := int(e.inFlight.Load())

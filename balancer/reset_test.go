@@ -174,6 +174,7 @@ func TestDeletedKeysRestIsGone(t *testing.T) {
 type listening struct{ heard []string }
 
 func (l *listening) StateChanged(StateChange) {}
+func (l *listening) Rested(Rest)              {}
 
 func (l *listening) StoreFailed(err error) {
 	if err == nil {

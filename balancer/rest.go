@@ -75,6 +75,7 @@ type rest struct {
 	since, until      time.Time
 	step              int   // escalating rests in a row; 0 where nothing needs to be remembered
 	inForce           bool  // until has not passed yet
+	counted           uint8 // its place in Pool.restCounts
 	at                int64 // what restHeap orders by: until, or when to forget, in Unix ns
 	index             int   // in restHeap
 	dirty, forgotten  bool
@@ -226,6 +227,7 @@ func (p *Pool) extend(target *rest, until, now time.Time) *rest {
 	}
 	r.until = until
 	p.schedule(r, until)
+	p.recount(r)
 	p.markRest(r)
 	p.show(r)
 	return r
@@ -259,6 +261,7 @@ func (p *Pool) endRests(now time.Time, limit int) bool {
 		if r.inForce {
 			r.inForce, ended = false, true
 			p.resting--
+			p.recount(r)
 			if r.step > 0 {
 				p.schedule(r, r.until.Add(r.scope.memory()))
 			} else {
@@ -278,6 +281,7 @@ func (p *Pool) forget(r *rest) {
 	if r.inForce {
 		r.inForce = false
 		p.resting--
+		p.recount(r)
 	}
 	heap.Remove(&p.restHeap, r.index)
 	r.index = -1

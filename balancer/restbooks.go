@@ -149,7 +149,9 @@ func (p *Pool) restoreRoute(proxy string, now time.Time) {
 // bringBack makes a target rest as the store says. Under p.mu.
 func (p *Pool) bringBack(target *rest, rec *restRecord, now time.Time) {
 	target.kind, target.why, target.reason = rec.Kind, rec.Why, rec.Reason
+	told := len(p.rested)
 	r := p.extend(target, rec.Until, now)
+	p.rested = p.rested[:told]
 	r.since = rec.Since
 	p.setStep(r, rec.Step)
 	if !r.inForce && r.step > 0 {

@@ -168,6 +168,7 @@ func (p *Pool) fill(q *quota, kind, why string, until, now time.Time) (changed b
 		p.version++
 	}
 	r.kind, r.why, r.until = kind, why, until
+	p.recount(r)
 	p.schedule(r, until)
 	return changed
 }

@@ -126,6 +126,7 @@ func (p *Pool) lookSpending(s *spending, now time.Time) bool {
 	}
 	changed := !r.until.Equal(until)
 	r.until = until
+	p.recount(r)
 	p.schedule(r, until)
 	if changed {
 		p.show(r)
