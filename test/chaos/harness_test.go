@@ -89,6 +89,7 @@ type server struct {
 	env    []string
 	client *http.Client
 	user   string // a user key without limits
+	pinned bool   // to the first processor
 
 	cmd  *exec.Cmd
 	log  *os.File
@@ -169,7 +170,11 @@ func (s *server) run(config string) error {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return err
 	}
-	s.cmd = exec.Command(caddyBinary, "run", "--config", file, "--adapter", "caddyfile")
+	args := []string{caddyBinary, "run", "--config", file, "--adapter", "caddyfile"}
+	if s.pinned {
+		args = append([]string{"taskset", "-c", "0"}, args...)
+	}
+	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.Dir = s.dir
 	s.cmd.Env = append(append(os.Environ(), "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir), s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log

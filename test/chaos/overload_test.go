@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestOverload_Memory offers five times as many requests as fit into the memory
+// limit: as many as fit are served, the others are told at once to come back, and the
+// limit holds.
+func TestOverload_Memory(t *testing.T) {
+	limit, delay, length := by[int64](64<<20, 256<<20), by("1s", "4s"), by(4*time.Second, 20*time.Second)
+	s := newServer(t, 8)
+	s.pinned = long
+	s.env = append(s.env, "GOMEMLIMIT="+strconv.FormatInt(limit, 10))
+	s.start(s.usual(""))
+	s.addUser()
+	capacity := float64(limit/(128<<10)) / by(1.0, 4.0) // see gateway.Gate; Google takes so long
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8000}}
+	defer client.CloseIdleConnections()
+	all := openLoop(t.Context(), client, 5*capacity, length, func(ctx context.Context, _ int) *http.Request {
+		return s.request(ctx, "<delay "+delay+">", false)
+	})
+	checkOverload(t, s, "memory", all, capacity, length, by(2*time.Second, 5*time.Second))
+	if rss := s.memory("VmHWM"); long && rss > limit {
+		t.Errorf("the peak is %d MB with a memory limit of %d", rss>>20, limit>>20)
+	}
+}
+
+// checkOverload demands goodput and quick refusals of a load of five times the
+// capacity, when it has lasted for a while.
+func checkOverload(t *testing.T, s *server, name string, all outcomes, capacity float64, length, settled time.Duration) {
+	t.Helper()
+	late := all.between(settled, length)
+	served, shed := late.of(http.StatusOK), late.of(http.StatusServiceUnavailable)
+	goodput := float64(len(served)) / (length - settled).Seconds()
+	for _, x := range all {
+		if x.status != http.StatusOK && (x.status != http.StatusServiceUnavailable || x.after == "") || x.status == http.StatusOK && !x.whole {
+			t.Fatalf("an answer of %d, Retry-After %q: %s", x.status, x.after, x.last)
+		}
+	}
+	if goodput < 0.9*capacity {
+		t.Errorf("%.0f are served a second, of a capacity of %.0f", goodput, capacity)
+	}
+	if p50 := shed.took(.5); len(shed) == 0 || p50 > by(100*time.Millisecond, 5*time.Millisecond) {
+		t.Errorf("%d are refused, half of them within %s", len(shed), p50)
+	}
+	tell(t, "U14", "%s: 5 × the capacity of %.0f/s: goodput %.0f %%, refused within %s (p50), %s (p99); peak %d MB",
+		name, capacity, 100*goodput/capacity, shed.took(.5), shed.took(.99), s.memory("VmHWM")>>20)
+}
