@@ -159,6 +159,26 @@ type testAliasView struct {
 	Offered bool     `json:"offered"` // to users
 }
 
+// resolve finds the alias that takes a name, and the first of its targets that is
+// offered; nil for no alias.
+func (a *api) resolve(name string) (alias *sourced, model string) {
+	bare := strings.TrimPrefix(name, "models/")
+	all, _ := a.aliases()
+	for i := range all {
+		alias := &all[i]
+		if !alias.Match(name) && !alias.Match(bare) {
+			continue
+		}
+		for _, target := range alias.Targets {
+			if a.offered(target) {
+				return alias, target
+			}
+		}
+		return alias, alias.Targets[0]
+	}
+	return nil, ""
+}
+
 // testAlias tells what a name stands for.
 func (a *api) testAlias(c *call) (status int, body any, err error) {
 	var form testAliasForm
@@ -172,21 +192,8 @@ func (a *api) testAlias(c *call) (status int, body any, err error) {
 	view := testAliasView{Targets: []string{}}
 	bare := strings.TrimPrefix(name, "models/")
 	view.Model = bare
-	all, _ := a.aliases()
-	for i := range all {
-		alias := &all[i]
-		if !alias.Match(name) && !alias.Match(bare) {
-			continue
-		}
-		view.Matched, view.Source, view.Dialect, view.Targets = &alias.Name, alias.source, alias.Dialect, alias.Targets
-		view.Model = alias.Targets[0]
-		for _, target := range alias.Targets {
-			if a.offered(target) {
-				view.Model = target
-				break
-			}
-		}
-		break
+	if alias, model := a.resolve(name); alias != nil {
+		view.Matched, view.Source, view.Dialect, view.Targets, view.Model = &alias.Name, alias.source, alias.Dialect, alias.Targets, model
 	}
 	view.Known, view.Offered = a.knownModels()[view.Model], a.offered(view.Model)
 	return http.StatusOK, view, nil

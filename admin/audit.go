@@ -174,6 +174,10 @@ func (l *auditLog) read(cursor, words string, limit int) (items []auditEntry, ne
 		after = auditPrefix + cursor
 	}
 	words = strings.ToLower(words)
+	raw := ""
+	if escaped, err := json.Marshal(words); err == nil { // as it stands in an entry
+		raw = strings.ToLower(string(escaped[1 : len(escaped)-1]))
+	}
 	scanned, last, more := 0, "", false
 	var damaged error
 	err = l.store.Scan(auditPrefix, after, func(key string, value []byte) bool {
@@ -183,7 +187,7 @@ func (l *auditLog) read(cursor, words string, limit int) (items []auditEntry, ne
 		}
 		scanned++
 		last = strings.TrimPrefix(key, auditPrefix)
-		if words != "" && !strings.Contains(strings.ToLower(string(value)), words) {
+		if words != "" && !strings.Contains(strings.ToLower(string(value)), raw) {
 			return true
 		}
 		var e auditEntry
@@ -267,7 +271,7 @@ func (l *auditLog) check(value []byte, seq uint64, hash string) (before uint64, 
 		return seq, hash, fmt.Sprintf("entry %d was added", e.Seq)
 	case e.Seq < seq:
 		return seq, hash, fmt.Sprintf("entry %d is missing", seq)
-	case e.Hash != hash || !hmac.Equal([]byte(l.hash(e)), []byte(e.Hash)):
+	case !hmac.Equal([]byte(e.Hash), []byte(hash)) || !hmac.Equal([]byte(l.hash(e)), []byte(e.Hash)):
 		return seq, hash, fmt.Sprintf("entry %d was changed", seq)
 	}
 	return e.Seq - 1, e.Prev, ""

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,14 @@ func TestAudit_PagesAndSearches(t *testing.T) {
 	for query, want := range map[string]int{"gk_07": 1, "GK_1": 10, "POST": 25, "nothing": 0, "hash": 0} {
 		if items := f.must("GET", "/admin/audit?q="+query, "")["items"].([]any); len(items) != want {
 			t.Errorf("q=%s finds %d, want %d", query, len(items), want)
+		}
+	}
+	if err := f.state.audit.append(auditEntry{Action: "POST /admin/x", Detail: `note: "a<b & c>d" → "` + "\u2028" + `"`}); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range []string{"a<b", "B & C", "c>d", `"a<b & c>d"`, "→"} { // which JSON writes otherwise
+		if items := f.must("GET", "/admin/audit?q="+url.QueryEscape(words), "")["items"].([]any); len(items) != 1 {
+			t.Errorf("%q finds %d", words, len(items))
 		}
 	}
 	for _, bad := range []string{"cursor=x", "cursor=zzzzzzzzzzzzzzzz", "limit=0", "offset=1"} {

@@ -76,7 +76,7 @@ func (g *guard) try(given string, sent bool, ip netip.Addr, roleOf func(hash [32
 		return "", p
 	}
 	if !sent {
-		return "", problem(http.StatusUnauthorized, "missing_admin_key", "Sign in at /admin/ui/, or send the admin key in the header Authorization: Bearer <admin key>.")
+		return "", problem(http.StatusUnauthorized, "missing_admin_key", "Send the admin key in the header Authorization: Bearer <admin key>.")
 	}
 	if r := roleOf(hash); r != "" {
 		return r, nil

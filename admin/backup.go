@@ -49,6 +49,7 @@ func (a *api) restore(c *call) (status int, body any, err error) {
 	if err != nil {
 		return 0, nil, restoreProblem(err)
 	}
+	c.silent = dryRun
 	c.note("backup of %s with %d entries, dry run: %v", view.Made.UTC().Format("2006-01-02T15:04:05Z"), view.Entries, dryRun)
 	if dryRun {
 		return http.StatusOK, view, nil

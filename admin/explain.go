@@ -17,15 +17,25 @@ const maxTokens = 100_000_000
 
 // explainView is a [balancer.Explanation] for clients.
 type explainView struct {
-	At       time.Time `json:"at"`
-	Model    string    `json:"model"`
-	Strategy string    `json:"strategy"`
-	Affinity string    `json:"affinity"` // none: the request belongs to no conversation
-	Tokens   int       `json:"tokens"`
+	At    time.Time `json:"at"`
+	Model string    `json:"model"`
+	// Alias is there where the model was asked for by a further name.
+	Alias    *explainedAlias `json:"alias,omitempty"`
+	Strategy string          `json:"strategy"`
+	Affinity string          `json:"affinity"` // none: the request belongs to no conversation
+	Tokens   int             `json:"tokens"`
 	// UserKey is there where one was asked for.
 	UserKey  *explainedUser    `json:"user_key,omitempty"`
 	Forecast balancer.Forecast `json:"forecast"`
 	list[balancer.Candidate]
+}
+
+// explainedAlias is what a further name stands for. Model is the first of its targets
+// that is offered.
+type explainedAlias struct {
+	Name    string   `json:"name"`
+	Source  string   `json:"source"`
+	Targets []string `json:"targets"` // tried in this order
 }
 
 // explainedUser is what a user key means for the request.
@@ -48,13 +58,18 @@ func (a *api) explain(c *call) (status int, body any, err error) {
 	if err := q.err(); err != nil {
 		return 0, nil, err
 	}
-	view := explainView{Model: query.Model, Affinity: "none", Tokens: int(query.Tokens)}
+	asked := query.Model
+	view := explainView{Affinity: "none", Tokens: int(query.Tokens)}
+	if alias, model := a.resolve(asked); alias != nil {
+		query.Model, view.Alias = model, &explainedAlias{asked, alias.source, alias.Targets}
+	}
+	view.Model = query.Model
 	if userID != "" {
 		key, err := a.Users.Get(userID)
 		if err != nil {
 			return 0, nil, userKeyProblem(err)
 		}
-		view.UserKey = explainUser(key, query.Model, a.Now())
+		view.UserKey = explainUser(key, asked, query.Model, a.Now())
 		query.Tags, query.PaidOnly = key.Tags, key.PaidOnly
 	}
 	x := a.Pool.Explain(query)
@@ -67,15 +82,15 @@ func (a *api) explain(c *call) (status int, body any, err error) {
 	return http.StatusOK, view, nil
 }
 
-func explainUser(key users.Key, model string, now time.Time) *explainedUser {
+func explainUser(key users.Key, asked, model string, now time.Time) *explainedUser {
 	u := &explainedUser{ID: key.ID, Tags: key.Tags, PaidOnly: key.PaidOnly}
 	switch {
 	case !key.Enabled:
 		u.Why = "the user key is disabled"
 	case !key.ExpiresAt.IsZero() && !now.Before(key.ExpiresAt):
 		u.Why = "the user key has expired"
-	case model != "" && !key.Allows(model):
-		u.Why = "the user key may use " + strings.Join(key.Models, ", ") + " only; an alias counts by the name that clients send"
+	case model != "" && !key.Allows(asked) && !key.Allows(model):
+		u.Why = "the user key may use " + strings.Join(key.Models, ", ") + " only, by the name that clients send or the model behind it"
 	default:
 		u.Allowed = true
 	}

@@ -54,6 +54,8 @@ func TestExplain(t *testing.T) {
 		{name: "a user key that may not", path: "?model=gemini-y&user_key=" + user, contains: []string{`"allowed":false`, "gemini-x only"}},
 		{name: "a user key that pays", path: "?model=gemini-x&user_key=" + paying, contains: []string{`"paid_only":true`, `"unpaid":2`, `"projects":1`}},
 		{name: "no such user key", path: "?user_key=nobody", status: 404, contains: []string{"user_key_not_found"}},
+		{name: "a further name", path: "?model=house", contains: []string{`"model":"gemini-x"`, `"alias":{"name":"house","source":"caddyfile","targets":["gemini-x"]}`, `"cooling":1`}},
+		{name: "a further name for a user key", path: "?model=models/house&user_key=" + user, contains: []string{`"allowed":true`}},
 		{name: "no such standing", path: "?standing=tired", status: 400, contains: []string{"standing"}},
 		{name: "tokens", path: "?tokens=-1", status: 400, contains: []string{"tokens"}},
 		{name: "long model", path: "?model=" + strings.Repeat("m", 300), status: 400, contains: []string{"model"}},

@@ -120,6 +120,8 @@ func TestGeminiKeys_List(t *testing.T) {
 		{name: "unknown sort", path: "?sort=secret", status: 400},
 		{name: "unknown order", path: "?order=up", status: 400},
 		{name: "two faults", path: "?limit=x&sort=y", status: 400, contains: []string{`"field":"limit"`, `"field":"sort"`}},
+		{name: "a whole key", path: "?q=AIzaSy" + strings.Repeat("C", 33), status: 400, contains: []string{`"field":"q"`, "first 12 hex digits"}, excludes: []string{"AIzaSyCC"}},
+		{name: "a whole key of the new type", path: "?q=AQ.Ab8RN6" + strings.Repeat("D", 40), status: 400, excludes: []string{"Ab8RN6"}},
 		{name: "long search", path: "?q=" + strings.Repeat("x", 257), status: 400},
 	} {
 		s.method, s.path = "GET", "/admin/keys/gemini"+s.path

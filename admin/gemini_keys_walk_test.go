@@ -14,7 +14,7 @@ func init() {
 		"PATCH /admin/keys/gemini/{id}":         `{"name":"walk","note":"two\nlines","tags":["a"],"models":["gemini-*"],"weight":2}`,
 		"POST /admin/keys/gemini/{id}/validate": `{"model":"gemini-x"}`,
 		"POST /admin/keys/gemini/bulk":          `{"action":"disable","filter":{}}`,
-		"POST /admin/keys/gemini/import":        `{"text":"AIzaSyCanary-import-000000000000000001","batch":"walk","dry_run":true}`,
+		"POST /admin/keys/gemini/import":        `{"text":"AIzaSyCanary-import-000000000000000001","batch":"walk"}`,
 		"POST /admin/keys/gemini/import/undo":   `{"batch":"walk"}`,
 		"POST /admin/keys/gemini/validate":      `{"all":true}`,
 		"POST /admin/keys/gemini/export":        `{"format":"json"}`,

@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -74,7 +75,7 @@ func (o *once) do(c *call, operate func() (int, any, error)) (status int, body a
 		// Nothing was done, so it may be tried again.
 		return status, body, errors.Join(err, o.store.Write(store.Batch{Ops: []store.Op{{Key: key}}, Sync: true}))
 	}
-	done := onceRecord{Request: asked, Done: true, Object: c.object}
+	done := onceRecord{Request: asked, Done: true, Object: cmp.Or(c.object, c.id)}
 	if _, streams := body.(stream); !streams && !c.route.secret {
 		if encoded, bad := json.Marshal(body); bad == nil && len(encoded) <= maxOnce {
 			done.Status, done.Body = status, encoded

@@ -88,6 +88,40 @@ func TestIdempotency_KeepsNoSecret(t *testing.T) {
 	})
 }
 
+// TestIdempotency_OfWhatCannotBeTakenBack: a secret that was replaced stays replaced
+// once, many keys are changed once, and one key for the playground is made.
+func TestIdempotency_OfWhatCannotBeTakenBack(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	f.spec = nil
+	id, secret := f.createUserKey("alice")
+	rotated := decoded(t, f.repeat("k1", "/admin/keys/user/"+id+"/rotate", `{"grace_s":0}`))["key"].(string)
+	if w := f.repeat("k1", "/admin/keys/user/"+id+"/rotate", `{"grace_s":0}`); w.Code != http.StatusConflict || problemCode(w) != "repeated" || !strings.Contains(w.Body.String(), id) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if _, err := f.users.Authenticate(rotated); err != nil || rotated == secret {
+		t.Errorf("the secret of the first rotation: %v", err)
+	}
+	other, _ := f.createUserKey("bob")
+	if w := f.repeat("k1", "/admin/keys/user/"+other+"/rotate", ""); w.Code != http.StatusConflict || problemCode(w) != "repeated_differently" {
+		t.Errorf("another key: %d %s", w.Code, w.Body)
+	}
+	body := `{"action":"disable","filter":{"q":"alice"}}`
+	first := f.repeat("k2", "/admin/keys/user/bulk", body)
+	f.must("POST", "/admin/keys/user/"+id+"/enable", "")
+	if again := f.repeat("k2", "/admin/keys/user/bulk", body); again.Code != http.StatusOK || again.Body.String() != first.Body.String() || again.Header().Get("Idempotency-Replayed") != "true" {
+		t.Errorf("%d %s, first %s", again.Code, again.Body, first.Body)
+	}
+	if key, err := f.users.Get(id); err != nil || !key.Enabled {
+		t.Errorf("the repetition disabled the key: %v", err)
+	}
+	if w := f.repeat("k3", "/admin/playground/token", ""); w.Code != http.StatusCreated {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := f.repeat("k3", "/admin/playground/token", ""); w.Code != http.StatusConflict || problemCode(w) != "repeated" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 func TestIdempotency_FailuresMayBeRepeated(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	f.spec = nil

@@ -98,6 +98,7 @@ func (a *api) importGeminiKeys(c *call) (status int, body any, err error) {
 		return 0, nil, invalid("invalid_body", []fieldError{{"text", "too_many", fmt.Sprintf("has more than %d new keys; send it in several requests with the same batch", maxImportKeys)}})
 	}
 	if form.DryRun {
+		c.silent = true
 		return http.StatusOK, preview(text, verdicts), nil
 	}
 	if form.Batch == "" {

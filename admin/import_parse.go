@@ -5,6 +5,7 @@ package admin
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -62,9 +63,12 @@ func parseImport(format, text string) (*importText, error) {
 		err = t.readCSV(text)
 	case formatJSON, formatGeminiBalance, formatGPTLoad, formatNewAPI:
 		// Each of them exists as text, too: .env files, lists of keys, dumps of tables.
-		if looksLikeJSON(text) {
+		switch {
+		case looksLikeJSON(text):
 			err = t.readJSON(text)
-		} else {
+		case format == formatGeminiBalance:
+			t.readText(withoutOthers(text))
+		default:
 			t.readText(text)
 		}
 	default:
@@ -205,6 +209,22 @@ func (t *importText) readLine(number int, line string) {
 	if !any {
 		t.keep(importLine{line: number, key: balancer.NewKey{Secret: line}, bad: notAKey(strings.TrimSpace(line))})
 	}
+}
+
+// assignment is a line of an .env file.
+var assignment = regexp.MustCompile(`^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)$`)
+
+// withoutOthers empties the lines of an .env file that set something else than keys, or
+// no key at all: they are not malformed, and may hold passwords.
+func withoutOthers(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		m := assignment.FindStringSubmatch(strings.TrimRight(line, "\r"))
+		if m != nil && (m[1] != "API_KEYS" && m[1] != "PAID_KEY" || strings.Trim(m[2], ` \t[]"',`) == "") {
+			lines[i] = ""
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // unescape makes line ends of those that are written as in a string: keys of one

@@ -88,7 +88,8 @@ func TestParseImport(t *testing.T) {
 			[]string{"1 " + a, "2 " + b + " paid"}},
 		{"gemini-balance: rows of the table", "", `[{"key": "API_KEYS", "value": "[\"` + a + `\",\"` + b + `\"]"}, {"key": "AUTH_TOKEN", "value": "sk-abcdefghijklmnopqrstuvwxyz0123456789"}]`, "gemini-balance",
 			[]string{"1 " + a, "2 " + b}},
-		{"gemini-balance: .env", "", "MYSQL_PASSWORD=hunter2hunter2hunter2\nAPI_KEYS=[\"" + a + "\",\"" + b + "\"]\n", "gemini-balance", []string{"1 bad", "2 " + a, "2 " + b}},
+		{"gemini-balance: .env", "", "MYSQL_PASSWORD=hunter2hunter2hunter2\nAPI_KEYS=[\"" + a + "\",\"" + b + "\"]\n", "gemini-balance", []string{"2 " + a, "2 " + b}},
+		{"gemini-balance: .env with more", "", "# keys\nexport API_KEYS='[\"" + a + "\"]'\nPAID_KEY=\nALLOWED_TOKENS=[\"sk-123456\"]\nBASE_URL=https://example.com\r\nPAID_KEY=" + b + "\nAPI_KEYS=broken\n", "gemini-balance", []string{"2 " + a, "6 " + b, "7 bad"}},
 
 		{"gpt-load: file", formatGPTLoad, a + "\n" + b + "\n", "gpt-load", []string{"1 " + a, "2 " + b}},
 		{"gpt-load: list", "", `{"code": 0, "data": {"items": [{"id": 1, "key_value": "` + a + `", "group_id": 2, "status": "invalid", "notes": "old"}], "pagination": {}}}`, "gpt-load", []string{"1 " + a + " old"}},

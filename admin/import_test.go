@@ -70,6 +70,9 @@ func TestImport_PreviewIsTheResult(t *testing.T) {
 	if n := f.pool.Stats().Keys; n != 1 {
 		t.Errorf("a dry run left %d keys", n)
 	}
+	if e := f.entries(); len(e) != 1 || e[0].Action != "POST /admin/keys/gemini" {
+		t.Errorf("written down of a dry run: %+v", e)
+	}
 	delete(body, "dry_run")
 	j := f.job("POST", "/admin/keys/gemini/import", body)
 	got := countsOfJob(j)
@@ -241,6 +244,9 @@ func TestImport_Undo(t *testing.T) {
 	scenario{name: "unknown", method: "POST", path: "/admin/keys/gemini/import/undo", body: `{"batch":"three"}`, status: 404, contains: []string{"batch_not_found"}}.run(t, f)
 	scenario{name: "no name", method: "POST", path: "/admin/keys/gemini/import/undo", body: `{}`, status: 400, contains: []string{`"field":"batch"`}}.run(t, f)
 	j := f.job("POST", "/admin/keys/gemini/import/undo", map[string]any{"batch": "one"})
+	if e := f.entries()[0]; e.Object != "one" || !strings.Contains(e.Detail, "3 keys") {
+		t.Errorf("written down: %+v", e)
+	}
 	if j["kind"] != "undo_import" || countsOfJob(j)["changed"] != 3 || f.pool.Stats().Keys != 3 {
 		t.Errorf("%v, %d keys", j, f.pool.Stats().Keys)
 	}

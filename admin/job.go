@@ -83,7 +83,7 @@ func (js *jobs) start(c *call, spec jobSpec, run func(ctx context.Context, j *jo
 	if err != nil {
 		return 0, nil, err
 	}
-	if !attached {
+	if !attached && c.object == "" { // else the call knows better what it is about
 		c.about(j.id)
 	}
 	c.header.Set("Location", "/admin/jobs/"+j.id)

@@ -121,7 +121,7 @@ func commonResponses(rt route) map[string]string {
 		maps.Copy(common, map[string]string{"401": "Unauthorized", "429": "TooManyFailures"})
 	}
 	if !reads(rt.method) {
-		maps.Copy(common, map[string]string{"413": "TooLarge", "415": "NotJSON", "500": "Internal"})
+		maps.Copy(common, map[string]string{"408": "TooSlow", "413": "TooLarge", "415": "NotJSON", "500": "Internal"})
 	}
 	if rt.idempotent {
 		common["409"] = "Repeated"

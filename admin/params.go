@@ -4,6 +4,7 @@ package admin
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,8 +77,18 @@ func (q *queryReader) text(name string) string {
 	return value
 }
 
-// search reads q.
-func (q *queryReader) search() string { return q.text("q") }
+// wholeKey finds whole keys of Google's and of ours.
+var wholeKey = regexp.MustCompile(`\bAIza[0-9A-Za-z_-]{35}|\bAQ\.[0-9A-Za-z_-]{20}|\bgb-[0-9a-z]{12}-[0-9A-Za-z]{20}`)
+
+// search reads q, which must hold no whole key: access logs keep URLs.
+func (q *queryReader) search() string {
+	text := q.text("q")
+	if wholeKey.MatchString(text) {
+		q.fault("q", "holds a whole key, which access logs keep with the URL. Send its hint, as lists show it, or the id of a Gemini key: gk_ and the first 12 hex digits of its SHA-256")
+		return ""
+	}
+	return text
+}
 
 func (q *queryReader) limit() int  { return q.number("limit", defaultLimit, 1, maxLimit) }
 func (q *queryReader) offset() int { return q.number("offset", 0, 0, 1<<31-1) }

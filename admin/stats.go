@@ -21,7 +21,8 @@ var windows = map[string]time.Duration{
 // maxStatsNames bounds each map of GET /admin/stats; the rest is in [usage.Other].
 const maxStatsNames = 5000
 
-// counts are [usage.Counts] with zeros written out.
+// counts are [usage.Counts] for clients. Retried, ClientErrors and Failed are classes,
+// which no request is in two of.
 type counts struct {
 	Requests int64 `json:"requests"`
 	Failed   int64 `json:"failed"`
@@ -37,7 +38,14 @@ type counts struct {
 
 	Retried      int64 `json:"retried"`
 	ClientErrors int64 `json:"client_errors"`
-	Broken       int64 `json:"broken"`
+}
+
+func viewCounts(c *usage.Counts) counts {
+	return counts{
+		Requests: c.Requests, Failed: c.Broken, Attempts: c.Attempts, Input: c.Input, Cached: c.Cached, Output: c.Output,
+		Thoughts: c.Thoughts, ToolUse: c.ToolUse, Cost: c.Cost, Unpriced: c.Unpriced, Errors: c.Errors,
+		Retried: c.Retried, ClientErrors: c.ClientErrors,
+	}
 }
 
 // statsView is [usage.Totals] for clients. Since is what the sums really begin
@@ -72,7 +80,7 @@ func (a *api) stats(c *call) (status int, body any, err error) {
 		return 0, nil, err
 	}
 	return http.StatusOK, statsView{
-		Window: window, Since: t.Since, counts: counts(t.Counts), Dropped: t.Dropped,
+		Window: window, Since: t.Since, counts: viewCounts(&t.Counts), Dropped: t.Dropped,
 		ByOutcome: countsOf(t.ByOutcome), ByModel: countsOf(t.ByModel),
 		ByKey: countsOf(t.ByKey), ByUser: countsOf(t.ByUser),
 		Forecast: a.Pool.Forecasts(),
@@ -85,7 +93,8 @@ func countsOf(sums map[string]usage.Counts) map[string]counts {
 	var others usage.Counts
 	for _, name := range rank(sums, func(c *usage.Counts) int64 { return c.Requests }, maxStatsNames) {
 		if name != usage.Other {
-			view[name] = counts(sums[name])
+			c := sums[name]
+			view[name] = viewCounts(&c)
 		}
 	}
 	for name, c := range sums {
@@ -94,7 +103,7 @@ func countsOf(sums map[string]usage.Counts) map[string]counts {
 		}
 	}
 	if others.Requests > 0 || others.Attempts > 0 {
-		view[usage.Other] = counts(others)
+		view[usage.Other] = viewCounts(&others)
 	}
 	return view
 }

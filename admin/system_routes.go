@@ -23,11 +23,11 @@ var systemRoutes = []route{
 	{method: http.MethodPut, path: "/admin/aliases", operate: (*api).putAliases},
 	{method: http.MethodPost, path: "/admin/aliases/test", operate: (*api).testAlias, quiet: true},
 
-	{method: http.MethodPost, path: "/admin/playground/token", operate: (*api).playgroundToken, secret: true},
+	{method: http.MethodPost, path: "/admin/playground/token", operate: (*api).playgroundToken, secret: true, idempotent: true},
 
 	{method: http.MethodGet, path: "/admin/checks", operate: (*api).listChecks},
 	{method: http.MethodGet, path: "/admin/diagnostics", operate: (*api).diagnostics, needs: needsAdmin},
-	{method: http.MethodPost, path: "/admin/master-key/rotate", operate: (*api).rotateMasterKey, needs: needsSudo},
+	{method: http.MethodPost, path: "/admin/master-key/rotate", operate: (*api).rotateMasterKey, needs: needsSudo, idempotent: true},
 	{method: http.MethodPost, path: "/admin/backup", operate: (*api).backup, needs: needsSudo},
 	{method: http.MethodPost, path: "/admin/restore", params: []string{"dry_run"}, operate: (*api).restore, needs: needsSudo, streams: true, accepts: []string{backupType}, maxBody: maxRestore},
 	{method: http.MethodDelete, path: "/admin/restore", operate: (*api).cancelRestore, needs: needsSudo},

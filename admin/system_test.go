@@ -48,6 +48,30 @@ func TestStats(t *testing.T) {
 	}
 }
 
+// TestStats_WhoseFault: what clients did wrong is not told as a failure, in sums and by
+// name.
+func TestStats_WhoseFault(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	add := func(status, attempts int, outcome string) {
+		f.usage.Add(usage.Record{At: f.clock.now(), Model: "gemini-x", UserID: "u1", Status: status, Outcome: outcome, Attempts: attempts})
+	}
+	add(200, 1, "ok")
+	add(200, 2, "ok")
+	add(400, 1, "invalid_request")
+	add(429, 0, "user_limit")
+	add(499, 1, "canceled")
+	add(503, 3, "overloaded")
+	v := f.must("GET", "/admin/stats", "")
+	for _, sums := range []any{v, v["by_model"].(map[string]any)["gemini-x"], v["by_user"].(map[string]any)["u1"]} {
+		c := sums.(map[string]any)
+		for name, want := range map[string]float64{"requests": 6, "retried": 1, "client_errors": 3, "failed": 1} {
+			if c[name] != want {
+				t.Errorf("%s is %v, want %v", name, c[name], want)
+			}
+		}
+	}
+}
+
 func TestConfig(t *testing.T) {
 	f := newFixture(t, settings.Patch{"retry.budget": 0.5})
 	for _, s := range []scenario{

@@ -178,6 +178,10 @@ func TestUI_Off(t *testing.T) {
 			t.Errorf("%s with the key: %d", path, w.Code)
 		}
 	}
+	// Nobody is sent to pages that are not there.
+	if w := f.do(request("GET", "/admin/status", "")); w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "/admin/ui") {
+		t.Errorf("a guest: %d %s", w.Code, w.Body)
+	}
 	if v := f.must("GET", "/admin/session", ""); v["ui_hash"] != "" {
 		t.Errorf("ui_hash = %v", v["ui_hash"])
 	}

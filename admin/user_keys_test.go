@@ -74,6 +74,7 @@ func TestUserKeys_Lifecycle(t *testing.T) {
 		{name: "list", method: "GET", path: "/admin/keys/user", status: 200, contains: []string{`"total":2`, "alice", "bob"}, excludes: noSecret},
 		{name: "page", method: "GET", path: "/admin/keys/user?limit=1&offset=1", status: 200, contains: []string{`"total":2`, `"offset":1`}},
 		{name: "search", method: "GET", path: "/admin/keys/user?q=ALI", status: 200, contains: []string{`"total":1`, "alice"}},
+		{name: "search by a whole key", method: "GET", path: "/admin/keys/user?q=" + secret, status: 400, contains: []string{`"field":"q"`}, excludes: noSecret},
 		{name: "no match", method: "GET", path: "/admin/keys/user?q=nobody", status: 200, contains: []string{`"items":[]`, `"total":0`}},
 		{name: "limit 501", method: "GET", path: "/admin/keys/user?limit=501", status: 400},
 		{name: "unknown sort", method: "GET", path: "/admin/keys/user?sort=hash", status: 400},

@@ -94,6 +94,7 @@ type Log struct {
 	chunks []uint64   // of those
 	bodies map[uint64]*Bodies
 	sizes  map[uint64]int64 // of bodies of the tail that are in the store
+	young  map[uint64]int64 // sizes of the chunks
 
 	flushMu sync.Mutex // one flush at a time
 }
@@ -171,7 +172,7 @@ func (l *Log) overdue(at time.Time) bool {
 
 // openLog reads what is kept: the summaries, and the rows that are in no block.
 func openLog(s store.Store, sealer *store.Sealer, now func() time.Time, o LogOptions) (*Log, error) {
-	l := &Log{store: s, sealer: sealer, now: now, bodies: map[uint64]*Bodies{}, sizes: map[uint64]int64{}, scan: scanTime}
+	l := &Log{store: s, sealer: sealer, now: now, bodies: map[uint64]*Bodies{}, sizes: map[uint64]int64{}, young: map[uint64]int64{}, scan: scanTime}
 	l.SetOptions(o)
 	v := &logView{}
 	after := "" // what was dropped leaves traces in a store, which take time to pass
@@ -240,6 +241,7 @@ func (l *Log) readChunks() error {
 		}
 		l.tail = append(l.tail, rows...)
 		l.saved, l.chunks = len(l.tail), append(l.chunks, seq)
+		l.young[seq] = int64(len(value))
 		return nil
 	})
 }

@@ -24,7 +24,7 @@ func (l *Log) SetOptions(o LogOptions) {
 type Kept struct {
 	From      time.Time // when the oldest row ended; zero for no rows
 	Rows      int64
-	Bytes     int64         // of the encoded blocks, their summaries and bodies; the store's own overhead is not in it
+	Bytes     int64         // of the encoded rows, their summaries and bodies; the store's own overhead is not in it
 	Retention time.Duration // what is older is dropped
 	MaxSize   int64         // what is more is dropped, the oldest first
 	Lost      int64         // rows that this process had no room for, because the store failed for long
@@ -33,7 +33,7 @@ type Kept struct {
 // Kept says what there is.
 func (l *Log) Kept() Kept {
 	v, o := l.view.Load(), l.options.Load()
-	k := Kept{Rows: v.rows + int64(len(v.tail)), Bytes: v.size, Retention: o.Retention, MaxSize: o.MaxSize, Lost: l.lost.Load()}
+	k := Kept{Rows: v.rows + int64(len(v.tail)), Bytes: v.size + l.youngSize(), Retention: o.Retention, MaxSize: o.MaxSize, Lost: l.lost.Load()}
 	switch {
 	case len(v.blocks) > 0:
 		k.From = time.UnixMilli(v.blocks[0].from).UTC()
@@ -43,13 +43,25 @@ func (l *Log) Kept() Kept {
 	return k
 }
 
+// youngSize are the bytes of what is in the store and in no block yet.
+func (l *Log) youngSize() (size int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, sizes := range []map[uint64]int64{l.young, l.sizes} {
+		for _, n := range sizes {
+			size += n
+		}
+	}
+	return size
+}
+
 // drop removes the oldest blocks while they are too old or too much, up to the row
 // keep.
 func (l *Log) drop(keep uint64) error {
 	o := l.options.Load()
 	for {
 		v := l.view.Load()
-		size, n := v.size, 0
+		size, n := v.size+l.youngSize(), 0
 		oldest := l.now().Add(-o.Retention).UnixMilli()
 		for n < min(len(v.blocks), dropBatch) {
 			s := v.blocks[n]

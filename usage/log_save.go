@@ -3,6 +3,7 @@
 package usage
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
@@ -41,6 +42,7 @@ func (l *Log) save() (more bool, err error) {
 	}
 	l.mu.Lock()
 	l.saved, l.chunks = u.saved+n, append(l.chunks, seq)
+	l.young[seq] = int64(len(data))
 	l.mu.Unlock()
 	return u.saved+n < len(u.rows), nil
 }
@@ -68,11 +70,9 @@ func (l *Log) saveBlock(u unblocked) error {
 	l.first += uint64(n)
 	l.saved = max(0, u.saved-n)
 	l.chunks = slices.DeleteFunc(slices.Clone(u.chunks), func(seq uint64) bool { return seq < l.first })
-	for seq := range l.sizes {
-		if seq < l.first {
-			delete(l.sizes, seq)
-		}
-	}
+	done := func(seq uint64, _ int64) bool { return seq < l.first }
+	maps.DeleteFunc(l.sizes, done)
+	maps.DeleteFunc(l.young, done)
 	v := *l.view.Load()
 	v.blocks = append(v.blocks, s)
 	v.size += s.size

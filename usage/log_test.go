@@ -371,6 +371,36 @@ func TestLog_DropsTheOldest(t *testing.T) {
 	}
 }
 
+// TestLog_KeptOfTheYoung: what is in no block yet counts as well, from its first flush
+// on and after a start.
+func TestLog_KeptOfTheYoung(t *testing.T) {
+	w := newWorld(5)
+	now := func() time.Time { return w.at }
+	s := memory.NewAt(now)
+	l := openTestLog(t, s, now, LogOptions{})
+	if k := l.Kept(); k.Bytes != 0 {
+		t.Errorf("%d bytes of nothing", k.Bytes)
+	}
+	before := int64(0)
+	for range 3 {
+		l.append(w.records(20))
+		flushLog(t, l)
+		k := l.Kept()
+		if k.Bytes <= before || k.Bytes > before+20*400 {
+			t.Errorf("%d bytes, %d before 20 more rows", k.Bytes, before)
+		}
+		before = k.Bytes
+		if again := openTestLog(t, s, now, LogOptions{}).Kept(); again.Bytes != k.Bytes {
+			t.Errorf("%d bytes after a start, %d before", again.Bytes, k.Bytes)
+		}
+	}
+	l.append(w.records(blockRows))
+	flushLog(t, l)
+	if k := l.Kept(); k.Bytes <= before || k.Bytes > int64(blockRows+60)*400 {
+		t.Errorf("%d bytes with a block", k.Bytes)
+	}
+}
+
 func TestLog_Bodies(t *testing.T) {
 	w := newWorld(3)
 	now := func() time.Time { return w.at }
