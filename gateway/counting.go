@@ -58,8 +58,11 @@ func (x *exchange) uncharged() *translate.Failure {
 	if refusal := x.account.Permits(x.accepted, string(x.rt.dialect), x.g.ClientIP(x.r)); refusal != nil {
 		return refusedByLimits(refusal)
 	}
-	if model := x.modelName(); model != "" && !x.account.Allows(model) {
-		return x.forbidden(model)
+	if model := x.modelName(); model != "" {
+		if !x.account.Allows(model) {
+			return x.forbidden(model)
+		}
+		x.tellLimits()
 	}
 	return nil
 }

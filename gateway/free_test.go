@@ -48,6 +48,10 @@ func TestLimits_Free(t *testing.T) {
 					method, path, _ := strings.Cut(free[0], " ")
 					if got := w.do(t.Context(), method, path, free[1]); got.status != http.StatusOK {
 						t.Errorf("%s before: %d %s", free[0], got.status, got.body)
+					} else if left := got.header.Get("X-Ratelimit-Remaining-Requests"); left != "" && left != "1" {
+						t.Errorf("%s leaves %s", free[0], left)
+					} else if strings.HasSuffix(path, ":countTokens") && left == "" {
+						t.Errorf("%s does not tell what is left", free[0])
 					}
 				}
 				if got := w.say("openai", model, "hi"); got.status != http.StatusOK {
