@@ -83,7 +83,7 @@ func (x *exchange) count(c *counting) *translate.Failure {
 	x.ctx = ctx
 	key := x.countKey()
 	for {
-		answer, f := x.g.counts.ask(ctx, key, x.record.UserID, func() ([]byte, *translate.Failure) {
+		answer, f := x.g.counts.ask(ctx, key, x.asker(), func() ([]byte, *translate.Failure) {
 			f := x.attempts()
 			return c.answer, f
 		})
@@ -129,9 +129,18 @@ func (x *exchange) counts() bool {
 	return x.rt.op == opCountTokens || x.rt.op == opInputTokens || x.rt.op == opNative && x.rt.verb == "countTokens"
 }
 
+// asker is whose places what is free takes: those of the user key, or of the address that
+// an anonymous request comes from.
+func (x *exchange) asker() string {
+	if x.account == nil {
+		return x.g.ClientIP(x.r).String()
+	}
+	return x.record.UserID
+}
+
 // inPlace makes attempts for what is free, when the user key has a place for them.
 func (x *exchange) inPlace(attempts func() *translate.Failure) *translate.Failure {
-	leave, f := x.g.counts.place(x.ctx, x.record.UserID)
+	leave, f := x.g.counts.place(x.ctx, x.asker())
 	if f != nil {
 		if x.r.Context().Err() != nil {
 			return x.gone().failure
@@ -148,7 +157,7 @@ type counts struct {
 	mu     sync.Mutex
 	known  map[countKey]counted
 	asked  map[countKey]*asking
-	queues map[string]*queue // by user key
+	queues map[string]*queue // by asker
 }
 
 type counted struct {

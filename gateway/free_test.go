@@ -5,6 +5,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +115,31 @@ func TestLimits_FreeWidth(t *testing.T) {
 		}
 		if statuses[200] != countWidth+countWaiting || statuses[503] != 10 {
 			t.Errorf("%v", statuses)
+		}
+	})
+}
+
+// TestLimits_FreeAnonymous: without user keys it is the address that has places.
+func TestLimits_FreeAnonymous(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubble(t, keys(2), func(c *Config) {
+			c.Anonymous = true
+			c.ClientIP = func(r *http.Request) netip.Addr { return netip.MustParseAddr(r.Header.Get("X-From")) }
+		})
+		w.google.Script(fakegemini.Rule{Method: "countTokens", Steer: fakegemini.Steer{Delay: time.Second}})
+		var all sync.WaitGroup
+		started := time.Now()
+		for i := range 2 * 2 * countWidth {
+			all.Go(func() {
+				got := w.post("/v1beta/models/"+model+":countTokens", countHi, "Authorization", "", "X-From", fmt.Sprint("192.0.2.", 1+i%2))
+				if got.status != http.StatusOK {
+					t.Errorf("%d %s", got.status, got.body)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(started); took != 2*time.Second {
+			t.Errorf("two addresses, eight counts each: %v", took)
 		}
 	})
 }
