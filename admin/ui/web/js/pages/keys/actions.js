@@ -115,7 +115,13 @@ export async function onMany(action, { selection, filter, total, extra = {}, cha
   const request = { action, ...toRequest(selection, filter, total), ...extra };
   const n = request.ids?.length ?? request.expected_count;
   let answer = null;
-  const run = async () => { answer = await bulk(request); };
+  const run = async () => {
+    try { answer = await bulk(request); } catch (error) {
+      if (error.code !== 'count_changed') throw error;
+      changed(false);
+      throw new Error(t('keys.countChanged', { n: full(error.data.expected), m: full(error.data.found) }));
+    }
+  };
   try {
     if (action === 'delete') {
       const done = await confirm({
@@ -132,8 +138,7 @@ export async function onMany(action, { selection, filter, total, extra = {}, cha
     if (first) toast({ kind: 'bad', key: 'skipped', text: t('keys.skipped', { n: answer.skipped }) + ' ' + saidProblem(first.code, first.message) });
     await report(answer, (count) => said(action, count, request, changed));
   } catch (error) {
-    if (error.code === 'count_changed') failed(error, t('keys.countChanged', { n: full(error.data.expected), m: full(error.data.found) }));
-    else failed(error);
+    failed(error);
     changed(false);
   }
 }
