@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestStalledClients: clients that stop reading in the middle of a long answer cost
+// little memory, and are cut when the time of their request is over; what they have
+// used is booked, and others do not notice. They ask in Google's dialect: the answers
+// must be larger than the system's buffers, some MB, and the translated dialects keep
+// an answer's text, which no real model makes longer than 65,536 tokens.
+func TestStalledClients(t *testing.T) {
+	clients := by(100, 500)
+	s := newServer(t, 4)
+	s.start(s.usual("timeouts {\n total 6s\n}\n"))
+	s.addUser()
+	for range 50 {
+		s.chat("hello")
+	}
+	idle, heap := s.memory("VmRSS"), s.profile("heap")
+	const body = `{"contents":[{"role":"user","parts":[{"text":"<events 200> <size 60000>"}]}]}`
+	conns := make([]net.Conn, clients)
+	var all sync.WaitGroup
+	for i := range conns {
+		all.Go(func() { conns[i] = s.stall(t, body) })
+	}
+	all.Wait()
+	defer func() {
+		for _, c := range conns {
+			if c != nil {
+				c.Close()
+			}
+		}
+	}()
+	eventually(t, 10*time.Second, "all wait", func() bool { return s.google.asked.Load() >= int64(clients)+50 })
+	pause(2 * time.Second) // until the kernel's buffers are full
+	each, live := (s.memory("VmRSS")-idle)/int64(clients), (s.profile("heap")-heap)/int64(clients)
+	quick := outcomes{}
+	for range 50 {
+		quick = append(quick, ask(s.client, s.small(t.Context(), 0)))
+	}
+	if len(quick.of(http.StatusOK)) != 50 {
+		t.Errorf("beside those who stall: %v", quick.statuses())
+	}
+	if live > 256<<10 || long && each > 256<<10 {
+		t.Errorf("a client that does not read takes %d KiB of the heap, %d KiB in all", live>>10, each>>10)
+	}
+	var stats struct{ Requests int64 }
+	eventually(t, 60*time.Second, "all are cut and booked", func() bool {
+		s.call(http.MethodGet, "/admin/stats", "", &stats)
+		return stats.Requests == int64(clients)+100
+	})
+	tell(t, "U8", "%d clients that do not read: %d KiB each, %d KiB of it in use; all cut and booked; others' p99 meanwhile %s", clients, each>>10, live>>10, quick.took(.99))
+}
+
+// stall sends a request, reads the head of its answer and nothing more.
+func (s *server) stall(t *testing.T, body string) net.Conn {
+	c, err := net.Dial("tcp", s.site)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	_ = c.(*net.TCPConn).SetReadBuffer(4096)
+	_, _ = fmt.Fprintf(c, "POST /v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", s.site, s.user, len(body), body)
+	line, err := bufio.NewReaderSize(c, 64).ReadString('\n')
+	if err != nil || !strings.Contains(line, "200") {
+		t.Errorf("%q %v", line, err)
+	}
+	return c
+}
+
+// TestHostileClients sends what no client should, at the real server: heads without
+// end, thousands of headers, two keys, requests that trickle in or never do. It is
+// refused, the process lives, and others do not wait for it.
+func TestHostileClients(t *testing.T) {
+	s := newServer(t, 4)
+	s.start(s.usual(""))
+	s.addUser()
+	calm := s.measure(t)
+	head := "POST /v1/chat/completions HTTP/1.1\r\nConnection: close\r\nHost: " + s.site + "\r\n"
+	auth := "Authorization: Bearer " + s.user + "\r\n"
+	for name, tc := range map[string]struct {
+		request string
+		status  string // "" = the connection just ends
+	}{
+		"headers of 2 MB":   {head + auth + "X-Big: " + strings.Repeat("x", 2<<20) + "\r\n\r\n", "431"},
+		"20,000 headers":    {head + auth + strings.Repeat("X-Many: "+strings.Repeat("x", 60)+"\r\n", 20_000) + "\r\n", "431"},
+		"two keys":          {head + auth + "X-Api-Key: gb-other\r\nContent-Length: 2\r\n\r\n{}", "400"},
+		"the header twice":  {head + "Authorization: Bearer gb-other\r\n" + auth + "X-Api-Key: gb-other\r\nContent-Length: 2\r\n\r\n{}", "400"},
+		"underscores":       {head + "X_Api_Key: " + s.user + "\r\nContent-Length: 2\r\n\r\n{}", "401"},
+		"two lengths":       {head + auth + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "400"},
+		"length and chunks": {head + auth + "Content-Length: 2\r\nTransfer-Encoding: chunked, identity\r\n\r\n{}", "501"},
+		"a line break":      {head + auth + "X-A: a\r\n b: c\r\nContent-Length: 2\r\n\r\n{}", "400"},
+		"no HTTP":           {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "400"},
+		"another version":   {"POST /v1/chat/completions HTTP/9.9\r\nHost: gw\r\n\r\n", "505"},
+		"no host":           {"POST /v1/chat/completions HTTP/1.1\r\n\r\n", "400"},
+	} {
+		got := s.raw(t, tc.request)
+		if !strings.HasPrefix(got, "HTTP/1.") || len(got) < 12 || !strings.HasPrefix(got[9:12], tc.status) {
+			t.Errorf("%s: %.60q, want %s", name, got, tc.status)
+		}
+	}
+	// Those that do not come to an end.
+	slow := by(200, 2000)
+	var conns []net.Conn
+	for i := range slow {
+		c, err := net.Dial("tcp", s.site)
+		must(t, err)
+		defer c.Close()
+		switch i % 3 {
+		case 0: // never a byte
+		case 1:
+			_, _ = io.WriteString(c, head)
+		default:
+			_, _ = io.WriteString(c, head+auth+"Content-Length: 1000\r\n\r\n{")
+		}
+		conns = append(conns, c)
+	}
+	stop := make(chan struct{})
+	var trickle sync.WaitGroup
+	trickle.Go(func() {
+		for {
+			for _, c := range conns {
+				_, _ = io.WriteString(c, "X")
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	})
+	beside := s.measure(t)
+	close(stop)
+	trickle.Wait()
+	if len(beside.of(http.StatusOK)) != len(beside) {
+		t.Errorf("beside the slow ones: %v", beside.statuses())
+	}
+	if long && beside.took(.99) > 2*calm.took(.99)+5*time.Millisecond {
+		t.Errorf("p99 is %s beside the slow ones, %s without", beside.took(.99), calm.took(.99))
+	}
+	tell(t, "U12, U13", "%d half-open and trickling connections: others' p99 %s, %s without", slow, beside.took(.99), calm.took(.99))
+}
+
+// measure asks at a low rate.
+func (s *server) measure(t *testing.T) outcomes {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+	defer client.CloseIdleConnections()
+	return openLoop(t.Context(), client, 100, by(time.Second, 5*time.Second), func(ctx context.Context, i int) *http.Request { return s.small(ctx, i) })
+}
+
+// raw sends bytes and returns what comes back.
+func (s *server) raw(t *testing.T, request string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", s.site)
+	must(t, err)
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	go io.WriteString(c, request) //nolint:errcheck // the server need not read it all
+	got, _ := io.ReadAll(c)
+	return string(got)
+}
