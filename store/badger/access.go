@@ -23,6 +23,9 @@ const (
 	expirySize = 8
 )
 
+// largeValue is less than the size from which on values have a log of their own.
+const largeValue = 1 << 19
+
 // maxKeySize is Badger's limit less the prefix.
 const maxKeySize = 65000 - len(dataPrefix)
 
@@ -62,9 +65,15 @@ func read(txn *db.Txn, key string, now time.Time) ([]byte, error) {
 // decode returns a copy of an item's value, never nil, and whether its time is
 // not yet over.
 func decode(item *db.Item, now time.Time) (value []byte, ok bool, err error) {
-	value, err = item.ValueCopy(make([]byte, 0, item.ValueSize()))
+	size := item.ValueSize()
+	value, err = item.ValueCopy(make([]byte, 0, size))
 	if err != nil {
 		return nil, false, err
+	}
+	// Of values in a log of their own, Badger tells no error, but nothing at all. How
+	// long those are it knows to a few bytes.
+	if size > largeValue && int64(len(value)) < size/2 {
+		return nil, false, errors.New("value is damaged")
 	}
 	if value == nil {
 		value = []byte{}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	db "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
@@ -132,6 +133,9 @@ func openDB(dir string) (d *db.DB, err error) {
 	d, err = db.Open(db.DefaultOptions(dir).
 		WithLogger(nil).
 		WithMetricsEnabled(false).
+		// Off by default; a block is checked once per stay in the cache.
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithVerifyValueChecksum(true).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(3).
 		WithValueLogFileSize(valueLogSize).

@@ -22,6 +22,10 @@ func TestMain(m *testing.M) {
 		runChild(dir)
 		return
 	}
+	if dir := os.Getenv(damageDir); dir != "" {
+		runDamage(dir)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
