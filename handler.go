@@ -261,8 +261,39 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (handled bool) {
 	defer h.app.leave()
 	metrics.inFlight.Inc()
 	defer metrics.inFlight.Dec()
-	return h.gateway.ServeHTTP(w, r)
+	return h.gateway.ServeHTTP(direct(w), r)
 }
+
+// direct is w, flushed past Caddy's idle timeout for writes: that moves the deadline
+// for each Write, and for the Flush right after it once more. A stream writes and
+// flushes each event. Over HTTP/2 the timeout has to see both.
+func direct(w http.ResponseWriter) http.ResponseWriter {
+	idle, ok := w.(*caddyhttp.IdleTimeoutWriter)
+	if !ok || idle.ClearBetweenWrites {
+		return w
+	}
+	for under := idle.Unwrap(); ; {
+		if f, ok := under.(flusher); ok {
+			return &directWriter{idle, f}
+		}
+		wrapper, ok := under.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		under = wrapper.Unwrap()
+	}
+}
+
+type flusher interface{ FlushError() error }
+
+// directWriter is a writer under an idle timeout. See direct.
+type directWriter struct {
+	*caddyhttp.IdleTimeoutWriter
+	under flusher
+}
+
+// FlushError implements what http.ResponseController looks for.
+func (d *directWriter) FlushError() error { return d.under.FlushError() }
 
 // notServing answers a request that reached a configuration that ended before it
 // could take part: the client asks again, on a new connection.

@@ -5,6 +5,8 @@ package geminibalance
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
@@ -207,4 +210,37 @@ func TestMetrics_SurviveReloads(t *testing.T) {
 		}
 	}
 	must(t, a.Cleanup())
+}
+
+// timedWriter counts what reaches a connection.
+type timedWriter struct {
+	*httptest.ResponseRecorder
+	moves, flushes int
+}
+
+func (w *timedWriter) SetWriteDeadline(time.Time) error { w.moves++; return nil }
+func (w *timedWriter) FlushError() error                { w.flushes++; return nil }
+
+func TestDirect(t *testing.T) {
+	under := &timedWriter{ResponseRecorder: httptest.NewRecorder()}
+	idle := &caddyhttp.IdleTimeoutWriter{
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: &caddyhttp.ResponseWriterWrapper{ResponseWriter: under}},
+		Ctrl:                  http.NewResponseController(under),
+		Deadline:              caddyhttp.IdleDeadline{Timeout: time.Minute},
+		Logger:                zap.NewNop(),
+	}
+	w := direct(idle)
+	if _, err := w.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if under.moves != 1 || under.flushes != 1 || under.Body.String() != "x" {
+		t.Errorf("%d moves of the deadline and %d flushes of %q for an event, want one each of x", under.moves, under.flushes, under.Body)
+	}
+	idle.ClearBetweenWrites = true // as over HTTP/2
+	if direct(idle) != http.ResponseWriter(idle) || direct(under) != http.ResponseWriter(under) {
+		t.Error("a writer is replaced that has to see every Flush, or has no timeout")
+	}
 }
