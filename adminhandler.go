@@ -5,6 +5,7 @@ package geminibalance
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net/http"
@@ -81,7 +82,7 @@ func (h *AdminHandler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	app.wantsAdminKey = app.wantsAdminKey || h.AdminKey == ""
-	if h.ViewerKey != "" && h.viewer == h.hash {
+	if h.ViewerKey != "" && subtle.ConstantTimeCompare(h.viewer[:], h.hash[:]) == 1 {
 		return errors.New("viewer_key is the same as admin_key; who has it could change everything")
 	}
 	return nil

@@ -68,7 +68,7 @@ func (p *Pool) addSome(keys []NewKey, results []AddResult, start int, now time.T
 		have, deleted := p.byID[id], p.trash[id] != nil
 		p.mu.Unlock()
 		if have != nil {
-			if *have.secret != k.Secret {
+			if !sameSecret(*have.secret, k.Secret) {
 				r.Err = fmt.Errorf("%s: another key in the pool has the same id", id)
 				continue
 			}
@@ -177,7 +177,7 @@ func (p *Pool) Declare(keys []NewKey) {
 		if e == nil {
 			e = p.enlist(id, k.Secret, now)
 		}
-		if *e.secret != k.Secret {
+		if !sameSecret(*e.secret, k.Secret) {
 			continue
 		}
 		created := now

@@ -4,6 +4,7 @@ package balancer
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -55,6 +56,9 @@ func KeyID(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return "gk_" + hex.EncodeToString(sum[:6])
 }
+
+// sameSecret compares without telling by its time how much is alike.
+func sameSecret(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // NewKey is a key to add or to declare. Only Secret must be set. No verb of fmt
 // prints the secret.

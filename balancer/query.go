@@ -61,7 +61,7 @@ func (p *Pool) needle(search string) needle {
 	if len(search) >= 8 && !strings.ContainsAny(search, " \t") {
 		id := KeyID(search)
 		p.mu.Lock()
-		if e := p.byID[id]; e != nil && *e.secret == search {
+		if e := p.byID[id]; e != nil && sameSecret(*e.secret, search) {
 			n.id = id
 		}
 		p.mu.Unlock()
