@@ -60,7 +60,9 @@ func (x *exchange) ran(doc rawjson.Value) *translate.Failure {
 		}
 	}
 	x.booking.name = name
-	if known.Charged != nil && told(doc) {
+	// One that failed and tells no usage has cost nothing.
+	failed := x.rt.op == opResource && doc.Get("status").Is("failed")
+	if known.Charged != nil && (failed || told(doc)) {
 		x.collect(name, doc)
 	}
 	return nil

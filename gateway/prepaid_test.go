@@ -85,6 +85,50 @@ func TestPrepaid_Batch(t *testing.T) {
 	}
 }
 
+// TestPrepaid_Interaction: likewise for an interaction in the background.
+func TestPrepaid_Interaction(t *testing.T) {
+	for _, tc := range []struct {
+		status, usage string
+		want          int64 // -1 for what was foretold
+	}{
+		{"completed", `,"usage":{"total_input_tokens":3,"total_output_tokens":1,"total_tokens":4}`, 3*500 + 3000},
+		{"failed", `,"usage":{"total_input_tokens":3,"total_output_tokens":0,"total_tokens":3}`, 3 * 500},
+		{"failed", "", 0},
+		{"in_progress", "", -1},
+		{"cancelled", "", -1},
+	} {
+		t.Run(tc.status+tc.usage, func(t *testing.T) {
+			w := newWorld(t, keys(1))
+			id := w.as(users.Spec{Name: "rich", Unlimited: true, Limits: users.Limits{Budget: &users.Budget{Total: 1 << 50}}})
+			spent := func() int64 {
+				v, err := w.users.View(id)
+				must(t, err)
+				return v.Spent.Total
+			}
+			a := w.post("/v1beta/interactions", `{"model":"`+model+`","input":"hello there","background":true}`)
+			if a.status != http.StatusOK {
+				t.Fatalf("%d %s", a.status, a.body)
+			}
+			foretold, name := spent(), strings.Trim(at(t, a.body, "id"), `"`)
+			if foretold <= 3*500+3000 {
+				t.Fatalf("foretold are %d", foretold)
+			}
+			w.google.Script(fakegemini.Rule{Method: "interactions.get", Steer: fakegemini.Steer{
+				Status: 200, Body: fmt.Sprintf(`{"id":%q,"object":"interaction","model":%q,"status":%q%s}`, name, model, tc.status, tc.usage),
+			}})
+			want := tc.want
+			if want < 0 {
+				want = foretold
+			}
+			for range 2 {
+				if a := w.get("/v1beta/interactions/" + name); a.status != http.StatusOK || spent() != want {
+					t.Errorf("%d %s: spent %d of %d foretold, want %d", a.status, a.body, spent(), foretold, want)
+				}
+			}
+		})
+	}
+}
+
 // countIn is a count in usageMetadata.
 func countIn(body, name string) (n int64) {
 	_, rest, _ := strings.Cut(body, `"`+name+`"`)
