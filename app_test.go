@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // provision makes an App of its JSON, as Caddy does before it starts one.
-func provision(t *testing.T, config string) (*App, error) {
+func provision(t testing.TB, config string) (*App, error) {
 	t.Helper()
 	ctx, err := caddy.ProvisionContext(&caddy.Config{
 		AppsRaw: caddy.ModuleMap{"gemini_balance": json.RawMessage(config)},
@@ -43,7 +43,7 @@ func provision(t *testing.T, config string) (*App, error) {
 	return app.(*App), nil
 }
 
-func mustProvision(t *testing.T, config string) *App {
+func mustProvision(t testing.TB, config string) *App {
 	t.Helper()
 	app, err := provision(t, config)
 	if err != nil {
@@ -52,7 +52,7 @@ func mustProvision(t *testing.T, config string) *App {
 	return app
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -40,22 +40,33 @@ import (
 // Placeholder | Description
 // ------------|------------
 // `{http.gemini_balance.request_id}` | what `x-request-id` told the client
-// `{http.gemini_balance.dialect}` | `openai` or `gemini`
+// `{http.gemini_balance.dialect}` | `openai`, `anthropic` or `gemini`
+// `{http.gemini_balance.endpoint}` | which of the dialect's, as `chat.completions`
 // `{http.gemini_balance.model}` | the Gemini model
+// `{http.gemini_balance.asked_model}` | what the client called it
 // `{http.gemini_balance.outcome}` | `ok`, or one word for what went wrong
+// `{http.gemini_balance.refused_by}` | the limit of the user key, as `rpm`, or what there was with the pool, as `all_resting`, that turned the request away; empty for neither
 // `{http.gemini_balance.key_id}` | the Gemini key of the last attempt, by its public id
+// `{http.gemini_balance.project}` | its project
 // `{http.gemini_balance.attempts}` | upstream requests that were made
 // `{http.gemini_balance.upstream_status}` | HTTP status of the last one, 0 for none
+// `{http.gemini_balance.upstream_error}` | Google's word for its error, as `RESOURCE_EXHAUSTED`
 // `{http.gemini_balance.stream}` | whether the answer was streamed
+// `{http.gemini_balance.partial}` | whether the answer was cut short
 // `{http.gemini_balance.input_tokens}` | tokens of the prompt
 // `{http.gemini_balance.cached_tokens}` | … of which came from a cache
 // `{http.gemini_balance.output_tokens}` | tokens of the answer, without thinking
 // `{http.gemini_balance.thought_tokens}` | tokens of thinking
+// `{http.gemini_balance.tool_use_tokens}` | tokens that Google's own tools brought into the prompt
+// `{http.gemini_balance.estimated}` | whether tokens are a guess, because Google did not say
+// `{http.gemini_balance.cost_usd}` | what Google charges, in US dollars; empty where nobody knows
+// `{http.gemini_balance.wait}`, `…wait_ms` | waiting for a Gemini key, of all attempts
 // `{http.gemini_balance.latency}`, `…latency_ms` | until the first output
 // `{http.gemini_balance.duration}`, `…duration_ms` | until the end
 // `{http.auth.user.id}` | the user key, by its public id; also `user_id` in access logs
 //
-// The access log has them in the field `gemini_balance`. An answer that broke off
+// The access log has them in the field `gemini_balance`, those that say nothing left
+// out. An answer that broke off
 // after its status was sent is logged at level `ERROR`.
 type Handler struct {
 	// Further names for Gemini models, which clients that insist on others' names
@@ -227,6 +238,7 @@ func (h *Handler) start() (err error) {
 		Anonymous:       h.Anonymous,
 		Gate:            gate(),
 		Observer:        observer{a, h.logger},
+		Open:            a.shared.open,
 		ClientIP:        clientIP,
 		PublicURL:       publicURL,
 		Version:         version(),

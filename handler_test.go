@@ -4,23 +4,17 @@ package geminibalance
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-
-	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
 func TestHandler_Validate(t *testing.T) {
@@ -119,97 +113,6 @@ func TestAdminHandler_RefusesWeakKeys(t *testing.T) {
 		app := mustProvision(t, `{"store": {"backend": "memory"}}`)
 		checkError(t, (&AdminHandler{AdminKey: key}).Provision(app.ctx), want)
 	}
-}
-
-// TestServed_Documented holds the placeholders, the log fields and the table in
-// the documentation together.
-func TestServed_Documented(t *testing.T) {
-	s := &served{Record: usage.Record{UserID: "u1", KeyID: "gk_1", Duration: 1500 * time.Millisecond}, upstreamStatus: 200}
-	fields := zapcore.NewMapObjectEncoder()
-	must(t, s.MarshalLogObject(fields))
-	source, err := os.ReadFile("handler.go")
-	must(t, err)
-	documented := map[string]bool{}
-	for _, m := range regexp.MustCompile("`{http\\.gemini_balance\\.([a-z_]+)}`|`…([a-z_]+)`").FindAllStringSubmatch(string(source), -1) {
-		name := m[1] + m[2]
-		documented[name] = true
-		value, ok := s.placeholder("http.gemini_balance." + name)
-		if !ok {
-			t.Errorf("{http.gemini_balance.%s} is documented and unknown", name)
-		}
-		if logged, ok := fields.Fields[name]; ok && fmt.Sprint(logged) != fmt.Sprint(value) {
-			t.Errorf("%s is %v as a placeholder and %v in logs", name, value, logged)
-		}
-	}
-	for name := range fields.Fields {
-		if !documented[name] {
-			t.Errorf("%s is logged and not documented as a placeholder", name)
-		}
-	}
-	if v, _ := s.placeholder("http.gemini_balance.duration_ms"); v != 1500.0 {
-		t.Errorf("duration_ms is %v", v)
-	}
-	if v, _ := s.placeholder("http.auth.user.id"); v != "u1" {
-		t.Errorf("http.auth.user.id is %v", v)
-	}
-	if v, ok := (&served{}).placeholder("http.auth.user.id"); ok {
-		t.Errorf("http.auth.user.id of an anonymous request is %v; basic_auth may know it", v)
-	}
-}
-
-func TestModelNames_Bounded(t *testing.T) {
-	var names modelNames
-	names.add("gemini-2.5-flash")
-	names.learn(usage.Totals{ByModel: map[string]usage.Counts{
-		"answered": {Requests: 3, Failed: 2}, "never": {Requests: 3, Failed: 3},
-	}})
-	for model, want := range map[string]string{
-		"gemini-2.5-flash": "gemini-2.5-flash", "answered": "answered", "never": "other", "made up": "other", "": "",
-	} {
-		if got := names.label(model); got != want {
-			t.Errorf("label of %q is %q, want %q", model, got, want)
-		}
-	}
-	for i := range 3 * maxModels {
-		names.add(fmt.Sprint("m", i))
-	}
-	if n := names.count.Load(); n > maxModels {
-		t.Errorf("%d names are known, more than %d", n, maxModels)
-	}
-}
-
-// TestMetrics_SurviveReloads registers with a new registry, as every reload does,
-// twice, as two sites do.
-func TestMetrics_SurviveReloads(t *testing.T) {
-	a := mustProvision(t, `{"store": {"backend": "memory"}}`)
-	must(t, a.Start())
-	o := observer{a, a.logger}
-	o.Served(t.Context(), usage.Record{Dialect: "openai", Model: "reload-test", Outcome: "ok", Input: 5})
-	for reload := range 2 {
-		registry := prometheus.NewPedanticRegistry()
-		must(t, registerMetrics(registry))
-		must(t, registerMetrics(registry))
-		o.Served(t.Context(), usage.Record{Dialect: "openai", Model: "reload-test", Outcome: "test"})
-		families, err := registry.Gather()
-		must(t, err)
-		got := map[string]float64{}
-		for _, f := range families {
-			for _, m := range f.Metric {
-				if strings.Contains(m.String(), "test") && f.GetName() == "caddy_gemini_balance_requests_total" {
-					got[f.GetName()] = m.GetCounter().GetValue()
-				} else {
-					got[f.GetName()]++
-				}
-			}
-		}
-		if n := got["caddy_gemini_balance_requests_total"]; n != float64(reload+1) {
-			t.Errorf("after %d reloads the counter is %v", reload, n)
-		}
-		if got["caddy_gemini_balance_keys"] != 0 || got["caddy_gemini_balance_resting"] != 1 {
-			t.Errorf("metrics of an empty pool: %v", got)
-		}
-	}
-	must(t, a.Cleanup())
 }
 
 // timedWriter counts what reaches a connection.

@@ -8,11 +8,13 @@
 //	http.handlers.gemini_balance_admin  the API for operators
 //	gemini_balance.stores.badger        where it is kept: local disk
 //	gemini_balance.stores.memory        …: nowhere
+//	admin.api.gemini_balance            health and pool, at Caddy's own admin endpoint
 //
 // No request logic is here; it is in gateway and admin, which know nothing of
 // Caddy. This package brings them up and down across reloads (app.go, shared.go),
 // reads their configuration (module.go, caddyfile.go, secret.go) and reports what
-// happens in them (observe.go, metrics.go); nothing else in this project logs.
+// happens in them (observe.go, served.go, metrics.go, metrics_state.go, events.go,
+// tracing.go); nothing else in this project logs.
 package geminibalance
 
 import (
@@ -42,6 +44,7 @@ func init() {
 	caddy.RegisterModule(new(AdminHandler))
 	caddy.RegisterModule(new(BadgerStore))
 	caddy.RegisterModule(new(MemoryStore))
+	caddy.RegisterModule(new(AdminAPI))
 
 	httpcaddyfile.RegisterGlobalOption("gemini_balance", parseGlobalOption)
 	httpcaddyfile.RegisterHandlerDirective("gemini_balance", parseHandler)
@@ -62,26 +65,60 @@ func init() {
 // configuration is loaded. A literal secret is refused, because configurations
 // are stored, printed and served by Caddy's admin endpoint.
 //
-// Emitted events, with the data `key_id`, `from`, `to` and `reason`:
+// Emitted events; those about Gemini keys have `key_id`, `name`, `project`, `from`,
+// `to` and `reason`:
 //
-// Event | When
-// ------|-----
-// `key_disabled` | a Gemini key went out of service: Google refused it, or an operator disabled it
-// `key_recovered` | a Gemini key is back in service
+// Event | When | Data
+// ------|------|-----
+// `key_invalid` | Google refuses a Gemini key: invalid, leaked, suspended or misconfigured | as above
+// `key_disabled` | an operator took a Gemini key out of service | as above
+// `key_recovered` | a Gemini key is back in service | as above
+// `key_exhausted` | a project has used up the day of a model | `project`, `model`, `keys` (how many), `reason`, `until`
+// `project_unfunded` | a project has no credit or billing | `project`, `keys`, `reason`, `until`
+// `route_down` | an egress route is left alone for a while | `route`, `reason`, `until`
+// `keys_exhausted` | a request found no Gemini key; once a minute for a model and reason | `model`, `reason`, `until`
+// `budget_spent` | a request was refused because a budget of its user key is used up; once until there is more | `user_id`, `name`, `limit`, `until`
+// `store_failing`, `store_recovered` | what is learned at run time cannot be written any more, or can again | `part`, `error`
 //
-// Metrics:
+// Times are in RFC 3339. Of one name 30 are emitted at once and then one each two
+// seconds; `suppressed` of the next says how many were not. Handlers run one after the
+// other, beside the requests. docs/observability.md has examples.
+//
+// Metrics, each with the prefix `caddy_gemini_balance_`:
 //
 // Metric | Labels
 // -------|-------
-// `caddy_gemini_balance_requests_total` | `dialect`, `model`, `outcome`
-// `caddy_gemini_balance_attempts_total` | `model`, `outcome`
-// `caddy_gemini_balance_request_duration_seconds` | `dialect`
-// `caddy_gemini_balance_time_to_first_event_seconds` | `dialect`
-// `caddy_gemini_balance_tokens_total` | `model`, `kind`
-// `caddy_gemini_balance_in_flight_requests` |
-// `caddy_gemini_balance_keys` | `state`
-// `caddy_gemini_balance_resting` |
-// `caddy_gemini_balance_waiting_requests` |
+// `requests_total` | `dialect`, `model`, `outcome`
+// `request_duration_seconds` | `dialect`
+// `time_to_first_event_seconds` | `model`
+// `in_flight_requests` |
+// `open_streams` |
+// `live_sessions` |
+// `refusals_total` | `reason`
+// `tokens_total` | `model`, `kind`
+// `cost_usd_total` | `model`
+// `unpriced_requests_total` | `model`
+// `attempts_total` | `model`, `outcome`
+// `attempt_duration_seconds` | `model`
+// `in_flight_attempts` |
+// `hedges_total` | `outcome`
+// `key_wait_seconds` |
+// `waiting_requests` |
+// `keys` | `state`
+// `key_state_changes_total` | `state`
+// `resting` | `scope`, `kind`
+// `quota_left_requests` | `model`, `window`
+// `quota_unknown_projects` | `model`, `window`
+// `route_up` | `route`
+// `route_keys` | `route`
+// `store_failing` | `part`
+// `store_failures_total` | `part`
+// `request_log_rows` |
+// `request_log_bytes` |
+// `request_log_lost_rows_total` |
+// `events_total` | `event`
+// `events_dropped_total` | `event`
+// `build_info` | `version`, `caddy`, `go`
 //
 // A `model` that never answered is counted as `other`, since clients may send any
 // name.
@@ -398,6 +435,7 @@ var (
 	_ caddy.Validator             = (*App)(nil)
 	_ caddy.CleanerUpper          = (*App)(nil)
 	_ caddyfile.Unmarshaler       = (*App)(nil)
+	_ caddy.AdminRouter           = (*AdminAPI)(nil)
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddy.Validator             = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)

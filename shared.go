@@ -68,6 +68,11 @@ type resource struct {
 	bound     *gateway.Resources
 	fetch     *fetch.Fetcher
 	models    modelNames
+	open      *gateway.Open
+	events    *events
+	forecast  forecasts
+	// storeFailing is 1 for the parts of the store that cannot be written.
+	storeFailing [len(partWords)]atomic.Int32
 
 	reporter atomic.Pointer[App] // hears of state changes; nil while none is started
 	prober   *probe.Prober
@@ -139,16 +144,16 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if err != nil {
 		return nil, err
 	}
-	r = &resource{identity: identity, store: db, sealer: sealer, forgetful: forgetful, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{}), hits: new(gateway.Hits), guests: new(gateway.Guests), catalog: new(gateway.Catalog)}
+	r = &resource{identity: identity, store: db, sealer: sealer, forgetful: forgetful, memo: gateway.NewMemo(64<<20, 2*time.Hour), kept: gateway.NewConversations(db, sealer), bound: gateway.NewResources(db, sealer, 0), fetch: fetch.New(fetch.Options{}), hits: new(gateway.Hits), guests: new(gateway.Guests), catalog: new(gateway.Catalog), open: new(gateway.Open), events: newEvents()}
 	r.keyFile.Store(fileUnless(masterKey, backend))
 	if r.pool, err = balancer.Open(balancer.Options{Store: db, Sealer: sealer, Observer: r}); err != nil {
 		return nil, err
 	}
 	r.prober, r.unprobe = probe.New(r.pool), func() {}
-	if r.users, err = users.Open(db, users.Options{StoreFailed: r.storeFailed("the counts of user keys")}); err != nil {
+	if r.users, err = users.Open(db, users.Options{StoreFailed: r.storeFailed(partUsers)}); err != nil {
 		return nil, err
 	}
-	if r.usage, err = usage.Open(db, usage.Options{StoreFailed: r.storeFailed("usage"), Sealer: sealer}); err != nil {
+	if r.usage, err = usage.Open(db, usage.Options{StoreFailed: r.storeFailed(partUsage), Sealer: sealer}); err != nil {
 		return nil, err
 	}
 	if r.aliases, err = settings.OpenAliases(db); err != nil {
@@ -165,6 +170,7 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	r.stop = stop
 	r.resume = func() { r.loops.Go(func() { r.resumeRotation(ctx) }) }
 	r.resume()
+	go r.events.run(ctx, r.reporter.Load)
 	r.loops.Go(func() { r.flushed[0] = r.pool.Run(ctx) })
 	r.loops.Go(func() { r.flushed[1] = r.users.Run(ctx) })
 	r.loops.Go(func() { r.flushed[2] = r.usage.Run(ctx) })
@@ -279,29 +285,6 @@ func (r *resource) redeclare() error {
 	r.unprobe()
 	r.reporter.Store(nil)
 	return nil
-}
-
-// StateChanged implements balancer.Observer.
-func (r *resource) StateChanged(c balancer.StateChange) {
-	if a := r.reporter.Load(); a != nil {
-		a.reportState(c)
-	}
-}
-
-// Rested implements balancer.Observer.
-func (r *resource) Rested(balancer.Rest) {}
-
-// StoreFailed implements balancer.Observer.
-func (r *resource) StoreFailed(err error) { r.storeFailed("the states of Gemini keys")(err) }
-
-// storeFailed returns what is to be called when what cannot be written any more,
-// and with nil when it can again.
-func (r *resource) storeFailed(what string) func(error) {
-	return func(err error) {
-		if a := r.reporter.Load(); a != nil {
-			a.reportStore(what, err)
-		}
-	}
 }
 
 // drain counts requests and calls release once: when it was closed and the last
