@@ -41,42 +41,44 @@ func TestLimits_Free(t *testing.T) {
 		"rpm": {RPM: 2}, "rpd": {RPD: 2}, "tpm": {TPM: 40}, "tpd": {TPD: 40}, "budget": {Budget: &users.Budget{Day: 1000}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, keys(2))
-			w.as(users.Spec{Name: "poor", Unlimited: true, Limits: limits})
-			file := w.put("a.txt", "hello").ID // counts
-			if name == "rpm" || name == "rpd" {
+			synctest.Test(t, func(t *testing.T) {
+				w := newBubble(t, keys(2))
+				w.as(users.Spec{Name: "poor", Unlimited: true, Limits: limits})
+				file := w.put("a.txt", "hello").ID // counts
+				if name == "rpm" || name == "rpd" {
+					for _, free := range freeThings(file) {
+						method, path, _ := strings.Cut(free[0], " ")
+						if got := w.do(t.Context(), method, path, free[1]); got.status != http.StatusOK {
+							t.Errorf("%s before: %d %s", free[0], got.status, got.body)
+						} else if left := got.header.Get("X-Ratelimit-Remaining-Requests"); left != "" && left != "1" {
+							t.Errorf("%s leaves %s", free[0], left)
+						} else if strings.HasSuffix(path, ":countTokens") && left == "" {
+							t.Errorf("%s does not tell what is left", free[0])
+						}
+					}
+					if got := w.say("openai", model, "hi"); got.status != http.StatusOK {
+						t.Errorf("the second request that counts: %d %s", got.status, got.body)
+					}
+				} else {
+					w.say("openai", model, "hello there, how are you? [[size 900]]")
+				}
+				if got := w.say("openai", model, "hello there, how are you? [[size 900]]"); got.status != http.StatusTooManyRequests {
+					t.Fatalf("the limit is not used up: %d %s", got.status, got.body)
+				}
+				if name == "rpm" || name == "rpd" {
+					file = "file-none"
+				}
 				for _, free := range freeThings(file) {
 					method, path, _ := strings.Cut(free[0], " ")
-					if got := w.do(t.Context(), method, path, free[1]); got.status != http.StatusOK {
-						t.Errorf("%s before: %d %s", free[0], got.status, got.body)
-					} else if left := got.header.Get("X-Ratelimit-Remaining-Requests"); left != "" && left != "1" {
-						t.Errorf("%s leaves %s", free[0], left)
-					} else if strings.HasSuffix(path, ":countTokens") && left == "" {
-						t.Errorf("%s does not tell what is left", free[0])
+					want := http.StatusOK
+					if strings.Contains(path, "none") {
+						want = http.StatusNotFound
+					}
+					if got := w.do(t.Context(), method, path, free[1]); got.status != want {
+						t.Errorf("%s: %d %s", free[0], got.status, got.body)
 					}
 				}
-				if got := w.say("openai", model, "hi"); got.status != http.StatusOK {
-					t.Errorf("the second request that counts: %d %s", got.status, got.body)
-				}
-			} else {
-				w.say("openai", model, "hello there, how are you? [[size 900]]")
-			}
-			if got := w.say("openai", model, "hello there, how are you? [[size 900]]"); got.status != http.StatusTooManyRequests {
-				t.Fatalf("the limit is not used up: %d %s", got.status, got.body)
-			}
-			if name == "rpm" || name == "rpd" {
-				file = "file-none"
-			}
-			for _, free := range freeThings(file) {
-				method, path, _ := strings.Cut(free[0], " ")
-				want := http.StatusOK
-				if strings.Contains(path, "none") {
-					want = http.StatusNotFound
-				}
-				if got := w.do(t.Context(), method, path, free[1]); got.status != want {
-					t.Errorf("%s: %d %s", free[0], got.status, got.body)
-				}
-			}
+			})
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
@@ -32,52 +33,54 @@ func TestPrepaid_Batch(t *testing.T) {
 		{name: "cancelled", state: fakegemini.BatchCancelled, foretold: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t, keys(1))
-			id := w.as(users.Spec{Name: "rich", Unlimited: true, Limits: users.Limits{TPD: 1 << 40, Budget: &users.Budget{Total: 1 << 50}}})
-			spent := func() users.Spent {
-				v, err := w.users.View(id)
-				must(t, err)
-				return v.Spent
-			}
-			request := fmt.Sprintf(`{"contents":[{"role":"user","parts":[{"text":"hello %s"}]}]}`, tc.prompt)
-			input := `{"requests":{"requests":[{"request":` + request + `}]}}`
-			if tc.file {
-				a := w.post("/upload/v1beta/files", `{"key":"a","request":`+request+`}`, "X-Goog-Upload-Protocol", "raw", "Content-Type", "application/jsonl")
-				input = `{"fileName":` + at(t, a.body, "file.name") + `}`
-			}
-			a := w.post("/v1beta/models/"+model+":batchGenerateContent", fmt.Sprintf(`{"batch":{"displayName":%q,"inputConfig":%s}}`, "b "+tc.display, input))
-			if a.status != http.StatusOK {
-				t.Fatalf("%d %s", a.status, a.body)
-			}
-			name := strings.Trim(at(t, a.body, "name"), `"`)
-			foretold := spent()
-			if foretold.Total == 0 || foretold.Day != foretold.Total {
-				t.Fatalf("a batch is foretold to cost %+v", foretold)
-			}
-			if tc.state != "" {
-				w.google.SetBatchState("p1", name, tc.state)
-			}
-			want := int64(0)
-			if tc.foretold {
-				want = foretold.Total
-			}
-			for range 2 {
-				a := w.get("/v1beta/" + name)
+			synctest.Test(t, func(t *testing.T) {
+				w := newBubble(t, keys(1))
+				id := w.as(users.Spec{Name: "rich", Unlimited: true, Limits: users.Limits{TPD: 1 << 40, Budget: &users.Budget{Total: 1 << 50}}})
+				spent := func() users.Spent {
+					v, err := w.users.View(id)
+					must(t, err)
+					return v.Spent
+				}
+				request := fmt.Sprintf(`{"contents":[{"role":"user","parts":[{"text":"hello %s"}]}]}`, tc.prompt)
+				input := `{"requests":{"requests":[{"request":` + request + `}]}}`
+				if tc.file {
+					a := w.post("/upload/v1beta/files", `{"key":"a","request":`+request+`}`, "X-Goog-Upload-Protocol", "raw", "Content-Type", "application/jsonl")
+					input = `{"fileName":` + at(t, a.body, "file.name") + `}`
+				}
+				a := w.post("/v1beta/models/"+model+":batchGenerateContent", fmt.Sprintf(`{"batch":{"displayName":%q,"inputConfig":%s}}`, "b "+tc.display, input))
 				if a.status != http.StatusOK {
 					t.Fatalf("%d %s", a.status, a.body)
 				}
-				if tc.file {
-					a = w.get("/download/v1beta/" + strings.Trim(at(t, a.body, "response.responsesFile"), `"`) + ":download?alt=media")
+				name := strings.Trim(at(t, a.body, "name"), `"`)
+				foretold := spent()
+				if foretold.Total == 0 || foretold.Day != foretold.Total {
+					t.Fatalf("a batch is foretold to cost %+v", foretold)
 				}
-				if i := strings.Index(a.body, `"promptTokenCount"`); i >= 0 {
-					in, out, thoughts := countIn(a.body, "promptTokenCount"), countIn(a.body, "candidatesTokenCount"), countIn(a.body, "thoughtsTokenCount")
-					want = (in*500 + (out+thoughts)*3000) / 2
+				if tc.state != "" {
+					w.google.SetBatchState("p1", name, tc.state)
 				}
-				if got := spent(); got.Total != want || got.Day != want {
-					t.Errorf("foretold to cost %d, charged %+v, want %d", foretold.Total, got, want)
+				want := int64(0)
+				if tc.foretold {
+					want = foretold.Total
 				}
-			}
-			more, less = more || want > foretold.Total, less || want > 0 && want < foretold.Total
+				for range 2 {
+					a := w.get("/v1beta/" + name)
+					if a.status != http.StatusOK {
+						t.Fatalf("%d %s", a.status, a.body)
+					}
+					if tc.file {
+						a = w.get("/download/v1beta/" + strings.Trim(at(t, a.body, "response.responsesFile"), `"`) + ":download?alt=media")
+					}
+					if i := strings.Index(a.body, `"promptTokenCount"`); i >= 0 {
+						in, out, thoughts := countIn(a.body, "promptTokenCount"), countIn(a.body, "candidatesTokenCount"), countIn(a.body, "thoughtsTokenCount")
+						want = (in*500 + (out+thoughts)*3000) / 2
+					}
+					if got := spent(); got.Total != want || got.Day != want {
+						t.Errorf("foretold to cost %d, charged %+v, want %d", foretold.Total, got, want)
+					}
+				}
+				more, less = more || want > foretold.Total, less || want > 0 && want < foretold.Total
+			})
 		})
 	}
 	if !more || !less {
@@ -98,33 +101,35 @@ func TestPrepaid_Interaction(t *testing.T) {
 		{"cancelled", "", -1},
 	} {
 		t.Run(tc.status+tc.usage, func(t *testing.T) {
-			w := newWorld(t, keys(1))
-			id := w.as(users.Spec{Name: "rich", Unlimited: true, Limits: users.Limits{Budget: &users.Budget{Total: 1 << 50}}})
-			spent := func() int64 {
-				v, err := w.users.View(id)
-				must(t, err)
-				return v.Spent.Total
-			}
-			a := w.post("/v1beta/interactions", `{"model":"`+model+`","input":"hello there","background":true}`)
-			if a.status != http.StatusOK {
-				t.Fatalf("%d %s", a.status, a.body)
-			}
-			foretold, name := spent(), strings.Trim(at(t, a.body, "id"), `"`)
-			if foretold <= 3*500+3000 {
-				t.Fatalf("foretold are %d", foretold)
-			}
-			w.google.Script(fakegemini.Rule{Method: "interactions.get", Steer: fakegemini.Steer{
-				Status: 200, Body: fmt.Sprintf(`{"id":%q,"object":"interaction","model":%q,"status":%q%s}`, name, model, tc.status, tc.usage),
-			}})
-			want := tc.want
-			if want < 0 {
-				want = foretold
-			}
-			for range 2 {
-				if a := w.get("/v1beta/interactions/" + name); a.status != http.StatusOK || spent() != want {
-					t.Errorf("%d %s: spent %d of %d foretold, want %d", a.status, a.body, spent(), foretold, want)
+			synctest.Test(t, func(t *testing.T) {
+				w := newBubble(t, keys(1))
+				id := w.as(users.Spec{Name: "rich", Unlimited: true, Limits: users.Limits{Budget: &users.Budget{Total: 1 << 50}}})
+				spent := func() int64 {
+					v, err := w.users.View(id)
+					must(t, err)
+					return v.Spent.Total
 				}
-			}
+				a := w.post("/v1beta/interactions", `{"model":"`+model+`","input":"hello there","background":true}`)
+				if a.status != http.StatusOK {
+					t.Fatalf("%d %s", a.status, a.body)
+				}
+				foretold, name := spent(), strings.Trim(at(t, a.body, "id"), `"`)
+				if foretold <= 3*500+3000 {
+					t.Fatalf("foretold are %d", foretold)
+				}
+				w.google.Script(fakegemini.Rule{Method: "interactions.get", Steer: fakegemini.Steer{
+					Status: 200, Body: fmt.Sprintf(`{"id":%q,"object":"interaction","model":%q,"status":%q%s}`, name, model, tc.status, tc.usage),
+				}})
+				want := tc.want
+				if want < 0 {
+					want = foretold
+				}
+				for range 2 {
+					if a := w.get("/v1beta/interactions/" + name); a.status != http.StatusOK || spent() != want {
+						t.Errorf("%d %s: spent %d of %d foretold, want %d", a.status, a.body, spent(), foretold, want)
+					}
+				}
+			})
 		})
 	}
 }
