@@ -22,11 +22,11 @@ import (
 // all gateways of a process. It refuses
 //
 //   - what would be more requests at a time than memory and file descriptors bear,
-//   - bodies that together would take more than a quarter of the memory limit,
-//   - a share of the requests while goroutines wait for a processor for longer than
-//     maxDelay, as large as it takes to bring that down again.
+//   - bodies that together would take more of the memory than is left for them,
+//   - what comes while goroutines wait for a processor for longer than maxDelay, so
+//     many requests at a time as make them wait no longer being left alone.
 //
-// Taking a request is an atomic addition and two loads.
+// Taking a request is an atomic addition and one or two loads.
 type Gate struct {
 	most     int64 // requests at a time
 	mostHeld int64 // bytes of bodies at a time
@@ -36,9 +36,9 @@ type Gate struct {
 	held     atomic.Int64
 	refused  atomic.Int64
 
-	share   atomic.Uint64 // of the requests that are taken, as bits of a float64 up to 1
-	sampled atomic.Int64  // when share was last worked out, in Unix nanoseconds
-	mu      sync.Mutex    // of what follows; whoever samples has it
+	room    atomic.Int64 // requests at a time that the processors bear, as far as is known
+	sampled atomic.Int64 // when room was last worked out, in Unix nanoseconds
+	mu      sync.Mutex   // of what follows; whoever samples has it
 	delays  delays
 }
 
@@ -46,13 +46,13 @@ const (
 	// maxDelay is how long goroutines that are ready may wait, on average. Processors
 	// that are busy for 95 % of the time make them wait for less than a tenth of it.
 	maxDelay = 5 * time.Millisecond
-	// sampleEvery is how often the share is worked out.
+	// sampleEvery is how often room is worked out.
 	sampleEvery = 50 * time.Millisecond
+	// ownMemory is what the process takes without any request: the store, the pool, Caddy.
+	ownMemory = 128 << 20
 	// perRequest is what a request takes while it runs, without its body, its
 	// connections included.
 	perRequest = 128 << 10
-	// leastShare keeps some requests coming, whose delays tell when it is over.
-	leastShare = 0.01
 	// gatePause is what those who are refused are told to wait, and up to as long again.
 	gatePause = time.Second
 )
@@ -67,13 +67,16 @@ func NewGate() *Gate {
 func newGate(memory, files int64) *Gate {
 	g := &Gate{most: math.MaxInt64, mostHeld: math.MaxInt64, spared: 64 * int64(runtime.GOMAXPROCS(0))}
 	if memory < math.MaxInt64 {
-		g.most, g.mostHeld = memory/perRequest, memory/4
+		// One half for requests; the other one for their bodies, of which there are two
+		// and a half copies at the worst (TestMemory_LargeBodies).
+		left := max(memory-ownMemory, memory/4)
+		g.most, g.mostHeld = left/2/perRequest, left/5
 	}
 	if files > 0 { // one to the client, one to Google, and some for the store
 		g.most = min(g.most, max(files-200, files/2)/2)
 	}
 	g.most = max(g.most, g.spared)
-	g.share.Store(math.Float64bits(1))
+	g.room.Store(g.most)
 	return g
 }
 
@@ -92,11 +95,11 @@ func (g *Gate) enter() bool {
 		return true
 	}
 	n := g.inFlight.Add(1)
-	if n <= g.spared && n <= g.most {
+	if n <= g.spared {
 		return true
 	}
-	g.sample(time.Now())
-	if n > g.most || n > g.spared && !g.lucky() {
+	g.sample(time.Now(), n)
+	if n > g.room.Load() {
 		g.inFlight.Add(-1)
 		g.refused.Add(1)
 		return false
@@ -108,11 +111,6 @@ func (g *Gate) leave() {
 	if g != nil {
 		g.inFlight.Add(-1)
 	}
-}
-
-func (g *Gate) lucky() bool {
-	share := math.Float64frombits(g.share.Load())
-	return share >= 1 || rand.Float64() < share //nolint:gosec // a lottery
 }
 
 // hold takes room for bytes of a body, which release gives back.
@@ -134,8 +132,8 @@ func (g *Gate) release(bytes int64) {
 	}
 }
 
-// sample works the share out anew, if it is time.
-func (g *Gate) sample(now time.Time) {
+// sample works room out anew, if it is time; running is how many requests run.
+func (g *Gate) sample(now time.Time, running int64) {
 	last, at := g.sampled.Load(), now.UnixNano()
 	if at-last < int64(sampleEvery) || !g.sampled.CompareAndSwap(last, at) || !g.mu.TryLock() {
 		return
@@ -145,16 +143,22 @@ func (g *Gate) sample(now time.Time) {
 	if !known || at-last > 20*int64(sampleEvery) {
 		delay = 0 // what was, is over
 	}
-	g.share.Store(math.Float64bits(nextShare(math.Float64frombits(g.share.Load()), delay)))
+	g.room.Store(min(g.most, max(g.spared, nextRoom(g.room.Load(), running, delay))))
 }
 
-// nextShare goes down as fast as the delay is too long, and up slowly.
-func nextShare(share float64, delay time.Duration) float64 {
-	change := 1.05
-	if delay > 0 {
-		change = min(change, max(0.5, float64(maxDelay)/float64(delay)))
+// nextRoom is the room for requests after one that was full or not. Where they wait
+// for too long it becomes a little less than what runs, and less again only when what
+// runs has become as few: streams that were taken go on for a while. Where they do not
+// wait, it grows while it is what keeps others out.
+func nextRoom(room, running int64, delay time.Duration) int64 {
+	switch full := running >= room-room/10; {
+	case delay > maxDelay && running <= room+room/20:
+		return min(room, running) * 95 / 100
+	case delay < maxDelay/2 && full:
+		return room + max(room/20, 1)
+	default:
+		return room
 	}
-	return min(1, max(leastShare, share*change))
 }
 
 // delays are how long goroutines waited for a processor since they were asked for

@@ -21,6 +21,7 @@ func TestGate(t *testing.T) {
 	const most = 5
 	gate := newGate(math.MaxInt64, 0)
 	gate.most, gate.spared = most, 1
+	gate.room.Store(most)
 	w := newWorld(t, keys(2), func(c *Config) { c.Gate = gate })
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -116,9 +117,9 @@ func soon(t *testing.T, what string, holds func() bool) {
 // TestGate_Limits: what is taken follows what there is.
 func TestGate_Limits(t *testing.T) {
 	for _, c := range []struct{ memory, files, most, held int64 }{
-		{1 << 30, 1 << 20, 8192, 256 << 20},
-		{1 << 30, 4296, 2048, 256 << 20},
-		{math.MaxInt64, 4296, 2048, math.MaxInt64},
+		{640 << 20, 1 << 20, 2048, (512 << 20) / 5},
+		{640 << 20, 2200, 1000, (512 << 20) / 5},
+		{math.MaxInt64, 2200, 1000, math.MaxInt64},
 		{math.MaxInt64, 0, math.MaxInt64, math.MaxInt64},
 	} {
 		g := newGate(c.memory, c.files)
@@ -131,41 +132,30 @@ func TestGate_Limits(t *testing.T) {
 	}
 }
 
-// TestGate_Share: the share of requests that are taken falls while they wait for
-// processors, never to nothing, and comes back.
-func TestGate_Share(t *testing.T) {
-	share := 1.0
-	for range 30 {
-		share = nextShare(share, 50*time.Millisecond)
-	}
-	if share != leastShare {
-		t.Errorf("after long delays %v", share)
-	}
-	if got := nextShare(0.5, 2*maxDelay); got != 0.25 {
-		t.Errorf("at twice the delay %v", got)
-	}
-	if got := nextShare(0.5, maxDelay); got != 0.5 {
-		t.Errorf("at the delay %v", got)
-	}
-	for range 100 {
-		share = nextShare(share, 0)
-	}
-	if share != 1 {
-		t.Errorf("without delays %v", share)
-	}
-	g := newGate(math.MaxInt64, 0)
-	g.share.Store(math.Float64bits(0.2))
-	taken := 0
-	for range 10_000 {
-		if g.lucky() {
-			taken++
+// TestGate_Room: fewer requests are taken while they wait for processors, those that
+// run being left alone, and more again when they do not.
+func TestGate_Room(t *testing.T) {
+	for _, c := range []struct {
+		room, running int64
+		delay         time.Duration
+		want          int64
+	}{
+		{1 << 40, 1000, 2 * maxDelay, 950}, // not known before
+		{950, 1000, 2 * maxDelay, 950},     // until it shows, nothing more
+		{950, 990, 2 * maxDelay, 902},      // about as many run as may: still too many
+		{600, 1000, 2 * maxDelay, 600},
+		{600, 300, 2 * maxDelay, 285},
+		{600, 590, maxDelay, 600},
+		{600, 590, 0, 630},
+		{600, 300, 0, 600}, // nobody is kept out
+	} {
+		if got := nextRoom(c.room, c.running, c.delay); got != c.want {
+			t.Errorf("room for %d, %d run and wait %s: room for %d, want %d", c.room, c.running, c.delay, got, c.want)
 		}
 	}
-	if taken < 1800 || taken > 2200 {
-		t.Errorf("%d of 10,000 are taken at a share of 0.2", taken)
-	}
+	g := newGate(math.MaxInt64, 0)
 	g.spared = 2
-	g.share.Store(math.Float64bits(1e-9))
+	g.room.Store(1)
 	g.sampled.Store(time.Now().UnixNano())
 	if !g.enter() || !g.enter() || g.enter() {
 		t.Error("few requests are not what processors are busy with")

@@ -14,17 +14,17 @@ import (
 // limit: as many as fit are served, the others are told at once to come back, and the
 // limit holds.
 func TestOverload_Memory(t *testing.T) {
-	limit, delay, length := by[int64](64<<20, 256<<20), by("1s", "4s"), by(4*time.Second, 20*time.Second)
+	limit, length := by[int64](160<<20, 256<<20), by(4*time.Second, 20*time.Second)
 	s := newServer(t, 8)
 	s.pinned = long
 	s.env = append(s.env, "GOMEMLIMIT="+strconv.FormatInt(limit, 10))
 	s.start(s.usual(""))
 	s.addUser()
-	capacity := float64(limit/(128<<10)) / by(1.0, 4.0) // see gateway.Gate; Google takes so long
+	capacity := float64((limit - 128<<20) / 2 / (128 << 10)) // see gateway.Gate; Google takes a second
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8000}}
 	defer client.CloseIdleConnections()
 	all := openLoop(t.Context(), client, 5*capacity, length, func(ctx context.Context, _ int) *http.Request {
-		return s.request(ctx, "<delay "+delay+">", false)
+		return s.request(ctx, "<delay 1s>", false)
 	})
 	checkOverload(t, s, "memory", all, capacity, length, by(2*time.Second, 5*time.Second))
 	if rss := s.memory("VmHWM"); long && rss > limit {
