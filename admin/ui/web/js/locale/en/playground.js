@@ -7,7 +7,8 @@ export default {
   'playground.system': 'System text', 'playground.temperature': 'Temperature', 'playground.top_p': 'Top-p', 'playground.max_tokens': 'Max tokens',
   'playground.thinking': 'Thinking tokens', 'playground.default': 'default', 'playground.search': 'Google Search', 'playground.schema': 'Answer as JSON',
   'playground.schemaLabel': 'JSON schema', 'playground.reset': 'Back to defaults', 'playground.check': 'Look at the marked options.',
-  'playground.fault.required': 'Required.', 'playground.fault.number': 'A number in range.', 'playground.fault.json': 'The JSON schema is no JSON.',
+  'playground.fault.key': 'Choose a key, or empty the field.',
+  'playground.keyChoose': { one: '{n} key fits: choose it.', other: '{n} keys fit: choose one.' }, 'playground.fault.required': 'Required.', 'playground.fault.number': 'A number in range.', 'playground.fault.json': 'The JSON schema is no JSON.',
 
   'playground.conversation': 'Conversation', 'playground.views': 'Views', 'playground.tab.chat': 'Chat', 'playground.tab.request': 'Raw request',
   'playground.tab.events': 'Raw events', 'playground.tab.code': 'Code', 'playground.language': 'Language',

@@ -7,7 +7,8 @@ export default {
   'playground.system': '系统提示', 'playground.temperature': '温度', 'playground.top_p': 'Top-p', 'playground.max_tokens': '最多 Token',
   'playground.thinking': '思考 Token', 'playground.default': '默认', 'playground.search': 'Google 搜索', 'playground.schema': '以 JSON 应答',
   'playground.schemaLabel': 'JSON schema', 'playground.reset': '恢复默认', 'playground.check': '请检查标出的选项。',
-  'playground.fault.required': '必填。', 'playground.fault.number': '请输入范围内的数字。', 'playground.fault.json': 'JSON schema 不是有效的 JSON。',
+  'playground.fault.key': '请选择一个密钥，或清空此栏。',
+  'playground.keyChoose': { other: '{n} 个密钥符合，请选择。' }, 'playground.fault.required': '必填。', 'playground.fault.number': '请输入范围内的数字。', 'playground.fault.json': 'JSON schema 不是有效的 JSON。',
 
   'playground.conversation': '对话', 'playground.views': '视图', 'playground.tab.chat': '聊天', 'playground.tab.request': '原始请求',
   'playground.tab.events': '原始事件', 'playground.tab.code': '代码', 'playground.language': '语言',

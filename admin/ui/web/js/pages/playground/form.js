@@ -17,6 +17,7 @@ export function faultsOf(form) {
   const bad = {};
   if (!form.model.trim()) bad.model = 'required';
   if (form.compare && !form.other.trim()) bad.other = 'required';
+  for (const name of ['userKey', 'geminiKey']) if (form[name] === null) bad[name] = 'key';
   for (const [name, least, most] of numbers) {
     const text = form[name].trim();
     if (text && !(Number(text) >= least && Number(text) <= most)) bad[name] = 'number';
@@ -44,31 +45,34 @@ export function useModels() {
 
 const nameOf = (x) => x.name || x.hint;
 
-// KeyField finds a key by name among those of a list of the API; value is its id. One
-// that came by its id, from another page's link, is given its name.
-function KeyField({ label, help, none, list, value, placeholder, onChange }) {
-  const [found, setFound] = useState([]), [text, setText] = useState(''), timer = useRef(0), typed = useRef(''), options = useId();
+// KeyField finds a key by name among those of a list of the API; value is its id, ''
+// for none, null while what was typed is no key's name. One that came by its id, from
+// another page's link, is given its name.
+function KeyField({ label, help, none, fault, list, value, placeholder, onChange }) {
+  const [found, setFound] = useState({ q: '', items: [] }), [text, setText] = useState(''), options = useId();
+  const timer = useRef(0), typed = useRef('');
   const search = (q) => {
     setText(typed.current = q);
     clearTimeout(timer.current);
-    onChange(found.find((x) => nameOf(x) === q)?.id ?? '');
+    onChange(found.items.find((x) => nameOf(x) === q)?.id ?? (q ? null : ''));
     if (!q) return;
     timer.current = setTimeout(() => api(list, { query: { q, limit: 20 } }).then(({ items }) => {
       if (typed.current !== q) return;
-      setFound(items);
+      setFound({ q, items });
       const exact = items.find((x) => nameOf(x) === q);
       if (exact) onChange(exact.id);
     }, () => {}), 200);
   };
   useEffect(() => {
-    if (value) api(`${list}/${value}`).then((x) => { setFound([x]); setText(typed.current = nameOf(x)); }, () => onChange(''));
+    if (value) api(`${list}/${value}`).then((x) => { setFound({ q: nameOf(x), items: [x] }); setText(typed.current = nameOf(x)); }, () => onChange(''));
     return () => clearTimeout(timer.current);
   }, []);
-  const missing = text && !value;
-  return html`<${Field} label=${label} help=${missing ? undefined : help} error=${missing ? none : undefined}>
+  const n = value === null && found.q === text ? found.items.length : -1; // those that fit, -1 while not known or not needed
+  const missing = n === 0, said = n > 0 ? t('playground.keyChoose', { n }) : help;
+  return html`<${Field} label=${label} help=${missing || fault ? undefined : said} error=${missing ? none : fault}>
     ${(props) => html`<input class="input" ...${props} list=${options} autocomplete="off" spellcheck=${false} value=${text}
       onInput=${(e) => search(e.target.value)} placeholder=${placeholder} />
-      <datalist id=${options}>${found.map((x) => html`<option key=${x.id} value=${nameOf(x)}>${x.name ? x.hint : ''}</option>`)}
+      <datalist id=${options}>${found.items.map((x) => html`<option key=${x.id} value=${nameOf(x)}>${x.name ? x.hint : ''}</option>`)}
         </datalist>`}<//>`;
 }
 
@@ -94,10 +98,11 @@ export function Options({ form, set, models, faults, wide, onReset, children }) 
     ${wide && html`<${Checkbox} label=${t('playground.compare')} checked=${form.compare} onChange=${(compare) => set({ compare })} />`}
     ${wide && form.compare && model('other', t('playground.other'))}
     <${KeyField} key=${'user' + resets} label=${t('playground.userKey')} help=${t('playground.userKeyHelp')}
-      none=${t('playground.userKeyNone')} list="keys/user" placeholder=${t('none')} value=${form.userKey} onChange=${(userKey) => set({ userKey })} />
+      none=${t('playground.userKeyNone')} fault=${say('userKey')} list="keys/user" placeholder=${t('none')} value=${form.userKey}
+      onChange=${(userKey) => set({ userKey })} />
     <${KeyField} key=${'gemini' + resets} label=${t('playground.geminiKey')} help=${t('playground.geminiKeyHelp')}
-      none=${t('playground.geminiKeyNone')} list="keys/gemini" placeholder=${t('playground.geminiKeyAny')} value=${form.geminiKey}
-      onChange=${(geminiKey) => set({ geminiKey })} />
+      none=${t('playground.geminiKeyNone')} fault=${say('geminiKey')} list="keys/gemini" placeholder=${t('playground.geminiKeyAny')}
+      value=${form.geminiKey} onChange=${(geminiKey) => set({ geminiKey })} />
     <${Area} label=${t('playground.system')} rows=${3} value=${form.system} onInput=${(system) => set({ system })} />
     <div class="formgrid">${numbers.map(([name]) => number(name))}</div>
     <${Checkbox} label=${t('playground.search')} checked=${form.search} onChange=${(search) => set({ search })} />

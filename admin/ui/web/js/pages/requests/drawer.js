@@ -10,6 +10,7 @@ import { attempt, undoable } from '../../ui/toast.js';
 import { gateway } from '../playground/base.js';
 import { asCurl } from '../playground/snippets.js';
 import { Outcome, modelText, userText } from './cells.js';
+import { phases } from './phases.js';
 import { Attempts, Timing, Tokens } from './timeline.js';
 
 // pretty shows JSON indented and everything else as it is; always text.
@@ -62,7 +63,7 @@ function Details({ r, onFilter }) {
     ${r.error && html`<pre class="rawtext err" tabindex="0" role="region" aria-label=${t('requests.error')}>${pretty(r.error)}</pre>`}
     <${Actions} request=${r} onFilter=${onFilter} />
     <h3>${t('requests.attempts.title', { n: r.attempts })}</h3><${Attempts} tries=${r.tries} whole=${r.duration_ms} />
-    <h3>${t('requests.timing')}</h3><${Timing} request=${r} />
+    ${phases(r).length > 0 && html`<h3>${t('requests.timing')}</h3><${Timing} request=${r} />`}
     <h3>${t('requests.tokens')} <small>${full(r.tokens.input + r.tokens.output + r.tokens.thoughts)}</small></h3>
       <${Tokens} tokens=${r.tokens} />
     <h3>${t('requests.details')}</h3><${Facts1} r=${r} />
