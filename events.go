@@ -3,6 +3,7 @@
 package geminibalance
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ const (
 	eventQueue           = 256             // of all names, that wait for their handlers
 	keysExhaustedEvery   = time.Minute     // for one model and reason
 	budgetSpentEvery     = time.Hour       // for one budget of a user key that does not come back sooner
+	restedEvery          = time.Minute     // for one project and model, or route
 	maxRemembered        = 10_000
 )
 
@@ -194,7 +196,8 @@ func (r *resource) Rested(rest balancer.Rest) {
 	default:
 		data["project"], data["keys"] = rest.Project, rest.Affected
 	}
-	if r.listened(name) {
+	// Google's word and our own count may say the same of one day.
+	if r.listened(name) && r.events.once(name+" "+rest.Project+" "+rest.Model+" "+rest.Route, restedEvery) {
 		r.events.offer(name, data)
 	}
 }
@@ -213,7 +216,7 @@ func (r *resource) StateChanged(c balancer.StateChange) {
 	}
 	key, _ := r.pool.Get(c.KeyID)
 	r.events.offer(name, map[string]any{
-		"key_id": c.KeyID, "name": key.Name, "project": key.Project, "from": string(c.From), "to": string(c.To), "reason": c.Reason,
+		"key_id": c.KeyID, "name": key.Name, "project": cmp.Or(key.Project, c.KeyID), "from": string(c.From), "to": string(c.To), "reason": c.Reason,
 	})
 }
 

@@ -106,6 +106,7 @@ func TestMetrics(t *testing.T) {
 	}
 	w.google.Script(fakegemini.Rule{Steer: fakegemini.ParseSteer("[[retry 30s]]")})
 	w.chat(w.secret, "hello", "")
+	w.server.Close() // after its handlers: clients have their answers before
 	after := series(t)
 	for name, want := range map[string]float64{
 		`requests_total{dialect="openai",model="` + testModel + `",outcome="ok"}`:           4,

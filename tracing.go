@@ -4,6 +4,8 @@ package geminibalance
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,12 +70,17 @@ func traceAttempt(ctx context.Context, a *gateway.Attempt, outcome, host string)
 	s.SetAttributes(
 		attribute.String("gen_ai.operation.name", operation),
 		attribute.String("gen_ai.provider.name", "gcp.gemini"),
-		attribute.String("server.address", host),
 		attribute.String("gemini_balance.request_id", a.RequestID),
 		attribute.String("gemini_balance.key_id", a.KeyID),
 		attribute.String("gemini_balance.outcome", outcome),
 		attribute.Int("gemini_balance.attempt", a.Number),
 	)
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		n, _ := strconv.Atoi(port)
+		s.SetAttributes(attribute.String("server.address", name), attribute.Int("server.port", n))
+	} else {
+		s.SetAttributes(attribute.String("server.address", host))
+	}
 	if a.Model != "" {
 		s.SetAttributes(attribute.String("gen_ai.request.model", a.Model))
 	}

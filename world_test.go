@@ -125,3 +125,19 @@ func googleKeys(n int, edit ...func(*fakegemini.Config)) fakegemini.Config {
 	}
 	return c
 }
+
+// post sends a body, or a plain prompt in Google's form, with the key without limits.
+func (w *world) post(path, body string) (status int) {
+	w.t.Helper()
+	if body == "" {
+		body = `{"contents":[{"parts":[{"text":"hi"}]}]}`
+	}
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.server.URL+path, strings.NewReader(body))
+	must(w.t, err)
+	req.Header.Set("Authorization", "Bearer "+w.secret)
+	res, err := w.server.Client().Do(req)
+	must(w.t, err)
+	_, _ = io.Copy(io.Discard, res.Body)
+	must(w.t, res.Body.Close())
+	return res.StatusCode
+}

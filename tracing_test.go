@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package geminibalance
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+)
+
+// traced makes the requests of a world those of a site with tracing; spans are those
+// that ended, at least n: clients have their answers before.
+func (w *world) traced(sampler sdktrace.Sampler) (spans func(n int) tracetest.SpanStubs) {
+	exporter := tracetest.NewInMemoryExporter()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter), sdktrace.WithSampler(sampler))
+	w.t.Cleanup(func() { must(w.t, provider.Shutdown(context.Background())) })
+	w.wrap = func(ctx context.Context) context.Context {
+		ctx, parent := provider.Tracer("caddy").Start(ctx, "handler", trace.WithSpanKind(trace.SpanKindServer))
+		context.AfterFunc(ctx, func() { parent.End() })
+		return ctx
+	}
+	return func(n int) (ours tracetest.SpanStubs) {
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			ours = nil
+			for _, s := range exporter.GetSpans() {
+				if s.InstrumentationScope.Name == tracerName {
+					ours = append(ours, s)
+				}
+			}
+			if len(ours) >= n {
+				break
+			}
+		}
+		return ours
+	}
+}
+
+func attributes(s *tracetest.SpanStub) map[string]string {
+	all := map[string]string{}
+	for _, a := range s.Attributes {
+		all[string(a.Key)] = fmt.Sprint(a.Value.AsInterface())
+	}
+	return all
+}
+
+// TestTracing: a request is a span for each attempt and for the wait between them, all
+// of them children of Caddy's, and Google hears nothing of the trace.
+func TestTracing(t *testing.T) {
+	w := newWorld(t, googleKeys(1), "")
+	spans := w.traced(sdktrace.AlwaysSample())
+	w.google.Script(fakegemini.Rule{Times: 1, Steer: fakegemini.ParseSteer("[[retry 1s]]")})
+	begun := time.Now()
+	status, body := w.chat(w.secret, "hello", `,"stream":true,"max_tokens":50,"temperature":0.5,"stop":["END"]`)
+	if status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	got := spans(3)
+	if len(got) != 3 {
+		t.Fatalf("%d spans", len(got))
+	}
+	refused, wait, served := &got[0], &got[1], &got[2]
+	for i, s := range got {
+		if !s.Parent.IsValid() || s.Parent.TraceID() != got[0].Parent.TraceID() || s.Parent.SpanID() != got[0].Parent.SpanID() {
+			t.Errorf("span %d is no child of Caddy's", i)
+		}
+		if s.StartTime.Before(begun) || s.EndTime.Before(s.StartTime) {
+			t.Errorf("span %d is from %s to %s", i, s.StartTime, s.EndTime)
+		}
+	}
+	if refused.Name != "chat "+testModel || refused.SpanKind != trace.SpanKindClient || refused.Status.Code != codes.Error {
+		t.Errorf("%s, %v, %v", refused.Name, refused.SpanKind, refused.Status)
+	}
+	if a := attributes(refused); a["error.type"] != "rate_limited" || a["http.response.status_code"] != "429" || a["gen_ai.usage.input_tokens"] != "" {
+		t.Errorf("%v", a)
+	}
+	if took := wait.EndTime.Sub(wait.StartTime); wait.Name != "wait for a Gemini key" || wait.SpanKind != trace.SpanKindInternal || took < 900*time.Millisecond {
+		t.Errorf("%s, %v, %s", wait.Name, wait.SpanKind, took)
+	}
+	a := attributes(served)
+	for name, want := range map[string]string{
+		"gen_ai.operation.name": "chat", "gen_ai.provider.name": "gcp.gemini", "gen_ai.request.model": testModel, "gen_ai.response.model": testModel,
+		"gen_ai.request.stream": "true", "gen_ai.request.max_tokens": "50", "gen_ai.request.temperature": "0.5", "gen_ai.request.stop_sequences": "[END]",
+		"http.response.status_code": "200", "gemini_balance.attempt": "2", "gemini_balance.outcome": "ok", "server.address": "127.0.0.1",
+	} {
+		if a[name] != want {
+			t.Errorf("%s is %q, want %q", name, a[name], want)
+		}
+	}
+	for _, name := range []string{"gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.response.time_to_first_chunk", "gemini_balance.key_id", "gemini_balance.request_id"} {
+		if a[name] == "" {
+			t.Errorf("%s is missing in %v", name, a)
+		}
+	}
+	for _, e := range w.google.Entries() {
+		for name := range e.Header {
+			if slices.Contains([]string{"Traceparent", "Tracestate", "Baggage"}, name) {
+				t.Errorf("Google was sent %s: %q", name, e.Header[name])
+			}
+		}
+	}
+	for i := range got {
+		if text := fmt.Sprint(got[i]); strings.Contains(text, fakegemini.DemoKey(1)) || strings.Contains(text, w.secret) {
+			t.Errorf("a secret is in span %d", i)
+		}
+	}
+}
+
+// TestTracing_Unsampled: what is not sampled has no children either.
+func TestTracing_Unsampled(t *testing.T) {
+	w := newWorld(t, googleKeys(1), "")
+	spans := w.traced(sdktrace.NeverSample())
+	status, _ := w.chat(w.secret, "hello", "")
+	w.server.Close() // after its handlers
+	if n := len(spans(0)); status != 200 || n != 0 {
+		t.Errorf("%d, %d spans", status, n)
+	}
+}
+
+func TestOperations(t *testing.T) {
+	w := newWorld(t, googleKeys(1), "")
+	spans := w.traced(sdktrace.AlwaysSample())
+	for path, want := range map[string]string{
+		"/v1/completions": "text_completion", "/v1/embeddings": "embeddings", "/v1/messages": "chat",
+		"/v1beta/models/" + testModel + ":generateContent": "generate_content",
+	} {
+		before := len(spans(0))
+		w.post(path, map[string]string{
+			"/v1/completions": `{"model":"` + testModel + `","prompt":"hi"}`,
+			"/v1/embeddings":  `{"model":"gemini-embedding-2","input":"hi"}`,
+			"/v1/messages":    `{"model":"` + testModel + `","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+		}[path])
+		got := spans(before + 1)
+		if len(got) != before+1 {
+			t.Errorf("%s: %d spans", path, len(got)-before)
+		} else if name := got[before].Name; !strings.HasPrefix(name, want+" ") {
+			t.Errorf("%s: span %q", path, name)
+		}
+	}
+}
