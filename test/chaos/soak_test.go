@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build chaos
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestSoak is an hour, or as long as SOAK_MINUTES says, of mixed traffic at a low
+// rate, in which one request in twenty meets a fault of Google's and some clients
+// leave: memory and goroutines stay what they are after a while, answers stay as quick,
+// and the books have all that Google answered. It writes a line a minute to
+// build/soak.log.
+func TestSoak(t *testing.T) {
+	length := time.Hour
+	if n, err := strconv.Atoi(os.Getenv("SOAK_MINUTES")); err == nil { //nolint:forbidigo // a knob of the test
+		length = time.Duration(n) * time.Minute
+	}
+	s := newServer(t, 20)
+	s.start(s.usual("request_log {\n max_size 8MiB\n}\n")) // so small that it reaches its end
+	s.addUser()
+	s.google.trouble.Store(5)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
+	defer client.CloseIdleConnections()
+	var sent, left, failed atomic.Int64
+	var mu sync.Mutex
+	var recent outcomes
+	var load sync.WaitGroup
+	load.Go(func() {
+		openLoop(ctx, client, 40, length, func(ctx context.Context, i int) *http.Request {
+			sent.Add(1)
+			return s.mixed(ctx, i, &left)
+		})
+	})
+	load.Go(func() { // what is compared between minutes
+		for ctx.Err() == nil {
+			x := ask(client, s.small(ctx, 0))
+			if sent.Add(1); x.status != http.StatusOK {
+				failed.Add(1)
+			}
+			mu.Lock()
+			recent = append(recent, x)
+			mu.Unlock()
+			pause(100 * time.Millisecond)
+		}
+	})
+	var rows []soakRow
+	started := time.Now()
+	_ = os.MkdirAll("../../build", 0o755)
+	log, err := os.Create("../../build/soak.log")
+	must(t, err)
+	defer log.Close()
+	for time.Since(started) < length {
+		pause(min(time.Minute, length-time.Since(started)))
+		mu.Lock()
+		minute := recent.of(http.StatusOK)
+		recent = nil
+		mu.Unlock()
+		row := soakRow{
+			at: time.Since(started), rss: float64(s.memory("VmRSS")) / 1e6, heap: float64(s.profile("heap")) / 1e6,
+			goroutines: s.profile("goroutine"), files: s.files(), p99: minute.took(.99),
+		}
+		rows = append(rows, row)
+		fmt.Fprintf(log, "%5.1f min: RSS %.1f MB, heap %.1f MB, %d goroutines, %d files, p99 %s\n", row.at.Minutes(), row.rss, row.heap, row.goroutines, row.files, row.p99)
+	}
+	cancel()
+	load.Wait()
+	var stats struct{ Requests, Output, Dropped int64 }
+	eventually(t, 20*time.Second, "all is booked", func() bool {
+		s.call(http.MethodGet, "/admin/stats", "", &stats)
+		return stats.Requests >= sent.Load()-left.Load()
+	})
+	warm := rows[len(rows)/3:] // the first third is for caches to fill
+	rss, heap := slope(warm, func(r soakRow) float64 { return r.rss }), slope(warm, func(r soakRow) float64 { return r.heap })
+	goroutines := slope(warm, func(r soakRow) float64 { return float64(r.goroutines) })
+	if length >= 30*time.Minute && (heap > 1 || goroutines > 20) {
+		t.Errorf("the heap grows by %.2f MB/h, goroutines by %.0f/h", heap, goroutines)
+	}
+	if stats.Output < s.google.output.Load() {
+		t.Errorf("Google finished %d tokens of output, the books have %d", s.google.output.Load(), stats.Output)
+	}
+	tell(t, "R12", "%s, %d requests, 5 %% faults: heap %+.2f MB/h (%.1f to %.1f MB), RSS %+.2f MB/h (%.0f to %.0f MB), goroutines %+.0f/h, files %d to %d, p99 %s to %s; %d of Google's output tokens, %d booked, %d rows dropped, %d of the plain requests failed",
+		length, sent.Load(), heap, warm[0].heap, rows[len(rows)-1].heap, rss, warm[0].rss, rows[len(rows)-1].rss, goroutines,
+		warm[0].files, rows[len(rows)-1].files, warm[0].p99, rows[len(rows)-1].p99, s.google.output.Load(), stats.Output, stats.Dropped, failed.Load())
+}
+
+type soakRow struct {
+	at         time.Duration
+	rss, heap  float64
+	goroutines int64
+	files      int
+	p99        time.Duration
+}
+
+// mixed is one of what clients send.
+func (s *server) mixed(ctx context.Context, i int, left *atomic.Int64) *http.Request {
+	switch i % 10 {
+	case 0: // long conversations
+		return s.request(ctx, strings.Repeat("tell me more ", 2000)+strconv.Itoa(i), true)
+	case 1:
+		return s.request(ctx, "<events 50> <pace 20ms>", true)
+	case 2, 3, 4:
+		return s.request(ctx, "<events 10> <size 500>", true)
+	case 5: // who leaves in the middle
+		left.Add(1)
+		gone, cancel := context.WithTimeout(ctx, time.Duration(i%7)*30*time.Millisecond)
+		context.AfterFunc(gone, cancel)
+		return s.request(gone, "<delay 50ms> <events 100> <pace 20ms>", true)
+	default:
+		return s.small(ctx, i)
+	}
+}
+
+// slope is the rise of a figure per hour, by least squares.
+func slope(rows []soakRow, of func(soakRow) float64) float64 {
+	var n, sx, sy, sxx, sxy float64
+	for _, r := range rows {
+		x, y := r.at.Hours(), of(r)
+		n, sx, sy, sxx, sxy = n+1, sx+x, sy+y, sxx+x*x, sxy+x*y
+	}
+	if d := n*sxx - sx*sx; d != 0 {
+		return (n*sxy - sx*sy) / d
+	}
+	return 0
+}
