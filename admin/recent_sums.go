@@ -13,7 +13,7 @@ import (
 // sorted by them asks again and again, and shall find the same order.
 const (
 	keptSumsFrom = 5_000 // names
-	keptSumsFor  = 3 * time.Second
+	keptSumsFor  = 5 * time.Second
 )
 
 // recentSums are the sums by name that were asked for last, one for each dimension. The

@@ -165,18 +165,46 @@ const (
 	// A forecast of many keys may be so many times older than it took, so that making
 	// them never takes more than a twentieth of the time, but not older than that.
 	oldestForecast = 10 * time.Second
+	// waitForForecast is how long one may take for which everybody waits.
+	waitForForecast = 20 * time.Millisecond
 )
 
 // Forecasts tells how many requests are left, for any key, of the models that were
 // asked for and those that the operator's limits name, by name; of the first 100
-// of them. In large pools it may be seconds old.
+// of them. In large pools it may be seconds old: who asks again does not wait for the
+// next, which is made meanwhile.
 func (p *Pool) Forecasts() []Forecast {
 	p.forecastMu.Lock()
 	defer p.forecastMu.Unlock()
-	began := p.now()
-	if began.Before(p.forecastGood) {
-		return slices.Clone(p.forecasts)
+	now := p.now()
+	switch {
+	case now.Before(p.forecastGood):
+	case p.forecastTook > waitForForecast && now.Before(p.forecastGood.Add(oldestForecast)):
+		if !p.forecasting {
+			p.forecasting = true
+			go func() {
+				all, took := p.forecast()
+				p.forecastMu.Lock()
+				defer p.forecastMu.Unlock()
+				p.forecasting = false
+				p.keepForecasts(all, took)
+			}()
+		}
+	default:
+		p.keepForecasts(p.forecast())
 	}
+	return slices.Clone(p.forecasts)
+}
+
+// keepForecasts is called with forecastMu.
+func (p *Pool) keepForecasts(all []Forecast, took time.Duration) {
+	p.forecasts, p.forecastTook = all, took
+	p.forecastGood = p.now().Add(min(staleness*took, oldestForecast))
+}
+
+// forecast makes what Forecasts returns, and tells how long that took.
+func (p *Pool) forecast() (out []Forecast, took time.Duration) {
+	began := p.now()
 	var names []string
 	for name, m := range *p.models.Load() {
 		if name != "" && m.quotas.table.Load() != nil {
@@ -192,7 +220,7 @@ func (p *Pool) Forecasts() []Forecast {
 	p.mu.Unlock()
 	slices.Sort(names)
 	names = slices.Compact(names)
-	out := []Forecast{}
+	out = []Forecast{}
 	for _, name := range names[:min(len(names), maxForecasts)] {
 		x := p.inquire(name, nil, false, 0)
 		for e := range x.keys() {
@@ -202,9 +230,7 @@ func (p *Pool) Forecasts() []Forecast {
 		}
 		out = append(out, x.forecast)
 	}
-	took := p.now().Sub(began)
-	p.forecasts, p.forecastGood = out, p.now().Add(min(staleness*took, oldestForecast))
-	return slices.Clone(out)
+	return out, p.now().Sub(began)
 }
 
 // QuotaQuery selects a page of quotas.

@@ -83,6 +83,8 @@ type Pool struct {
 	forecastMu   sync.Mutex
 	forecasts    []Forecast
 	forecastGood time.Time // until when they need not be made anew
+	forecastTook time.Duration
+	forecasting  bool // they are being made
 
 	// writeMu orders writes to the store as the changes in memory. It is taken
 	// before mu and held across I/O.
