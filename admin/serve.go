@@ -123,6 +123,9 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, requestID string) (s
 	if err := a.authenticate(c); err != nil {
 		if p := asProblem(err); p.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="gemini-balance admin"`)
+			if p.Code == "missing_admin_key" && a.ui != nil {
+				p.Detail += " People sign in at /admin/ui/."
+			}
 		}
 		return 0, nil, err
 	}

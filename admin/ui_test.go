@@ -168,6 +168,9 @@ func TestUI_IndexIsSentWhenItChanged(t *testing.T) {
 func TestUI_Off(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	f.spec = nil
+	if w := f.do(request("GET", "/admin/status", "")); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "sign in at /admin/ui/") {
+		t.Errorf("a guest where there are pages: %d %s", w.Code, w.Body)
+	}
 	f.config.NoUI = true
 	f.Handler = New(f.config)
 	for _, path := range []string{"/admin", "/admin/", "/admin/ui", "/admin/ui/", "/admin/ui/" + loadUI().hash + "/js/main.js"} {
