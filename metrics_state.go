@@ -21,7 +21,7 @@ type stateCollector struct {
 	build, keys, resting, attempts, waiting, streams, sessions *prometheus.Desc
 	routeUp, routeKeys                                         *prometheus.Desc
 	left, unknown                                              *prometheus.Desc
-	storeFailing, logRows, logBytes, logLost                   *prometheus.Desc
+	storeFailing, logRows, logBytes, logLost, shed             *prometheus.Desc
 }
 
 func newStateCollector() stateCollector {
@@ -44,6 +44,7 @@ func newStateCollector() stateCollector {
 		logRows:      desc("request_log_rows", "Rows of the request log."),
 		logBytes:     desc("request_log_bytes", "Size of the request log."),
 		logLost:      desc("request_log_lost_rows_total", "Rows that found no room, because the store failed for long."),
+		shed:         desc("shed_requests_total", "Requests turned away because memory, file descriptors or processors bear no more. They are in no other figure."),
 	}
 }
 
@@ -51,7 +52,7 @@ func newStateCollector() stateCollector {
 func (c stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.build, c.keys, c.resting, c.attempts, c.waiting, c.streams, c.sessions, c.routeUp, c.routeKeys,
-		c.left, c.unknown, c.storeFailing, c.logRows, c.logBytes, c.logLost,
+		c.left, c.unknown, c.storeFailing, c.logRows, c.logBytes, c.logLost, c.shed,
 	} {
 		ch <- d
 	}
@@ -95,6 +96,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.logRows, kept.Rows)
 	gauge(c.logBytes, kept.Bytes)
 	ch <- prometheus.MustNewConstMetric(c.logLost, prometheus.CounterValue, float64(kept.Lost))
+	ch <- prometheus.MustNewConstMetric(c.shed, prometheus.CounterValue, float64(gate().Refused()))
 }
 
 func (c stateCollector) collectQuotas(r *resource, gauge func(*prometheus.Desc, int64, ...string)) {

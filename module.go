@@ -95,6 +95,7 @@ func init() {
 // `open_streams` |
 // `live_sessions` |
 // `refusals_total` | `reason`
+// `shed_requests_total` |
 // `tokens_total` | `model`, `kind`
 // `cost_usd_total` | `model`
 // `unpriced_requests_total` | `model`
