@@ -14,6 +14,7 @@ FUZZTIME ?= 30s
 FUZZTIME_SHORT ?= 5s
 ROUNDS   ?= 200
 PORT     ?= 8080
+MINUTES  ?= 60
 # Everything but the end-to-end tests, which have targets of their own.
 UNIT      = $$(go list $(TAGS) ./... | grep -v '/test/')
 
@@ -45,8 +46,8 @@ race: $(TESTSUM) ## the same under the race detector
 
 .PHONY: integration
 integration: STRICT = -strict
-integration: $(TESTSUM) ## a real Caddy: reloads, drain, secrets in logs
-	@$(TESTRUN) go test $(TAGS) -count=1 -timeout 10m ./test/integration/...
+integration: $(TESTSUM) ## a real Caddy: reloads, drain, secrets in logs, overload, stalled clients
+	@$(TESTRUN) go test $(TAGS) -p 1 -count=1 -timeout 10m ./test/integration/... ./test/chaos
 
 .PHONY: clients
 clients: STRICT = -strict
@@ -122,6 +123,14 @@ bench-packages: ## benchmarks of the packages, six runs each, for benchstat
 .PHONY: kill-rounds
 kill-rounds: ## ROUNDS (200) times kill -9 under load: no acknowledged write lost
 	@KILL_ROUNDS=$(ROUNDS) go test $(TAGS) -count=1 -timeout 60m -run 'Kill' -v ./test/integration/...
+
+.PHONY: chaos
+chaos: ## what takes long to hurt: disks, power, overload, reloads; needs Linux and root; ONLY="R4 U14"
+	@bash test/chaos/run.sh
+
+.PHONY: soak
+soak: ## mixed traffic with faults for MINUTES (60): slopes of memory and goroutines; RACE=1 under the race detector
+	@CHAOS=1 CHAOS_RACE=$(RACE) SOAK_MINUTES=$(MINUTES) go test $(TAGS),chaos -count=1 -timeout 26h -v -run '^TestSoak$$' ./test/chaos
 
 .PHONY: vulncheck
 vulncheck: ## govulncheck (needs its database online)

@@ -39,9 +39,9 @@ func (f *failpoint) Write(b store.Batch) error {
 // says, whatever was there.
 func TestRestore_CrashAnywhere(t *testing.T) {
 	from := memory.New()
-	for i := range 3 {
+	for i := range 2 {
 		var ops []store.Op
-		for j := range 3000 {
+		for j := range 2500 {
 			ops = append(ops, store.Op{Key: fmt.Sprintf("new/%d/%04d", i, j), Value: []byte("v")})
 		}
 		if err := from.Write(store.Batch{Ops: ops}); err != nil {
@@ -55,7 +55,7 @@ func TestRestore_CrashAnywhere(t *testing.T) {
 		for left := 0; ; left++ {
 			into := memory.New()
 			var old []store.Op
-			for j := range 5000 {
+			for j := range 2500 {
 				old = append(old, store.Op{Key: fmt.Sprintf("old/%04d", j), Value: []byte("v")})
 			}
 			if err := into.Write(store.Batch{Ops: old}); err != nil {
@@ -77,7 +77,7 @@ func TestRestore_CrashAnywhere(t *testing.T) {
 			}
 		}
 	}
-	if points < 10 {
+	if points < 8 {
 		t.Errorf("only %d points were tried", points)
 	}
 }

@@ -44,7 +44,7 @@ func damagedValue(i int) []byte {
 // that it is damaged. No value is ever another than the one that was written, and no
 // process dies.
 func TestDamage(t *testing.T) {
-	positions := 4
+	positions := 3
 	if n, err := strconv.Atoi(os.Getenv("GB_DAMAGE")); err == nil {
 		positions = n
 	}

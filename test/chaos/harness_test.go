@@ -4,8 +4,7 @@
 // whether it goes on: reloads and stops under load, disks that are full, clients that
 // do not read, more load than it can bear, hours of all of it. Each test is a row of
 // docs/reliability.md. In CI they are short; with CHAOS set (`make chaos`) they are
-// what the row says, and what they measured is written to build/chaos.md; what is
-// for `make chaos` alone has the build tag chaos.
+// what the row says; what is for `make chaos` alone has the build tag chaos.
 package chaos
 
 import (
@@ -22,7 +21,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -74,8 +72,7 @@ func buildAndRun(m *testing.M) (code int, err error) {
 			return 0, fmt.Errorf("building Caddy: %w\n%s", err, out)
 		}
 	}
-	code = m.Run()
-	return code, writeReport()
+	return m.Run(), nil
 }
 
 // server is a Caddy process in front of a google.
@@ -367,34 +364,8 @@ func eventually(t *testing.T, limit time.Duration, what string, holds func() boo
 // pause lets another process go on, or paces a load.
 func pause(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // real processes have real time
 
-var report struct {
-	mu   sync.Mutex
-	rows []string
-}
-
-// tell adds what a test measured to its row of the report.
+// tell logs what a test measured for a row, as `make chaos` puts it into its table.
 func tell(t *testing.T, row, format string, args ...any) {
 	t.Helper()
-	text := fmt.Sprintf(format, args...)
-	t.Log(row + ": " + text)
-	report.mu.Lock()
-	defer report.mu.Unlock()
-	report.rows = append(report.rows, fmt.Sprintf("| %s | `%s` | %s |", row, t.Name(), text))
-}
-
-// writeReport writes what was measured, as rows of a table.
-func writeReport() error {
-	if !long || len(report.rows) == 0 {
-		return nil
-	}
-	path := filepath.Join("..", "..", "build", "chaos.md")
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(strings.Join(report.rows, "\n") + "\n")
-	return errors.Join(err, f.Close())
+	t.Log(row + ": " + fmt.Sprintf(format, args...))
 }
