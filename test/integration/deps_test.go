@@ -26,7 +26,7 @@ type room struct {
 // rooms are those of ARCHITECTURE.md.
 var rooms = []room{
 	{room: "store"},
-	{room: "store/badger", may: []string{"store"}, others: []string{"github.com/dgraph-io/badger/v4"}},
+	{room: "store/badger", may: []string{"store"}, others: []string{"github.com/dgraph-io/badger/v4", "github.com/dgraph-io/badger/v4/options"}},
 	{room: "store/memory", may: []string{"store"}},
 	{room: "store/storetest", may: []string{"store"}},
 	{room: "balancer", may: []string{"store"}},
