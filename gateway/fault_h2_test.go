@@ -101,7 +101,6 @@ func newTLSGoogle(t *testing.T, h2 bool, address string, act func(*httptest.Serv
 		flushed(nil)
 		_, _ = io.WriteString(w, part(stream, "of it", 1, true))
 	}))
-	google.Config.ErrorLog = quiet()
 	google.EnableHTTP2 = h2
 	if address != "" {
 		google.Listener.Close()

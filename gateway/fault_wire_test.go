@@ -10,10 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -294,7 +294,7 @@ func streamOf(r *http.Request) string {
 }
 
 // wireSurfaces are the ways to ask in all dialects.
-var wireSurfaces = append(surfaces[:len(surfaces):len(surfaces)],
+var wireSurfaces = append(slices.Clip(surfaces),
 	surface{name: "anthropic"}, surface{name: "anthropic stream", stream: true})
 
 func (s surface) anthropic() bool { return strings.HasPrefix(s.name, "anthropic") }
@@ -340,10 +340,8 @@ func TestWireFaults_NoConnection(t *testing.T) {
 	must(t, err)
 	closed.Close()
 	stranger := httptest.NewTLSServer(http.NotFoundHandler()) // its certificate is nobody's
-	stranger.Config.ErrorLog = quiet()
 	defer stranger.Close()
 	plain := httptest.NewServer(http.NotFoundHandler())
-	plain.Config.ErrorLog = quiet()
 	defer plain.Close()
 	for name, config := range map[string]upstream.Config{
 		"refused":     {BaseURL: "http://" + closed.Addr().String()},
@@ -447,5 +445,3 @@ func hasText(body, text string) bool {
 	first, rest, _ := strings.Cut(text, " ")
 	return strings.Contains(body, text) || strings.Contains(body, `"`+first+` "`) && strings.Contains(body, `"`+rest+`"`)
 }
-
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -12,7 +12,7 @@ import (
 // openFiles is how many files the process may open; 0 = not known.
 func openFiles() int64 {
 	var l syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil || uint64(l.Cur) > math.MaxInt32 {
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil || l.Cur > math.MaxInt32 {
 		return 0
 	}
 	return int64(l.Cur) //nolint:gosec,unconvert // its type differs
