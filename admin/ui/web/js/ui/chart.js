@@ -1,4 +1,4 @@
-import { html, useEffect, useMemo, useRef, useState } from '../vendor/preact.mjs';
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../vendor/preact.mjs';
 import uPlot from '../vendor/uplot.mjs';
 import { moment, stamp, tick, utc } from '../lib/format.js';
 import { lang, t } from '../lib/i18n.js';
@@ -110,6 +110,19 @@ function extent(values, fmt) {
   return least === most ? most : `${least} – ${most}`;
 }
 
+// useKeptHeight keeps an element as tall as it was, so that what is below does not
+// jump while its text changes; another width starts anew.
+function useKeptHeight() {
+  const ref = useRef(), kept = useRef([0, 0]);
+  useLayoutEffect(() => {
+    const el = ref.current, [width, height] = kept.current;
+    if (el.clientWidth !== width) el.style.minHeight = '';
+    kept.current = [el.clientWidth, Math.max(el.clientWidth === width ? height : 0, el.offsetHeight)];
+    el.style.minHeight = kept.current[1] + 'px';
+  });
+  return ref;
+}
+
 // TimeChart: series over time with a legend of the moment under the cursor (all
 // charts share it), else of the whole span, and the same numbers as a table. data:
 // { t: [RFC 3339], <key>: [number|null], open }; series: [{ key, color, fill, soft,
@@ -141,15 +154,16 @@ export function TimeChart({ title, unit, data, series, stack = false, height = 2
   const value = (s) => (!some ? '–' : i !== null ? fmt(data[s.key][i]) : (ranges ? extent : sum)(data[s.key], fmt));
   const said = some ? series.map((s) => `${s.label} ${value(s)}`).join(', ') : '';
   const at = !some ? '' : i === null ? t(ranges ? 'chart.range' : 'chart.whole') : moment(new Date(data.t[i]));
+  const legend = useKeptHeight();
   return html`
     <section class=${cls('card', 'chart', stale && 'stale')}>
-      <header><h2>${title} ${unit && html`<small>${unit}</small>`}</h2><span class="grow"></span>
+      <header><h2>${title} <small>${unit ?? (ranges && t('chart.range'))}</small></h2><span class="grow"></span>
         <${LinkButton} aria-pressed=${table ? 'true' : 'false'} onClick=${() => setTable(!table)}>
           ${t(table ? 'chart.chart' : 'chart.table')}<//></header>
-      <div class="legend">
+      <div class="legend" ref=${legend}>
         ${series.map((s) => html`<span key=${s.key}><i class=${'dot-' + s.color}></i>${s.label}${' '}
           <b>${value(s)}</b></span>`)}
-        <time>${at}</time>
+        <time>${i === null && ranges ? '' : at}</time>
       </div>
       ${table ? html`<${ChartTable} title=${title} data=${data} series=${series} fmt=${fmt} height=${height} />`
         : html`<div class="plot" role="img" aria-label=${`${title}. ${at}: ${said}`} ref=${box} style=${{ height: height + 'px' }}></div>`}

@@ -2,6 +2,7 @@ import { html, useEffect, useState } from '../../vendor/preact.mjs';
 import { api, call, del, download, post, saveFile } from '../../lib/api.js';
 import { utc } from '../../lib/format.js';
 import { lang, languages, setLang, t } from '../../lib/i18n.js';
+import { track } from '../../lib/jobs.js';
 import { letters } from '../../lib/keyboard.js';
 import { isAdmin, signIn, signOut } from '../../lib/session.js';
 import { choice, setTheme } from '../../lib/theme.js';
@@ -44,12 +45,20 @@ export function Security() {
     if (done) await attempt(() => signIn(answer.admin_key, false));
     if (done) setMade(answer.admin_key);
   };
+  const reseal = async () => {
+    let job = null;
+    const done = await confirm({ title: t('settings.reseal'), text: t('settings.resealText'), confirm: t('settings.rotateDo'), danger: true,
+      act: async () => { job = await post('master-key/rotate', {}); } });
+    if (done) track(job);
+  };
   const end = async () => {
     if (await confirm({ title: t('settings.end'), text: t('settings.endText'), confirm: t('settings.endDo'), danger: true,
       act: () => del('sessions') })) await attempt(signOut);
   };
   return html`<${Line} title=${t('settings.adminKey')} text=${t('settings.rotateHelp')}>
     ${isAdmin.value && html`<${Button} icon="rotate" onClick=${rotate}>${t('settings.rotateDo')}<//>`}<//>
+    <${Line} title=${t('settings.masterKey')} text=${t('settings.resealHelp')}>
+      ${isAdmin.value && html`<${Button} icon="rotate" onClick=${reseal}>${t('settings.resealDo')}<//>`}<//>
     <${Line} title=${t('settings.sessions')} text=${t('settings.endHelp')}>
       ${isAdmin.value && html`<${Button} icon="logout" onClick=${end}>${t('settings.endDo')}<//>`}<//>
     ${made && html`<${NewAdminKey} value=${made} onClose=${() => setMade(null)} />`}`;
