@@ -154,7 +154,7 @@ func (o outcomes) again() (n int) {
 }
 
 // askAgain is ask as SDKs do it: what met a connection that was closed without an
-// answer is sent again, twice at most. Where a server shuts down, net/http closes
+// answer is sent again, twice at most, after half a second or more. Where a server shuts down, net/http closes
 // connections whose request it has just read, and the system those that nobody has
 // accepted yet; each reload of Caddy ends a server. No handler hears of such a
 // request.
@@ -162,6 +162,7 @@ func askAgain(client *http.Client, request func() *http.Request) outcome {
 	x := ask(client, request())
 	for x.status == 0 && x.again < 2 {
 		n := x.again + 1
+		pause(time.Duration(n) * 500 * time.Millisecond)
 		x = ask(client, request())
 		x.again = n
 	}
