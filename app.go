@@ -38,6 +38,7 @@ func (a *App) Start() error {
 	a.requests = newDrain(a.release)
 	a.upstream, err = upstream.New(upstream.Config{
 		BaseURL: a.Upstream, UserAgent: "caddy-gemini-balance/" + version(),
+		HTTP2: a.UpstreamHTTP2 != nil && *a.UpstreamHTTP2,
 	})
 	if err != nil {
 		return err

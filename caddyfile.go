@@ -42,6 +42,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //		keys_file  <path>
 //		upstream   <url>
+//		upstream_http2 on | off
 //		proxy      <url...>
 //		strategy   adaptive | least_used | round_robin
 //		affinity   off | prefix
@@ -83,21 +84,22 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 // key, quota and budget may be repeated. Secrets are {env.NAME} or {file./absolute/path}.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return options{
-		"store":       once(a.unmarshalStore),
-		"master_key":  once(a.unmarshalMasterKey),
-		"key":         a.unmarshalKey,
-		"keys_file":   once(path(&a.KeysFile)),
-		"quota":       a.unmarshalQuota,
-		"upstream":    once(text(&a.Upstream)),
-		"proxy":       once(list(&a.Proxies)),
-		"strategy":    once(a.unmarshalStrategy),
-		"affinity":    once(a.unmarshalAffinity),
-		"probe":       once(onOff(&a.Probe)),
-		"retry":       once(a.unmarshalRetry),
-		"timeouts":    once(a.unmarshalTimeouts),
-		"limits":      once(a.unmarshalLimits),
-		"prices":      once(path(&a.Prices)),
-		"request_log": once(a.unmarshalRequestLog),
+		"store":          once(a.unmarshalStore),
+		"master_key":     once(a.unmarshalMasterKey),
+		"key":            a.unmarshalKey,
+		"keys_file":      once(path(&a.KeysFile)),
+		"quota":          a.unmarshalQuota,
+		"upstream":       once(text(&a.Upstream)),
+		"upstream_http2": once(onOff(&a.UpstreamHTTP2)),
+		"proxy":          once(list(&a.Proxies)),
+		"strategy":       once(a.unmarshalStrategy),
+		"affinity":       once(a.unmarshalAffinity),
+		"probe":          once(onOff(&a.Probe)),
+		"retry":          once(a.unmarshalRetry),
+		"timeouts":       once(a.unmarshalTimeouts),
+		"limits":         once(a.unmarshalLimits),
+		"prices":         once(path(&a.Prices)),
+		"request_log":    once(a.unmarshalRequestLog),
 	}.directive(d)
 }
 

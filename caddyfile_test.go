@@ -64,7 +64,7 @@ var placeholder = regexp.MustCompile(`\{env\.((?:[A-TV-Z]|U[A-MO-Z])[A-Z0-9_]*)\
 func TestOptions_Once(t *testing.T) {
 	t.Setenv("SECRET", "a secret of the test")
 	for option, block := range map[string]string{
-		"store memory": "app", "master_key {env.SECRET}": "app", "keys_file /k": "app", "upstream https://example.com": "app",
+		"store memory": "app", "master_key {env.SECRET}": "app", "keys_file /k": "app", "upstream https://example.com": "app", "upstream_http2 on": "app",
 		"strategy round_robin": "app", "retry { attempts 2 }": "app", "timeouts { idle 5s }": "app", "limits { rpm 1 }": "app",
 		"max_request_size 1MB": "site", "cors https://a.example": "site", "heartbeat 15s": "site", "reasoning off": "site",
 		"fetch_images off": "site", "query_key off": "site", "capabilities /m": "site", "safety off": "site", "strict": "site", "live { idle 5s }": "site", "stream_close_delay 0": "site", "embeddings_count_tokens on": "site", "anonymous": "site", "admin_key {env.SECRET}": "admin",

@@ -155,6 +155,11 @@ type App struct {
 	// Default: `https://generativelanguage.googleapis.com`.
 	Upstream string `json:"upstream,omitempty"`
 
+	// Whether the Gemini API is asked over HTTP/2, which has many requests share a
+	// connection, in place of HTTP/1.1, which costs less CPU. Requests through egress
+	// proxies, uploads and downloads use HTTP/2 anyway. Default: false.
+	UpstreamHTTP2 *bool `json:"upstream_http2,omitempty"`
+
 	// The egress proxies of keys that have none of their own: `http`, `https`,
 	// `socks5` or `socks5h` URLs. Each key keeps its proxy as long as that is listed.
 	// A URL with a password must be a placeholder. Default: none, the direct way.

@@ -37,8 +37,8 @@ func reverseProxyConfig(port, admin int, upstream, _ string) string {
 }
 
 func gatewayConfig(port, admin int, upstream, dir string) string {
-	return fmt.Sprintf("{\n\tadmin 127.0.0.1:%d\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n\tgemini_balance {\n\t\tstore badger %s\n\t\tupstream %s\n\t}\n}\nhttp://127.0.0.1:%d {\n\tgemini_balance\n\tgemini_balance_admin\n}\n",
-		admin, dir, upstream, port)
+	return fmt.Sprintf("{\n\tadmin 127.0.0.1:%d\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n\tgemini_balance {\n\t\tstore badger %s\n\t\tupstream %s%s\n\t}\n}\nhttp://127.0.0.1:%d {\n\tgemini_balance\n\tgemini_balance_admin\n}\n",
+		admin, dir, upstream, protocol(), port)
 }
 
 func freePort() int {

@@ -31,7 +31,7 @@ func startUpstream() (*httptest.Server, error) {
 		list[i] = fmt.Appendf(nil, "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"%s\"}],\"role\": \"model\"},%s\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 180,\"candidatesTokenCount\": %d,\"totalTokenCount\": %d,\"promptTokensDetails\": [{\"modality\": \"TEXT\",\"tokenCount\": 180}]},\"modelVersion\": \"gemini-3.5-flash\",\"responseId\": \"b36LaY3KGr2jnsEPgI2t6Ao\"}\r\n\r\n",
 			strings.Repeat("lorem ipsum ", 18), finish, i+1, 181+i)
 	}
-	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if strings.HasSuffix(r.URL.Path, ":generateContent") {
 			w.Header().Set("Content-Type", "application/json; charset=UTF-8")
@@ -47,5 +47,5 @@ func startUpstream() (*httptest.Server, error) {
 			_, _ = w.Write(event)
 			flush()
 		}
-	})), nil
+	}))
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -19,6 +20,7 @@ import (
 // because a kept connection turns out closed.
 func TestClient_Pieces(t *testing.T) {
 	var got [][]byte
+	var mu sync.Mutex // guards connections
 	var connections []net.Conn
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -29,6 +31,8 @@ func TestClient_Pieces(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	server.Config.ConnState = func(c net.Conn, s http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
 		if s == http.StateNew {
 			connections = append(connections, c)
 		}
@@ -49,7 +53,9 @@ func TestClient_Pieces(t *testing.T) {
 	want := `{"a":"` + string(image) + `","b":"` + string(bytes.Repeat([]byte("AAAA"), 1<<10)) + `"}`
 	for i := range 3 {
 		if i == 2 {
+			mu.Lock()
 			_ = connections[0].Close() // the client may know of it already, or not yet
+			mu.Unlock()
 		}
 		res, err := c.Do(t.Context(), request)
 		if i == 2 && err != nil && ClassifyError(err).Verdict == balancer.Network {

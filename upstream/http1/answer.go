@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -84,7 +85,7 @@ func (c *conn) readHead(b *buffer) (end int, err error) {
 		if seen == cap(b.b) {
 			b.b = append(b.b, 0)[:seen]
 		}
-		n, err := c.net.Read(b.b[seen:min(cap(b.b), maxHead)])
+		n, err := c.read(b.b[seen:min(cap(b.b), maxHead)])
 		b.b = b.b[:seen+n]
 		if n == 0 && err != nil {
 			if err == io.EOF {
@@ -153,7 +154,7 @@ func parseFields(s string) (http.Header, error) {
 		}
 		name = http.CanonicalHeaderKey(name)
 		if before, ok := header[name]; ok {
-			header[name] = append(before, value)
+			header[name] = append(slices.Grow(before, 3), value) // Google says Vary three times
 			continue
 		}
 		// Each has room for one, so that more of a name move elsewhere.
@@ -198,7 +199,7 @@ func (a *answer) frame(method string) error {
 		// What some send nevertheless would be taken for the next answer.
 		a.ContentLength, a.Close = 0, a.Close || chunked || length > 0
 	case chunked:
-		b.kind, a.TransferEncoding = chunkedBody, []string{"chunked"}
+		b.kind = chunkedBody
 	case known:
 		a.ContentLength = length
 		b.kind, b.left = sizedBody, length

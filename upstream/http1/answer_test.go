@@ -71,7 +71,7 @@ func ask(t testing.TB, raw, method string, size int, p []byte) read {
 	defer transport.CloseIdle()
 	res, err := transport.Do(t.Context(), &Request{Method: method, Target: "/"})
 	if err != nil {
-		if !w.closed || transport.open != 0 {
+		if !w.closed || opened(transport) != 0 {
 			t.Errorf("the connection is open after %v", err)
 		}
 		return read{err: err.Error()}
@@ -97,7 +97,7 @@ func ask(t testing.TB, raw, method string, size int, p []byte) read {
 	}
 	c := transport.pop()
 	r.kept = c != nil && c.alive()
-	if c == nil && (!w.closed || transport.open != 0) {
+	if c == nil && (!w.closed || opened(transport) != 0) {
 		t.Error("the connection is neither kept nor closed")
 	}
 	return r

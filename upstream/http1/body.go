@@ -71,7 +71,7 @@ func (b *body) next(p []byte) (n int, err error) {
 		n = copy(p, b.buf.b[b.start:])
 		b.start += n
 		b.drained()
-	} else if n, err = b.c.net.Read(p); n > 0 {
+	} else if n, err = b.c.read(p); n > 0 {
 		err = nil // it comes again
 	}
 	switch {
@@ -97,8 +97,10 @@ func (b *body) next(p []byte) (n int, err error) {
 // Close implements [io.Closer]. A body whose end did not come takes its connection
 // with it.
 func (b *body) Close() error {
-	for scratch := [512]byte{}; b.err == nil && b.buf != nil; {
-		_, _ = b.Read(scratch[:]) // does not wait
+	if b.err == nil && b.buf != nil {
+		for scratch := make([]byte, 512); b.err == nil && b.buf != nil; {
+			_, _ = b.Read(scratch) // does not wait
+		}
 	}
 	if b.err == nil {
 		b.end(errClosed)

@@ -21,7 +21,9 @@ const (
 	dataState
 	dataEndState  // CR
 	dataStopState // LF
-	trailerState
+	endState      // CR of the last line, or the first byte of a trailer
+	lastState     // LF after that
+	trailerState  // fields
 	doneState
 )
 
@@ -83,7 +85,7 @@ func (c *chunks) step(b byte) error {
 		}
 		c.digits = 0
 		if c.state = dataState; c.left == 0 {
-			c.state = trailerState
+			c.state = endState
 		}
 	case dataEndState:
 		if b != '\r' {
@@ -95,6 +97,16 @@ func (c *chunks) step(b byte) error {
 			return errChunk
 		}
 		c.state = sizeState
+	case endState:
+		if c.state = lastState; b != '\r' {
+			c.state = trailerState
+			return c.trail(b)
+		}
+	case lastState:
+		if b != '\n' {
+			return errChunk
+		}
+		c.state = doneState
 	case trailerState:
 		return c.trail(b)
 	}

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -20,13 +19,14 @@ import (
 // answer was read.
 type conn struct {
 	t      *Transport
-	net    net.Conn        // what is spoken on: raw, or TLS over gate over raw
-	raw    net.Conn        // what is closed under whoever waits for it
-	gate   *gate           // nil without TLS
-	socket syscall.RawConn // nil where raw is none
-	used   bool            // it had an answer before
-	since  time.Time       // when it became idle
-	once   sync.Once       // closed
+	net    net.Conn // what is spoken on: raw, or TLS over gate over raw
+	raw    net.Conn // what is closed under whoever waits for it
+	gate   *gate    // nil without TLS
+	socket socket
+	abort  func()    // close
+	used   bool      // it had an answer before
+	since  time.Time // when it became idle
+	once   sync.Once // closed
 }
 
 // lostError is the error of a connection that was lost before a byte of an answer.
@@ -47,6 +47,7 @@ func (t *Transport) dial(ctx context.Context) (*conn, error) {
 		return nil, ErrBusy
 	}
 	c := &conn{t: t}
+	c.abort = c.close
 	if err := c.connect(ctx); err != nil {
 		t.release()
 		return nil, because(ctx, &ConnectError{err})
@@ -59,13 +60,11 @@ func (c *conn) connect(ctx context.Context) (err error) {
 		return err
 	}
 	c.net = c.raw
-	if s, ok := c.raw.(syscall.Conn); ok {
-		c.socket, _ = s.SyscallConn()
-	}
+	c.socket.use(c.raw)
 	if c.t.config.TLS == nil {
 		return nil
 	}
-	c.gate = &gate{Conn: c.raw}
+	c.gate = &gate{Conn: c.raw, socket: &c.socket}
 	secure := tls.Client(c.gate, c.t.config.TLS)
 	c.net = secure
 	limited, cancel := context.WithTimeoutCause(ctx, c.t.config.Handshake, errHandshake)
@@ -87,38 +86,19 @@ func (c *conn) close() {
 	})
 }
 
-// gate stands below TLS. Shut, it lets TLS tell what it has read already and not
-// given out, without a look at the network.
-type gate struct {
-	net.Conn
-	shut bool
-}
-
-func (g *gate) Read(p []byte) (int, error) {
-	if g.shut {
-		return 0, os.ErrDeadlineExceeded // which TLS takes for no failure
-	}
-	return g.Conn.Read(p)
-}
-
 // alive reports whether an idle connection is open and silent. What the other side
 // says without being asked could be taken for the next answer.
 func (c *conn) alive() bool {
-	var one [1]byte
-	if c.gate != nil {
-		c.gate.shut = true
-		n, err := c.net.Read(one[:])
-		c.gate.shut = false
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return false
-		}
+	if c.gate != nil && c.talkative() {
+		return false
 	}
-	if c.socket != nil {
-		return silent(c.socket)
+	if c.socket.raw != nil {
+		return c.socket.silent()
 	}
 	if c.raw.SetReadDeadline(past) != nil {
 		return false
 	}
+	var one [1]byte
 	n, err := c.raw.Read(one[:])
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.raw.SetReadDeadline(time.Time{}) == nil
 }
@@ -129,7 +109,7 @@ var past = time.Unix(1, 0)
 // connection is closed.
 func (c *conn) roundTrip(ctx context.Context, r *Request, head []byte) (*http.Response, error) {
 	a := &answer{}
-	a.body = body{c: c, ctx: ctx, stop: context.AfterFunc(ctx, c.close)}
+	a.body = body{c: c, ctx: ctx, stop: context.AfterFunc(ctx, c.abort)}
 	err := c.exchange(r, head, a)
 	if err != nil {
 		a.body.end(err)

@@ -92,7 +92,7 @@ func New(c Config) *Transport {
 
 // Do sends a request and returns as soon as the answer's header is there. The caller
 // reads the body to its end or closes it, both from one goroutine at a time; what
-// interrupts either is the end of ctx. The answer has no Request.
+// interrupts either is the end of ctx. The answer has no Request and no TransferEncoding.
 //
 // A request that was not sent because a kept connection had been closed is sent on a
 // new one; so is one that may be repeated and was sent, when no byte of an answer

@@ -113,8 +113,8 @@ func TestDo_Stale(t *testing.T) {
 			ok(t, transport, post("x"), "hi")
 			<-closed
 		}
-		if n := s.made.Load(); n != 3 || transport.open != 1 {
-			t.Errorf("%d connections, %d open", n, transport.open)
+		if n := s.made.Load(); n != 3 || opened(transport) != 1 {
+			t.Errorf("%d connections, %d open", n, opened(transport))
 		}
 	})
 }
@@ -311,8 +311,8 @@ func TestDo_Early(t *testing.T) {
 					}
 					must(t, res.Body.Close())
 				}
-				if n := s.made.Load(); n != 2 || transport.open != 0 {
-					t.Errorf("%d connections, %d open", n, transport.open)
+				if n := s.made.Load(); n != 2 || opened(transport) != 0 {
+					t.Errorf("%d connections, %d open", n, opened(transport))
 				}
 			})
 		}
@@ -349,8 +349,8 @@ func TestDo_Cancel(t *testing.T) {
 				if _, err := whole(ctx, transport, tc.request); !errors.Is(err, left) {
 					t.Errorf("ended with %v", err)
 				}
-				if transport.open != 0 {
-					t.Errorf("%d connections are open", transport.open)
+				if opened(transport) != 0 {
+					t.Errorf("%d connections are open", opened(transport))
 				}
 				if _, err := transport.Do(ctx, get); !errors.Is(err, left) || s.made.Load() != 1 {
 					t.Errorf("another with the same context: %v", err)
@@ -375,8 +375,8 @@ func TestDo_CancelConnecting(t *testing.T) {
 				return here, nil
 			}})
 			time.AfterFunc(time.Minute, func() { cancel(left) })
-			if _, err := transport.Do(ctx, get); !errors.Is(err, left) || transport.open != 0 {
-				t.Errorf("%v, %d open", err, transport.open)
+			if _, err := transport.Do(ctx, get); !errors.Is(err, left) || opened(transport) != 0 {
+				t.Errorf("%v, %d open", err, opened(transport))
 			}
 			_, _ = here.Close(), there.Close()
 		}
@@ -396,8 +396,8 @@ func TestDo_Handshake(t *testing.T) {
 			Dial: func(context.Context, string, string) (net.Conn, error) { return here, nil },
 		})
 		_, err := transport.Do(t.Context(), get)
-		if !errors.Is(err, errHandshake) || !unconnected(err) || time.Since(began) != 5*time.Second || transport.open != 0 {
-			t.Errorf("%v after %s, %d open", err, time.Since(began), transport.open)
+		if !errors.Is(err, errHandshake) || !unconnected(err) || time.Since(began) != 5*time.Second || opened(transport) != 0 {
+			t.Errorf("%v after %s, %d open", err, time.Since(began), opened(transport))
 		}
 	})
 }
@@ -420,14 +420,14 @@ func TestIdle(t *testing.T) {
 			t.Errorf("%d connections", len(ends))
 		}
 		time.Sleep(90 * time.Second)
-		if transport.open != 0 || transport.sweep != nil {
-			t.Errorf("%d open", transport.open)
+		if synctest.Wait(); opened(transport) != 0 {
+			t.Errorf("%d open", opened(transport))
 		}
 		ok(t, transport, get, "GET")
 		_ = ends[1].Close()
 		time.Sleep(30 * time.Second) // the other side closed it, which is seen before its time
-		if transport.open != 0 || transport.sweep != nil {
-			t.Errorf("%d open", transport.open)
+		if synctest.Wait(); opened(transport) != 0 {
+			t.Errorf("%d open", opened(transport))
 		}
 		transport.CloseIdle()
 		wg.Wait()
@@ -455,17 +455,17 @@ func TestBounds(t *testing.T) {
 		t.Errorf("the fourth: %v", err)
 	}
 	finish(three...)
-	if len(transport.idle) != 2 || transport.open != 2 {
-		t.Errorf("%d idle, %d open", len(transport.idle), transport.open)
+	if len(transport.idle) != 2 || opened(transport) != 2 {
+		t.Errorf("%d idle, %d open", len(transport.idle), opened(transport))
 	}
 	last := ask()
 	transport.CloseIdle()
-	if transport.open != 1 {
-		t.Errorf("%d open", transport.open)
+	if opened(transport) != 1 {
+		t.Errorf("%d open", opened(transport))
 	}
 	finish(last)
-	if transport.open != 0 {
-		t.Errorf("%d open", transport.open)
+	if opened(transport) != 0 {
+		t.Errorf("%d open", opened(transport))
 	}
 }
 
@@ -495,6 +495,60 @@ func TestTLS(t *testing.T) {
 			t.Errorf("connection %d: %q, resumed %v", i, state.NegotiatedProtocol, state.DidResume)
 		}
 	}
+}
+
+// corked is a connection that holds back what is written.
+type corked struct {
+	net.Conn
+	on   bool
+	held []byte
+}
+
+func (c *corked) Write(p []byte) (int, error) {
+	if c.on {
+		c.held = append(c.held, p...)
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+// TestBody_Together: events that arrived together are read together, in TLS also, where
+// each is a record.
+func TestBody_Together(t *testing.T) {
+	var all strings.Builder
+	cert, roots := certificate()
+	begin, said := make(chan struct{}), make(chan struct{})
+	s := serve(t, false, func(there net.Conn) {
+		raw := &corked{Conn: there}
+		c := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+		requests(c, func(*http.Request, string) bool {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			<-begin
+			raw.on = true
+			for i := range 40 {
+				event := fmt.Sprint("data: ", i, strings.Repeat(" event", 50), "\n\n")
+				all.WriteString(event)
+				_, _ = fmt.Fprintf(c, "%x\r\n%s\r\n", len(event), event)
+			}
+			raw.on = false
+			_, _ = there.Write(raw.held)
+			said <- struct{}{}
+			return true
+		})
+	})
+	transport := s.client(t, func(c *Config) {
+		c.TLS = &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
+	})
+	res, err := transport.Do(t.Context(), post("x"))
+	must(t, err)
+	begin <- struct{}{}
+	<-said
+	p := make([]byte, 64<<10)
+	n, err := res.Body.Read(p)
+	if err != nil || string(p[:n]) != all.String() {
+		t.Errorf("read %d bytes of %d, %v", n, all.Len(), err)
+	}
+	must(t, res.Body.Close())
 }
 
 // TestDo_Together: many at once, some of whom leave, all get their own answers.

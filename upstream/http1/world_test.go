@@ -159,3 +159,10 @@ func unconnected(err error) bool {
 	_, ok := errors.AsType[*ConnectError](err)
 	return ok
 }
+
+// opened is how many connections there are.
+func opened(transport *Transport) int {
+	transport.mu.Lock()
+	defer transport.mu.Unlock()
+	return transport.open
+}
