@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -92,7 +93,7 @@ func asProblem(err error) *Problem {
 		return problem(http.StatusServiceUnavailable, "store_closed", "The gateway is shutting down; nothing was changed. Try again.")
 	case errors.Is(err, store.ErrConflict):
 		return problem(http.StatusConflict, "conflict", "Somebody else changed the same object at the same time; nothing was changed. Try again.")
-	case errors.Is(err, store.ErrFull):
+	case errors.Is(err, store.ErrFull), errors.Is(err, syscall.ENOSPC):
 		return problem(http.StatusInsufficientStorage, "disk_full", "The disk of the gateway's store is full; nothing was changed. Make room there, then try again.")
 	default:
 		return problem(http.StatusInternalServerError, "internal", "The gateway failed: "+err.Error()+". The change was not acknowledged; if the store is to blame, look at its disk, then try again.")
