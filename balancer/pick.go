@@ -293,6 +293,8 @@ type Tried struct {
 	mu       sync.Mutex
 	keys     []*entry
 	projects []*project
+	key1     [1]*entry // room for what most requests use
+	project1 [1]*project
 	last     Outcome
 	ended    bool  // last is one
 	at       place // in the queue; zero before it waited
@@ -330,6 +332,9 @@ func (t *Tried) add(e *entry) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.keys == nil {
+		t.keys, t.projects = t.key1[:0], t.project1[:0]
+	}
 	t.keys = append(t.keys, e)
 	if p := e.live.Load().project; !slices.Contains(t.projects, p) {
 		t.projects = append(t.projects, p)

@@ -114,7 +114,9 @@ func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchd
 	if err != nil {
 		return x.broken(ctx, err, true)
 	}
-	out, err := x.conv.Response(make([]byte, 0, len(body)+512), body)
+	scratch := takeScratch(len(body) + 512)
+	defer scratch.giveBack()
+	out, err := x.conv.Response(scratch.b[:0], body)
 	if err != nil {
 		return x.unusable(err, secret)
 	}
@@ -135,7 +137,9 @@ func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchd
 func (x *exchange) stream(ctx context.Context, answer *http.Response, dog *watchdog, secret string) result {
 	frames := newFrames(x.call.Stream, answer.Body)
 	defer frames.Release()
-	var pending []byte
+	scratch := takeScratch(0)
+	defer scratch.giveBack()
+	pending := scratch.b[:0]
 	for {
 		raw, data, err := frames.Next()
 		if err == io.EOF {

@@ -51,6 +51,7 @@ type exchange struct {
 	bound    balancer.Binding // what the present attempt makes is bound to
 	booking  booking          // of an interaction's usage
 	bill     bill             // what the request has cost
+	memo     userMemo         // of the account
 	lines    *batchLines      // of a file of results whose usage is not booked yet; nil for any other
 
 	schemaRefused bool                       // by the last attempt
@@ -64,7 +65,7 @@ type exchange struct {
 
 func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) *exchange {
 	x := &exchange{g: g, r: r, rt: rt, accepted: time.Now(), settings: g.site()}
-	x.record = usage.Record{RequestID: "req_" + randomID(20), Dialect: string(rt.dialect), Outcome: "ok"}
+	x.record = usage.Record{RequestID: requestID(), Dialect: string(rt.dialect), Outcome: "ok"}
 	x.ctx, x.cancel = context.WithTimeoutCause(r.Context(), x.settings.timeouts.Total, errTotal)
 	x.out = x.client.to(w)
 	x.out.owner = x
@@ -172,7 +173,8 @@ func (x *exchange) decode() (f *translate.Failure) {
 		}
 		x.keepRequest()
 	}
-	x.env = translate.Env{Now: x.accepted, NewID: randomID, Memo: x.g.Memo.of(x.record.UserID)}
+	x.memo = x.g.Memo.of(x.record.UserID)
+	x.env = translate.Env{Now: x.accepted, NewID: randomID, Memo: &x.memo}
 	if f = x.convert(); f == nil {
 		x.hit()
 	}
@@ -315,12 +317,18 @@ func (x *exchange) settle() {
 	x.report(func(to Observer) { to.Served(x.r.Context(), x.record) })
 }
 
+// requestID makes the id of a request.
+func requestID() string { return randomText("req_", 20) }
+
 // randomID returns n characters of [0-9A-Za-z] from the system's random source.
-func randomID(n int) string {
+func randomID(n int) string { return randomText("", n) }
+
+func randomText(prefix string, n int) string {
 	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	out := make([]byte, 0, n)
+	var room [64]byte
 	var pool [32]byte
-	for len(out) < n {
+	out := append(room[:0], prefix...)
+	for n += len(prefix); len(out) < n; {
 		_, _ = rand.Read(pool[:]) // crypto/rand.Read never fails
 		for _, b := range pool {
 			if b &= 63; int(b) < len(alphabet) && len(out) < n {

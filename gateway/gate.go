@@ -208,7 +208,7 @@ func overloaded() *translate.Failure {
 // shed refuses a request of which nothing was read, at as little cost as an answer
 // can have: it is no row of the request log.
 func (rt *route) shed(w http.ResponseWriter) {
-	f, id := overloaded(), "req_"+randomID(20)
+	f, id := overloaded(), requestID()
 	a, h := rt.failure(f), w.Header()
 	h["X-Request-Id"] = []string{id}
 	if rt.dialect == Anthropic {

@@ -6,8 +6,6 @@ import (
 	"container/list"
 	"sync"
 	"time"
-
-	"github.com/gemini-balance/caddy-gemini-balance/translate"
 )
 
 // Memo remembers thought signatures for clients whose protocol loses them: the
@@ -37,7 +35,7 @@ func NewMemo(capacity int, ttl time.Duration) *Memo {
 }
 
 // of is the part of the memo that one user key sees.
-func (m *Memo) of(user string) translate.Memo { return userMemo{m, user} }
+func (m *Memo) of(user string) userMemo { return userMemo{m, user} }
 
 type userMemo struct {
 	memo *Memo

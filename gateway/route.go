@@ -175,7 +175,9 @@ func find(rt route, r *http.Request, rest string) route {
 			continue // such as responses/compact, which is no response
 		}
 		found.op, found.methods = e.op, e.methods
-		found.allowed = slices.Contains(strings.Split(e.methods, ", "), r.Method)
+		for method := range strings.SplitSeq(e.methods, ", ") {
+			found.allowed = found.allowed || method == r.Method
+		}
 		if rt.dialect == Gemini {
 			found.name, found.verb = rest, ""
 			if i := strings.LastIndexByte(rest, ':'); i >= 0 && strings.Contains(e.path, ":") {

@@ -26,7 +26,7 @@ type clientWriter struct {
 	w           http.ResponseWriter
 	rc          http.ResponseController
 	flusher     flusher    // w, where it is one; else rc looks for one inside of it
-	values      [24]string // of the header, see set
+	values      [16]string // of the header, see set
 	valued      int        // how many of them are in use
 	status      int        // 0 until started
 	model       string     // that is asked; "" for none

@@ -101,7 +101,9 @@ type Exchange interface {
 	Call() *Call
 	// Begin forgets the state of an earlier attempt's answer.
 	Begin()
-	// Response converts a whole answer and appends the client's body to dst.
+	// Response converts a whole answer and appends the client's body to dst. What dst
+	// has is the client's in a moment and used again then, as with Event and End: what
+	// is to be kept of it is copied.
 	Response(dst, body []byte) ([]byte, error)
 	// Event converts a frame of a streamed answer and appends to dst what the
 	// client gets; nothing as long as no useful output was seen.
