@@ -124,7 +124,7 @@ func checkQuery(t *testing.T, where, text string, used map[string]bool) {
 			if label != "instance" && label != "le" && !slices.Contains(own, label) {
 				t.Errorf("%s: %s has no label %s", where, name, label)
 			}
-			for _, word := range strings.Split(value, "|") {
+			for word := range strings.SplitSeq(value, "|") {
 				if !wordOf(name, label, word) {
 					t.Errorf("%s: no %s of %s is %q", where, label, name, word)
 				}
@@ -132,7 +132,7 @@ func checkQuery(t *testing.T, where, text string, used map[string]bool) {
 		}
 	}
 	for _, m := range usedGrouping.FindAllStringSubmatch(text, -1) {
-		for _, label := range strings.Split(m[1], ",") {
+		for label := range strings.SplitSeq(m[1], ",") {
 			if !known[strings.TrimSpace(label)] {
 				t.Errorf("%s: none of the metrics has a label %s", where, label)
 			}

@@ -32,7 +32,7 @@ const (
 	eventEvery           = 2 * time.Second // one more of that name
 	eventQueue           = 256             // of all names, that wait for their handlers
 	keysExhaustedEvery   = time.Minute     // for one model and reason
-	budgetSpentEvery     = time.Hour       // for one budget of a user key that does not come back sooner
+	budgetSpentEvery     = time.Hour       // for one budget of a user key, unless it is back sooner
 	restedEvery          = time.Minute     // for one project and model, or route
 	maxRemembered        = 10_000
 )
@@ -161,9 +161,9 @@ func (r *resource) tellRefusal(f *gateway.Refusal) {
 		back(data, f.RetryAfter)
 		r.events.offer(eventKeysExhausted, data)
 	default:
-		wait := f.RetryAfter
-		if wait <= 0 {
-			wait = budgetSpentEvery
+		wait := budgetSpentEvery
+		if f.RetryAfter > 0 {
+			wait = min(wait, f.RetryAfter)
 		}
 		if !f.Budget || !r.listened(eventBudgetSpent) || !r.events.once(eventBudgetSpent+" "+f.UserID+" "+f.Reason, wait) {
 			return

@@ -5,6 +5,7 @@ package geminibalance
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -175,9 +176,7 @@ func (h *handles[K, V]) add(k K) V {
 		if v, there := (*known)[k]; there {
 			return v
 		}
-		for k, v := range *known {
-			next[k] = v
-		}
+		maps.Copy(next, *known)
 	}
 	v := h.make(k)
 	next[k] = v

@@ -90,7 +90,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	c.collectQuotas(r, gauge)
 	for _, part := range storeParts {
-		gauge(c.storeFailing, int64(r.storeFailing[part].Load()), string(partWords[part]))
+		gauge(c.storeFailing, int64(r.storeFailing[part].Load()), partWords[part])
 	}
 	kept := r.usage.Log().Kept()
 	gauge(c.logRows, kept.Rows)

@@ -371,5 +371,6 @@ func scraped(b *testing.B, n int) *App {
 		must(b, err)
 		l.Done(balancer.Outcome{})
 	}
+	must(b, a.shared.pool.Flush()) // what is written behind is not a scrape's
 	return a
 }

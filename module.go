@@ -77,7 +77,7 @@ func init() {
 // `project_unfunded` | a project has no credit or billing | `project`, `keys`, `reason`, `until`
 // `route_down` | an egress route is left alone for a while | `route`, `reason`, `until`
 // `keys_exhausted` | a request found no Gemini key; once a minute for a model and reason | `model`, `reason`, `until`
-// `budget_spent` | a request was refused because a budget of its user key is used up; once until there is more | `user_id`, `name`, `limit`, `until`
+// `budget_spent` | a request was refused because a budget of its user key is used up; once an hour for a budget | `user_id`, `name`, `limit`, `until`
 // `store_failing`, `store_recovered` | what is learned at run time cannot be written any more, or can again | `part`, `error`
 //
 // Times are in RFC 3339. Of one name 30 are emitted at once and then one each two

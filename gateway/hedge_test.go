@@ -124,6 +124,11 @@ func TestHedge(t *testing.T) {
 							t.Errorf("attempt %d ended as %d, told %d times; want %d: %+v", i+1, v, n, want, seen.attempts)
 						}
 					}
+					for _, a := range seen.attempts {
+						if a.Hedge != (a.Number == 2) {
+							t.Errorf("attempt %d is a hedge: %v", a.Number, a.Hedge)
+						}
+					}
 					w.checkBooks(t, &seen, len(tc.verdicts))
 				})
 			})
