@@ -121,6 +121,7 @@ export const words = {
 // With figures in them. Those of checks are whole messages.
 export const forms = [
   [/^This is not the setup token of Caddy's log\. (\d+) tries are left\.$/, '这不是 Caddy 日志中的设置令牌，还可尝试 $1 次。'],
+  [/^import (.*)$/s, '导入 $1'],
   [/^(\S+) cannot be written: (.*)$/s, '$1 无法写入：$2'],
   [/^(\S+) took (\d+) ms for a synced write$/, '$1 同步写入用时 $2 毫秒'],
   [/^(\S+) at (.*), ([\d.]+) ms for a synced write$/, '$1，位于 $2，同步写入用时 $3 毫秒'],

@@ -64,7 +64,7 @@ function Links({ onDiagnostics, onLicences, busy }) {
   const link = (href, icon, text) => html`<li><a href=${href} target="_blank" rel="noreferrer noopener"><${Icon} name=${icon} />
     ${text}</a></li>`;
   return html`<${Card} title=${t('about.more')}><ul class="links">
-    <li><button type="button" class="link" disabled=${busy} onClick=${onDiagnostics}><${Icon} name="clipboard" />
+    <li><button type="button" class="link" aria-busy=${busy ? 'true' : undefined} onClick=${onDiagnostics}><${Icon} name="clipboard" />
       ${t('about.diagnostics')}</button></li>
     ${link(new URL('openapi.json', root).href, 'braces', t('about.openapi'))}
     ${link(new URL('../metrics', root).href, 'overview', t('about.metrics'))}
@@ -75,7 +75,8 @@ function Links({ onDiagnostics, onLicences, busy }) {
 export function Page() {
   const { data, error, stale, reload } = useLoad((signal) => api('checks', { signal }), []), [shown, setShown] = useState(null),
     [busy, setBusy] = useState(false);
-  const diagnostics = () => attempt(async () => {
+  // Not disabled meanwhile: the button must keep the focus, to get it back from the dialog.
+  const diagnostics = () => busy || attempt(async () => {
     setBusy(true);
     try { setShown({ title: t('about.diagnostics'), note: t('about.diagnosticsText'), text: JSON.stringify(await api('diagnostics'), null,
       2), file: 'gemini-balance-diagnostics.json', type: 'application/json' }); } finally { setBusy(false); }

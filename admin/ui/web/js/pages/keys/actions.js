@@ -101,11 +101,13 @@ export function rowMenu(key, { changed, open, closed }) {
 const inverse = { enable: 'disable', disable: 'enable', tag: 'untag' };
 const many = 20; // more than these are asked for
 
-// report says what a bulk action did; of a job it says so when it is over.
-async function report(answer, text) {
+// report says what a bulk action did; of a job it says so when it is over, and that
+// the list is another one only then.
+async function report(answer, text, changed) {
   if (answer?.state === undefined) return text(answer.changed);
   track(answer);
   const job = await whenOver(answer.id);
+  changed(false);
   return job.state === 'done' ? text(job.counts.changed ?? job.done) : undefined;
 }
 
@@ -136,7 +138,7 @@ export async function onMany(action, { selection, filter, total, extra = {}, cha
     changed(true);
     const [first] = answer?.errors ?? [];
     if (first) toast({ kind: 'bad', key: 'skipped', text: t('keys.skipped', { n: answer.skipped }) + ' ' + saidProblem(first.code, first.message) });
-    await report(answer, (count) => said(action, count, request, changed));
+    await report(answer, (count) => said(action, count, request, changed), changed);
   } catch (error) {
     failed(error);
     changed(false);
@@ -157,6 +159,6 @@ function said(action, n, request, changed) {
   const back = undoing(action, request);
   if (!back) { toast({ text }); return; }
   undoable(text, async () => {
-    await report(await bulk(back), () => changed(false));
+    await report(await bulk(back), () => changed(false), changed);
   });
 }

@@ -84,7 +84,7 @@ const happened = (what) => (has('keys.history.' + what) ? t('keys.history.' + wh
 
 const History = ({ history }) => html`
   <ul class="lines">${history.map((h) => html`
-    <li key=${h.at + h.what}><span>${happened(h.what)}</span><span class="dim">${h.detail}</span>
+    <li key=${h.at + h.what}><span>${happened(h.what)}</span><span class="dim">${said(h.detail)}</span>
       <span class="grow"></span><${Ago} at=${h.at} /></li>`)}</ul>`;
 
 const errors = (k) => t('keys.errorsOf', { n: k.errors_24h, p: pct(k.errors_24h / Math.max(1, k.requests_24h)) });

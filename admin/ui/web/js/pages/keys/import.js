@@ -133,7 +133,9 @@ async function finish(job, batch, changed) {
   const text = t(state === 'cancelled' ? 'keys.import.cancelled' : 'keys.import.done', { n: added });
   if (added === 0) { toast({ text }); return; }
   toast({ text, action: { text: t('keys.import.undo'), act: () => attempt(async () => {
-    track(await post('keys/gemini/import/undo', { batch }));
+    const undoing = await post('keys/gemini/import/undo', { batch });
+    track(undoing);
+    await whenOver(undoing.id);
     changed();
   }) } });
 }
