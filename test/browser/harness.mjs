@@ -113,24 +113,24 @@ export async function enter(page, key) {
   await page.locator('nav.nav:visible, header.topbar:visible').first().waitFor()
 }
 
-/** What every page is held to, in the state that it is in. */
-export async function check(page, { lang = 'en', title, accessible = true } = {}) {
+/** What every page is held to, in the state that it is in; axe looks at all of it, or within an element. */
+export async function check(page, { lang = 'en', title, accessible = true, within } = {}) {
   assert.deepEqual(page.faults, [])
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
   assert.ok(overflow <= 0, `the page is ${overflow} px wider than the window`)
   assert.equal(await page.evaluate(() => document.documentElement.lang), lang)
   if (title) assert.match(await page.title(), title)
-  if (accessible) assert.deepEqual(await violations(page), [])
+  if (accessible) assert.deepEqual(await violations(page, within), [])
 }
 
 const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 
 /** What axe finds serious or critical. */
-async function violations(page) {
+async function violations(page, within) {
   // Once per document; the policy does not hold for what the debugger runs.
   if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(axe)
-  const options = { runOnly: rules, resultTypes: ['violations'], preload: false, iframes: false }
-  const found = await page.evaluate(async (o) => (await window.axe.run(document, o)).violations.map((v) => ({ ...v, nodes: v.nodes.map((n) => n.html) })), options)
+  const options = { within, runOnly: rules, resultTypes: ['violations'], preload: false, iframes: false }
+  const found = await page.evaluate(async ({ within: part, ...o }) => (await window.axe.run(part ? { include: [part] } : document, o)).violations.map((v) => ({ ...v, nodes: v.nodes.map((n) => n.html) })), options)
   return found
     .filter((v) => v.impact === 'serious' || v.impact === 'critical')
     .map((v) => `${v.id} (${v.impact}): ${v.nodes.slice(0, 3).map((html) => html.slice(0, 160)).join(' | ')}`)

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
 import { check, enter, gateway, open, settled, shot, until } from './harness.mjs'
 import { traffic } from './traffic.mjs'
+import { english } from './words.mjs'
 
 const settings = ['routing', 'limits', 'requests', 'timeouts', 'keys', 'log', 'security', 'appearance', 'backup', 'deleted', 'audit']
 
@@ -21,36 +22,7 @@ const pages = [
   ['/about', /^Health/, /^健康/],
 ]
 
-// Words that stay as they are in Chinese: names, units, abbreviations.
-const names = new Set(`API AI Alt CPU CSV Caddy Caddyfile DNS Gemini Balance Go Google ID IP JSON KB KiB MB MiB GB GiB NDJSON OpenAI Anthropic
-  OpenAPI OS RPD RPM RPS TPD TPM Shift Ctrl SSE Studio TLS Token TXT UTC URL UTF USD HTTP HTTPS Top p50 p95 ttft curl env schema csv txt json
-  admin key AIza caddy anthropic
-  ms min thought reasoning content completions chat English Python JavaScript Node Enter Esc`.split(/\s+/))
-
-/** The texts of the page that are no data: those of the server, names and code are. */
-const leftover = (page) =>
-  page.evaluate(() => {
-    const data = 'code, pre, .mono, [lang], option, kbd, .checklist p, .keyname, .tag, .reason, .note b, .kv dd, .audit td, time, .brand small'
-    const found = []
-    const keep = (el, text) => /[A-Za-z]{2,}/.test(text) && !el.closest(data.replace('[lang]', '[lang]:not(html)')) && found.push(text.trim())
-    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
-    while (walk.nextNode()) {
-      const el = walk.currentNode.parentElement
-      if (el.checkVisibility() && !['SCRIPT', 'STYLE'].includes(el.tagName)) keep(el, walk.currentNode.data)
-    }
-    for (const el of document.querySelectorAll('[aria-label], [title], [placeholder]')) {
-      for (const name of ['aria-label', 'title', 'placeholder']) if (el.checkVisibility()) keep(el, el.getAttribute(name) ?? '')
-    }
-    return [...new Set(found)]
-  })
-
-const google = /\d{3} [A-Z_]{4,}.*|\b[A-Z][A-Z_]{5,}\b|\S*[*…]\S*/gs // its own words for what went wrong; patterns of names, ends of keys
-const identifier = /(\b[\w-]*[._/:-][\w./:*-]+\b|\b\w*\d\w*\b)/g // model names, paths, hashes, hosts: they have a mark or a digit
-
-async function noEnglish(page) {
-  const words = (await leftover(page)).flatMap((text) => (text.replace(google, ' ').replace(identifier, ' ').match(/[A-Za-z]{2,}/g) ?? []).filter((w) => !names.has(w)).map((w) => `${w} in "${text.slice(0, 80)}"`))
-  assert.equal(words.join('; '), '')
-}
+const noEnglish = async (page) => assert.equal((await english(page)).join('; '), '')
 
 // judge gives what is wrong with the page as it is, in light and in dark; the rest
 // of the pages follows. One document serves both, which also tries the switch.

@@ -126,6 +126,26 @@ test('a model that is switched off is neither listed nor served', async () => {
   faultless(page)
 })
 
+test('on a phone the aliases are cards: nothing is cut off, all can be done', async () => {
+  await page.setViewportSize({ width: 390, height: 844 })
+  await g.api('PUT', 'aliases', { items: [...(await g.api('GET', 'aliases')).items.filter((a) => a.source === 'store').map(({ name, targets }) => ({ name, targets })), { name: 'a-rather-long-name-of-an-alias-*', targets: ['gemini-2.5-flash', 'gemini-2.5-pro', 'gemini-2.0-flash'] }] })
+  await go(page, '/models?tab=aliases')
+  const long = page.locator('tr[data-alias^="a-rather-long"]')
+  await long.waitFor()
+  assert.deepEqual(await page.locator('.aliascard .scroll').evaluate((el) => {
+    const edge = el.getBoundingClientRect().right
+    return [...el.querySelectorAll('td, th, button')].filter((x) => x.checkVisibility() && (x.scrollWidth > x.clientWidth + 1 || x.getBoundingClientRect().right > edge + 1)).map((x) => x.textContent)
+      .concat(el.scrollWidth > el.clientWidth ? ['the table itself'] : [])
+  }), [])
+  await page.getByRole('button', { name: 'Move a-rather-long-name-of-an-alias-*', exact: true }).focus()
+  await page.keyboard.press('Alt+ArrowUp')
+  await toast(page, 'a-rather-long-name-of-an-alias-* moved').waitFor()
+  await long.getByRole('button', { name: /^Remove/ }).click()
+  await toast(page, 'a-rather-long-name-of-an-alias-* removed').waitFor()
+  await page.setViewportSize({ width: 1280, height: 900 })
+  faultless(page)
+})
+
 test('the dialogs hold the focus and give it back', async () => {
   await go(page, '/models?tab=aliases')
   await page.getByRole('button', { name: 'Edit mine-best' }).click()

@@ -2,7 +2,7 @@
 // The playground: three APIs through the real route, and answers that stay text.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { faultless, go } from './harness-more.mjs'
+import { faultless, go, row } from './harness-more.mjs'
 import { gateway, open, until } from './harness.mjs'
 
 const g = await gateway({ keys: 2 })
@@ -85,6 +85,48 @@ test('errors say what happened, and limits of a user key hold', async () => {
   assert.match(await prose(), /one/)
   await ask('[[say two]]')
   await answer.getByRole('alert').filter({ hasText: '429' }).waitFor()
+  faultless(page)
+})
+
+test('one Gemini key answers, and what is wrong with it is said', async () => {
+  const keys = (await g.api('GET', 'keys/gemini')).items
+  const one = keys.at(-1)
+  const served = async (id) => (await g.api('GET', `requests?request_id=${encodeURIComponent(id)}`)).items[0]
+  await g.api('PATCH', `keys/gemini/${one.id}`, { name: 'the one' })
+  await go(page, '/keys')
+  await row(page, 'the one').locator('[data-menu]').click()
+  await page.getByRole('menuitem', { name: 'Try in the playground' }).click()
+  const field = page.getByLabel('Serve with')
+  await until('its name stands in the field', async () => (await field.inputValue()) === 'the one')
+  await page.getByLabel('Model or alias').fill('gemini-2.5-flash')
+  for (let i = 0; i < 3; i++) {
+    const [answered] = await Promise.all([page.waitForResponse((r) => r.url().endsWith('/v1/chat/completions')), ask('[[say fine]]')])
+    assert.match(await prose(), /fine/)
+    const { 'x-request-id': id } = await answered.allHeaders()
+    const logged = await until('it is logged', () => served(id))
+    assert.equal(logged.key_id, one.id)
+  }
+  await g.api('POST', `keys/gemini/${one.id}/disable`)
+  await ask('Hello')
+  await answer.getByRole('alert').filter({ hasText: '1 disabled' }).waitFor() // no other stands in
+  await g.api('POST', `keys/gemini/${one.id}/enable`)
+
+  // A name that is none is not sent as if nothing had been asked for.
+  const asked = (await g.asked()).requests
+  await field.fill('nobody')
+  await page.getByText('No Gemini key has this name.').waitFor()
+  await page.getByRole('textbox', { name: 'Message' }).fill('Hello')
+  await page.getByRole('textbox', { name: 'Message' }).press('Enter')
+  await page.getByText('Look at the marked options.').waitFor()
+  await field.fill('the on')
+  await page.getByText('1 key fits: choose it.').waitFor()
+  await page.getByRole('textbox', { name: 'Message' }).press('Enter')
+  await page.getByText('Choose a key, or empty the field.').waitFor()
+  assert.equal((await g.asked()).requests, asked)
+  await page.getByRole('button', { name: 'Back to defaults' }).click()
+  assert.equal(await field.inputValue(), '')
+  await ask('[[say any]]')
+  assert.match(await prose(), /any/)
   faultless(page)
 })
 

@@ -77,6 +77,9 @@ test('ui off: there are no pages, and the API works', async () => {
     const headers = { Authorization: `Bearer ${off.admin}`, Accept: 'text/html' }
     assert.equal((await fetch(off.base + path, { headers, redirect: 'manual' })).status, 404, path)
   }
+  const page = await open(off, { signIn: false })
+  await page.getByText('There is no web UI here: it is switched off (ui off in the Caddyfile)').waitFor()
+  await page.context().close()
   assert.equal((await off.api('GET', 'keys/gemini')).total, 1)
   const { key: own } = await off.api('POST', 'keys/user', { name: 'a' })
   assert.equal((await off.chat(own, 'Hello')).status, 200)

@@ -98,6 +98,56 @@ test('an idle page warns before the session ends', async () => {
   await page.context().close()
 })
 
+test('the longest time of a session ends it, however busy the page is; what was typed stays', async () => {
+  const page = await open(g, { signIn: false })
+  page.setDefaultTimeout(30_000)
+  expectFault(page, 'status of 401')
+  await page.clock.install({ time: new Date() })
+  await enter(page, g.admin)
+  await page.evaluate(() => { location.hash = '/keys?import=1' })
+  const text = page.getByLabel('Keys', { exact: true })
+  await Promise.all([page.waitForResponse((r) => r.url().includes('keys/gemini/import')), text.fill('half a key'), page.clock.runFor(1000)])
+  for (let i = 0; i < 39; i++) { // 11:42 hours in which somebody is there
+    await page.clock.fastForward('18:00')
+    await page.keyboard.press('Shift')
+  }
+  await page.clock.fastForward('17:15')
+  const warning = page.locator('dialog[open]', { hasText: 'You will be signed out' })
+  await warning.getByText('The longest time of a session is over in').waitFor()
+  assert.equal(await warning.getByRole('button', { name: 'Stay signed in' }).count(), 0, 'a sign of life would not help')
+  await g.api('DELETE', 'sessions') // as the server does then
+  await page.clock.fastForward('01:00')
+  const again = page.locator('dialog[open]', { hasText: 'Sign in again' })
+  await again.waitFor()
+  await check(page)
+  await again.locator('input[type=password]').fill(g.admin)
+  await again.locator('input[type=password]').press('Enter')
+  await again.waitFor({ state: 'detached' })
+  assert.equal(await text.inputValue(), 'half a key')
+  await page.context().close()
+})
+
+test('an idle page that nobody answers for asks who is there, over the form', async () => {
+  const page = await open(g, { signIn: false })
+  page.setDefaultTimeout(30_000)
+  expectFault(page, 'status of 401')
+  await page.clock.install({ time: new Date() })
+  await enter(page, g.admin)
+  await page.evaluate(() => { location.hash = '/users' })
+  await page.getByRole('button', { name: 'Create user key' }).first().click()
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('half a name')
+  await page.clock.fastForward('29:30')
+  await page.locator('dialog[open]', { hasText: 'You will be signed out' }).waitFor()
+  await g.api('DELETE', 'sessions') // as the server does after 30 minutes
+  await page.clock.fastForward('00:40')
+  const again = page.locator('dialog[open]', { hasText: 'Sign in again' })
+  await again.locator('input[type=password]').fill(g.admin)
+  await again.locator('input[type=password]').press('Enter')
+  await again.waitFor({ state: 'detached' })
+  assert.equal(await page.getByRole('textbox', { name: 'Name', exact: true }).inputValue(), 'half a name')
+  await page.context().close()
+})
+
 test('cookies are of this host only, and Secure where there is TLS', async () => {
   const secure = await gateway({ keys: 1, tls: true, host: 'localhost' })
   for (const [gate, name, flag] of [[g, 'gb_session', false], [secure, '__Host-gb_session', true]]) {

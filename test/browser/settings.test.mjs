@@ -13,6 +13,13 @@ page.setDefaultTimeout(30_000)
 const field = async (name) => (await g.api('GET', 'config')).fields[name]
 const save = () => page.locator('.savebar').getByRole('button', { name: 'Save' })
 
+/** A dialog that needs the admin key asks for it, unless it was given lately. */
+async function confirmSudoIfAsked() {
+  const asks = page.locator('dialog[open] input[type=password]')
+  await until('it asks, says why not, or is over', async () => (await asks.count()) + (await page.locator('dialog[open] [role=alert]').count()) > 0 || !(await page.locator('dialog[open]').count()))
+  if (await asks.count()) await confirmSudo(page, g)
+}
+
 test('what the Caddyfile sets is locked here, and says so', async () => {
   await go(page, '/settings')
   const strategy = page.locator('[id="setting-strategy"]')
@@ -21,6 +28,25 @@ test('what the Caddyfile sets is locked here, and says so', async () => {
   assert.ok(!(await page.getByLabel('Attempts', { exact: true }).isDisabled()))
   const { status } = await fetch(g.base + '/admin/config', { method: 'PATCH', headers: { Authorization: `Bearer ${g.admin}`, 'Content-Type': 'application/json' }, body: '{"strategy":"adaptive"}' })
   assert.equal(status, 409, 'nor by the API')
+  faultless(page)
+})
+
+test('the words of a choice are not cut off', async () => {
+  const cut = () => page.locator('.setting select').evaluateAll((all) => all.flatMap((el) => {
+    const pen = document.createElement('canvas').getContext('2d')
+    pen.font = getComputedStyle(el).font
+    const room = el.clientWidth - 14 - 24 // padding, arrow
+    return [...el.options].filter((o) => pen.measureText(o.text).width > room).map((o) => `${o.text}: ${pen.measureText(o.text).width} in ${room}`)
+  }))
+  for (const width of [1280, 390]) {
+    await page.setViewportSize({ width, height: 900 })
+    for (const section of ['routing', 'requests', 'log']) {
+      await go(page, `/settings?section=${section}`)
+      await page.locator('.setting select').first().waitFor()
+      assert.deepEqual(await cut(), [], `${section} at ${width}`)
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 900 })
   faultless(page)
 })
 
@@ -79,6 +105,20 @@ test('two operators change the same: the second one chooses', async () => {
   faultless(page)
 })
 
+test('the master key is replaced while requests go on', async () => {
+  await go(page, '/settings?section=security')
+  await page.getByRole('button', { name: 'Replace and seal anew' }).click()
+  await dialog(page).getByRole('button', { name: 'Replace' }).click()
+  await confirmSudoIfAsked()
+  await noDialog(page)
+  const job = page.locator('.dock .job').last()
+  await job.getByText('Change of the master key').waitFor()
+  await job.getByText('finished').waitFor()
+  assert.equal((await g.chat(key, 'Hello')).status, 200)
+  await job.getByRole('button', { name: 'Close' }).click()
+  faultless(page)
+})
+
 test('leaving with changes asks first', async () => {
   await go(page, '/settings')
   await page.getByLabel('Attempts', { exact: true }).fill('7')
@@ -92,6 +132,35 @@ test('leaving with changes asks first', async () => {
   await dialog(page).getByRole('button', { name: 'Leave' }).click()
   await page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor()
   assert.notEqual((await field('retry.attempts')).value, 7)
+  faultless(page)
+})
+
+test('every dialog holds the focus and gives it back', async () => {
+  await go(page, '/settings')
+  await page.getByLabel('Attempts', { exact: true }).fill('6')
+  await page.getByRole('button', { name: 'Review' }).click()
+  const names = [await checkDialog(page, '.savebar .btn')]
+  await g.api('PATCH', 'config', { 'retry.attempts': 5 })
+  await save().click()
+  await dialog(page).getByText('Somebody else changed the same settings').waitFor()
+  names.push(await checkDialog(page, '.savebar .btn, body')) // Save was busy when the dialog came
+  await page.getByRole('button', { name: 'Discard' }).click()
+  await go(page, '/settings?section=security')
+  for (const button of ['Replace', 'Replace and seal anew', 'End all sessions']) {
+    await page.getByRole('button', { name: button, exact: true }).click()
+    names.push(await checkDialog(page, '.setting .btn'))
+  }
+  await go(page, '/settings?section=backup')
+  const file = page.locator('.drop').last().locator('input[type=file]')
+  await file.setInputFiles({ name: 'x.backup', mimeType: 'application/octet-stream', buffer: Buffer.from('x') })
+  names.push(await checkDialog(page, 'body, .btn'))
+  await file.setInputFiles({ name: 'x.backup', mimeType: 'application/octet-stream', buffer: Buffer.from('x') })
+  await dialog(page).getByRole('button', { name: 'Restore' }).click()
+  await confirmSudoIfAsked()
+  await dialog(page).getByRole('alert').filter({ hasText: 'backup' }).waitFor() // it is none, which is said where it was tried
+  await dialog(page).getByRole('button', { name: 'Cancel' }).click()
+  await noDialog(page)
+  assert.equal(new Set(names).size, 6, names.join())
   faultless(page)
 })
 
@@ -111,10 +180,8 @@ test('showing and exporting keys needs the admin key again, and is written down'
   assert.equal(await page.locator('[data-secret]').count(), 0)
   await confirmSudo(page, g)
   assert.equal(await page.locator('[data-secret] code').textContent(), secret)
-  await until('it closes', async () => {
-    await dialog(page).getByRole('button', { name: 'Close' }).last().click()
-    return (await page.locator('dialog[open]').count()) === 0
-  })
+  await dialog(page).locator('footer').getByRole('button', { name: 'Close' }).click()
+  await noDialog(page)
   assert.deepEqual(await traces(page, secret), [])
   await reveal() // still confirmed: not asked again
   await page.locator('[data-secret] code').waitFor()
