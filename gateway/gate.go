@@ -23,8 +23,9 @@ import (
 //
 //   - what would be more requests at a time than memory and file descriptors bear,
 //   - bodies that together would take more of the memory than is left for them,
-//   - what comes while goroutines wait for a processor for longer than maxDelay, so
-//     many requests at a time as make them wait no longer being left alone.
+//   - what comes while this process keeps processors so busy that goroutines wait for
+//     them for longer than maxDelay; as many requests at a time as do not make them wait
+//     are left alone.
 //
 // Taking a request is an atomic addition and one or two loads.
 type Gate struct {
@@ -40,12 +41,16 @@ type Gate struct {
 	sampled atomic.Int64 // when room was last worked out, in Unix nanoseconds
 	mu      sync.Mutex   // of what follows; whoever samples has it
 	delays  delays
+	used    time.Duration // processor time until the last sample
 }
 
 const (
 	// maxDelay is how long goroutines that are ready may wait, on average. Processors
 	// that are busy for 95 % of the time make them wait for less than a tenth of it.
 	maxDelay = 5 * time.Millisecond
+	// busyShare is the part of the processors' time, one in so many, that this process
+	// must have used for the delays to be its own doing.
+	busyShare = 4
 	// sampleEvery is how often room is worked out.
 	sampleEvery = 50 * time.Millisecond
 	// ownMemory is what the process takes without any request: the store, the pool, Caddy.
@@ -140,10 +145,22 @@ func (g *Gate) sample(now time.Time, running int64) {
 	}
 	defer g.mu.Unlock()
 	delay, known := g.delays.mean()
-	if !known || at-last > 20*int64(sampleEvery) {
+	used, measured := processorTime()
+	span, spent := time.Duration(at-last), used-g.used
+	g.used = used
+	switch {
+	case !known || span > 20*sampleEvery:
 		delay = 0 // what was, is over
+	case measured && !busy(spent, span, runtime.GOMAXPROCS(0)):
+		delay = 0 // others have the processors: to refuse would not help
 	}
 	g.room.Store(min(g.most, max(g.spared, nextRoom(g.room.Load(), running, delay))))
+}
+
+// busy reports whether a process that used so much of so many processors within a time
+// is what they are busy with.
+func busy(spent, span time.Duration, processors int) bool {
+	return spent >= span*time.Duration(processors)/busyShare
 }
 
 // nextRoom is the room for requests after one that was full or not. Where they wait

@@ -164,6 +164,26 @@ func TestGate_Room(t *testing.T) {
 	}
 }
 
+// TestGate_Neighbours: where others have the processors, it would help nobody to
+// refuse requests.
+func TestGate_Neighbours(t *testing.T) {
+	for _, c := range []struct {
+		spent time.Duration
+		want  bool
+	}{{0, false}, {24 * time.Millisecond, false}, {25 * time.Millisecond, true}, {100 * time.Millisecond, true}} {
+		if got := busy(c.spent, 50*time.Millisecond, 2); got != c.want {
+			t.Errorf("%s of two processors' 50 ms each: busy %v", c.spent, got)
+		}
+	}
+	before, known := processorTime()
+	if !known {
+		t.Skip("what this process uses is not known here")
+	}
+	for after := before; after < before+10*time.Millisecond; after, _ = processorTime() {
+		_ = randomID(100) // work
+	}
+}
+
 // TestGate_Delays reads what the runtime says of goroutines that had to wait.
 func TestGate_Delays(t *testing.T) {
 	var d delays
@@ -172,13 +192,11 @@ func TestGate_Delays(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 400 {
 		wg.Go(func() {
-			for n := 0; ; n++ {
-				if n%1000 == 0 {
-					select {
-					case <-stop:
-						return
-					case <-time.After(time.Microsecond):
-					}
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Microsecond):
 				}
 			}
 		})

@@ -7,7 +7,17 @@ package gateway
 import (
 	"math"
 	"syscall"
+	"time"
 )
+
+// processorTime is what this process has used of processors.
+func processorTime() (used time.Duration, known bool) {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0, false
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), true
+}
 
 // openFiles is how many files the process may open; 0 = not known.
 func openFiles() int64 {

@@ -24,7 +24,7 @@ import (
 func TestStalledClients(t *testing.T) {
 	clients := by(100, 500)
 	s := newServer(t, 4)
-	s.start(s.usual("timeouts {\n total 6s\n}\n"))
+	s.start(s.usual("timeouts {\n total " + by("6s", "25s") + "\n}\n"))
 	s.addUser()
 	for range 50 {
 		s.chat("hello")
@@ -35,6 +35,7 @@ func TestStalledClients(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range conns {
 		all.Go(func() { conns[i] = s.stall(t, body) })
+		pause(by(0, 20*time.Millisecond)) // 5 MB each until the system's buffers are full
 	}
 	all.Wait()
 	defer func() {
