@@ -123,19 +123,30 @@ func (a *Account) take(now int64, ask *Ask) (*Admission, *Refusal) {
 	}
 	if i, wait := a.counters.take(now, claims); i >= 0 {
 		refusal := a.refuse(now, wait, &claims[i])
-		if !refusal.Until.IsZero() {
+		switch {
+		case wait == forever:
+			a.refused = forever
+			a.markUnsaved()
+		case !refusal.Until.IsZero():
 			a.refused = max(a.refused, refusal.Until.UnixNano())
 			a.markUnsaved()
 		}
 		return nil, refusal
 	}
 	a.used, a.ip = now, ask.IP
+	if !ask.Free {
+		a.refused = 0 // or only of larger requests than this one
+	}
 	a.markUnsaved()
-	ad := &Admission{account: a, rated: p.max[rpm] > 0 && !ask.Free, charged: Used{reserve[tokens], reserve[cost]}}
+	reserved := Used{reserve[tokens], reserve[cost]}
+	ad := &Admission{account: a, rated: p.max[rpm] > 0 && !ask.Free, reserved: reserved, charged: reserved}
 	for i := range ad.held {
 		id := firstCalendar + limitID(i)
-		ad.held[i].period, _ = per.of(limits[id].unit)
-		ad.held[i].amount = reserve[limits[id].measure]
+		h := &ad.held[i]
+		h.period, _ = per.of(limits[id].unit)
+		if h.amount = reserve[limits[id].measure]; comesBack(id) {
+			h.open = h.amount
+		}
 	}
 	return ad, nil
 }
@@ -232,8 +243,17 @@ func (a *Account) adopt(p *policy, now int64) {
 		tat := &a.counters.tat[id-firstRate]
 		*tat = rescale(*tat, now, before.max[id], p.max[id])
 	}
-	a.refused = 0 // by limits that may be others now
 	a.policy.Store(p)
+	a.forgive()
+}
+
+// forgive forgets what was refused last, by limits that may be others now. The caller
+// holds mu.
+func (a *Account) forgive() {
+	if a.refused != 0 {
+		a.refused = 0
+		a.markUnsaved()
+	}
 }
 
 // idle tells whether forgetting the account would change no decision. The

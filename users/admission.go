@@ -11,13 +11,15 @@ type Admission struct {
 	late    bool // what was taken of rates has flowed back
 
 	// Guarded by account.mu.
-	over    bool
-	charged Used                // taken for it so far
-	held    [calendarCount]hold // of this, what calendars count
+	over     bool
+	reserved Used                // taken at its beginning
+	charged  Used                // taken for it so far
+	held     [calendarCount]hold // of this, what calendars count
 }
 
-// hold is what an admission has taken in one period.
-type hold struct{ period, amount int64 }
+// hold is what an admission has taken in one period, and what of it is a reservation
+// that it may not need.
+type hold struct{ period, amount, open int64 }
 
 // correct takes more of what is measured, or gives it back. Money and tokens of a
 // period that is over cannot be given back; what is used now counts for the period
@@ -78,7 +80,21 @@ func (ad *Admission) Use(u Used) {
 	if ad.over {
 		return
 	}
+	ad.keep(Used{max(ad.reserved.Tokens-u.Tokens, 0), max(ad.reserved.Cost-u.Cost, 0)})
 	ad.charge(Used{max(u.Tokens, ad.charged.Tokens), max(u.Cost, ad.charged.Cost)})
+}
+
+// keep leaves so much of the reservation open and lets go of the rest. The caller holds
+// account.mu.
+func (ad *Admission) keep(open Used) {
+	for i := range ad.held {
+		h, id := &ad.held[i], firstCalendar+limitID(i)
+		left := [measureCount]int64{tokens: open.Tokens, cost: open.Cost}[limits[id].measure]
+		if h.open > left {
+			ad.account.counters.letGo(id, h.period, h.open-left)
+			h.open = left
+		}
+	}
 }
 
 // Charged is what is taken for the request until now.
@@ -120,6 +136,7 @@ func (ad *Admission) end() bool {
 		return false
 	}
 	ad.over = true
+	ad.keep(Used{})
 	ad.account.counters.settle(0, []claim{{limit: concurrency, amount: -1}})
 	return true
 }

@@ -172,7 +172,7 @@ func TestMidnight(t *testing.T) {
 		time.Sleep(22*time.Hour - time.Second) // a second before midnight there
 		back, _ := a.Admit(time.Now(), ask)
 		_, refusal := a.Admit(time.Now(), ask)
-		if refusal == nil || refusal.RetryAfter != time.Second || !refusal.Until.Equal(time.Now().Add(time.Second)) {
+		if refusal == nil || refusal.RetryAfter != time.Second || !refusal.Until.IsZero() { // the first may end in time
 			t.Fatalf("%+v", refusal)
 		}
 		time.Sleep(time.Second)

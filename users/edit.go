@@ -266,12 +266,25 @@ func (r *Registry) lockShards(ids []string) (unlock func()) {
 
 // reindex tells the index of a changed key.
 func (r *Registry) reindex(p *policy) {
-	limited := int64(0)
-	if a, err := r.peek(p.key.ID); err == nil {
+	until, refused := int64(0), false
+	look := func(a *Account) {
 		a.mu.Lock()
+		defer a.mu.Unlock()
 		now := a.clock(r.now().UnixNano())
-		limited = a.limitedUntil(p, now, r.calendar.at(now))
-		a.mu.Unlock()
+		if until = a.limitedUntil(p, now, r.calendar.at(now)); a.refused > now {
+			refused = true
+		}
 	}
-	r.index.put(&p.key, limited)
+	if a, err := r.peek(p.key.ID); err == nil {
+		look(a)
+	}
+	if refused { // as it stands in the store: the cache has forgotten it with the old policy
+		if a, err := r.account(p.key.ID); err == nil {
+			a.mu.Lock()
+			a.forgive()
+			a.mu.Unlock()
+			look(a)
+		}
+	}
+	r.index.put(&p.key, until)
 }

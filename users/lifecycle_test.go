@@ -310,10 +310,20 @@ func TestRefusals(t *testing.T) {
 				key, secret := create(t, r, users.Spec{Unlimited: true, Limits: c.limits})
 				a := account(t, r, secret)
 				c.first.Dialect, c.first.Priced = "openai", true
-				if _, refusal := a.Admit(time.Now(), c.first); refusal != nil {
+				first, refusal := a.Admit(time.Now(), c.first)
+				if refusal != nil {
 					t.Fatal(refusal)
 				}
-				_, refusal := a.Admit(time.Now(), users.Ask{Dialect: "openai", Tokens: 100, Cost: 1000, Priced: true})
+				next := users.Ask{Dialect: "openai", Tokens: 100, Cost: 1000, Priced: true}
+				if c.first.Cost > 0 || c.name == "tpd" || c.name == "monthly_tokens" { // of which the first may give back
+					_, refusal = a.Admit(time.Now(), next)
+					if refusal == nil || refusal.Limit != c.name || refusal.Kind != users.RateLimited || refusal.RetryAfter != time.Second ||
+						!refusal.Until.IsZero() || !strings.Contains(refusal.Message, " used or reserved for requests that run") {
+						t.Errorf("while the first runs: %+v", refusal)
+					}
+					first.Settle(users.Used{Tokens: -1, Cost: -1})
+				}
+				_, refusal = a.Admit(time.Now(), next)
 				if refusal == nil {
 					t.Fatal("admitted")
 				}

@@ -55,19 +55,25 @@ func TestExactUnderRace(t *testing.T) {
 				if c.limit == "budget.total" {
 					rounds = 1
 				}
+				names := func(refusal *users.Refusal, kind users.RefusalKind, passes bool) {
+					if refusal == nil || refusal.Kind != kind || refusal.Limit != c.limit || (refusal.RetryAfter > 0) != passes || !strings.Contains(refusal.Message, c.limit) {
+						t.Errorf("refusal %+v, want one of kind %d that names %s", refusal, kind, c.limit)
+					}
+				}
 				for round := range rounds {
 					admissions, refusal := storm(t, r, secret, c.tokens)
 					if int64(len(admissions)) != c.want {
 						t.Errorf("round %d: %d admitted, want %d exactly", round, len(admissions), c.want)
 					}
-					if refusal == nil || refusal.Kind != kind || refusal.Limit != c.limit ||
-						(refusal.RetryAfter <= 0) != (c.limit == "budget.total") || !strings.Contains(refusal.Message, c.limit) {
-						t.Errorf("refusal %+v, want one that names %s", refusal, c.limit)
-					}
+					names(refusal, users.RateLimited, true) // those that run may need less
 					for _, ad := range admissions {
 						ad.Settle(users.Used{Tokens: c.tokens, Cost: c.tokens * 1_000_000})
 						ad.Settle(users.Used{Tokens: 1 << 40, Cost: 1 << 40}) // only the first counts
 						ad.Cancel()
+					}
+					if c.limit != "concurrency" {
+						_, refusal = admit(account(t, r, secret), c.tokens)
+						names(refusal, kind, c.limit != "budget.total")
 					}
 					time.Sleep(c.reset)
 				}

@@ -39,18 +39,22 @@ func (a *Account) refuse(now, wait int64, c *claim) *Refusal {
 	p, of := a.policy.Load(), &limits[c.limit]
 	r := &Refusal{Kind: RateLimited, Limit: of.name, Max: c.max, Used: a.counters.usedOf(c.limit, now, c.max)}
 	money := of.measure == cost
-	if money {
+	others := a.counters.waitsForOthers(c)
+	if money && !others {
 		r.Kind = OverBudget
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "user key %s has reached its limit of %s %s (%s): %s used", p.key.ID, amount(c.max, money), of.words, of.name, amount(r.Used, money))
+	if others && c.limit != concurrency {
+		b.WriteString(" or reserved for requests that run")
+	}
 	if want := max(c.amount, 1); of.measure != requests && r.Used < c.max {
 		fmt.Fprintf(&b, ", %s requested", amount(want, money))
 	}
 	switch {
 	case wait == forever:
 		b.WriteString(". It does not pass by itself: ask the operator for more.")
-	case c.limit == concurrency:
+	case others:
 		b.WriteString(". Wait for one of them to end, or send fewer at once.")
 	default:
 		r.Until = time.Unix(0, now).Add(time.Duration(wait)).UTC()

@@ -76,12 +76,12 @@ func (a *Account) readSums(text string) error {
 		numbers = append(numbers, n)
 	}
 	a.used = numbers[1] * int64(time.Second)
-	if until := numbers[2]; until != forever {
-		a.refused = until * int64(time.Second)
+	if a.refused = numbers[2]; a.refused != forever {
+		a.refused *= int64(time.Second)
 	}
 	for i, triple := range chunks(numbers[3:]) {
 		if i < int(calendarCount) { // a later version may count more
-			a.counters.sums[i] = sum{triple[0], triple[1], triple[2]}
+			a.counters.sums[i] = sum{period: triple[0], taken: triple[1], given: triple[2]}
 		}
 	}
 	return nil

@@ -88,6 +88,7 @@ type sum struct {
 	period int64
 	taken  int64
 	given  int64 // back
+	held   int64 // of what is taken, reserved by requests in flight and not used yet: it may come back. Not stored
 }
 
 func (s *sum) used() int64 { return s.taken - s.given }
@@ -98,6 +99,8 @@ func (s *sum) used() int64 { return s.taken - s.given }
 func (s *sum) turn(period int64) {
 	if period > s.period {
 		*s = sum{period: period}
+	} else if period < s.period {
+		s.held = 0 // who holds it names the other period
 	}
 	s.period = period
 }
@@ -123,10 +126,34 @@ func (c *counters) take(now int64, claims []claim) (refused int, wait int64) {
 		case k.limit < firstCalendar:
 			c.tat[k.limit-firstRate] = max(c.tat[k.limit-firstRate], now) + span(k.amount, k.max)
 		default:
-			c.sums[k.limit-firstCalendar].taken += k.amount
+			s := &c.sums[k.limit-firstCalendar]
+			s.taken += k.amount
+			if comesBack(k.limit) {
+				s.held += k.amount
+			}
 		}
 	}
 	return -1, 0
+}
+
+// comesBack reports whether requests may use less of a calendar than they have reserved.
+func comesBack(id limitID) bool { return limits[id].measure != requests }
+
+// waitsForOthers reports whether a claim that does not fit would, without what requests
+// in flight have reserved: they may need less of it.
+func (c *counters) waitsForOthers(k *claim) bool {
+	if k.limit < firstCalendar {
+		return k.limit == concurrency
+	}
+	s := &c.sums[k.limit-firstCalendar]
+	return s.used()-s.held+max(k.amount, 1) <= k.max
+}
+
+// letGo says that of a reservation so much is used or given back by now.
+func (c *counters) letGo(id limitID, period, amount int64) {
+	if s := &c.sums[id-firstCalendar]; s.period == period {
+		s.held = max(s.held-amount, 0)
+	}
 }
 
 // inFlightWait is for how long a client is told to wait for another of its requests
@@ -147,7 +174,11 @@ func (c *counters) wait(now int64, k *claim) int64 {
 	default:
 		s := &c.sums[k.limit-firstCalendar]
 		s.turn(k.period)
-		if k.max > 0 && s.used()+max(k.amount, 1) > k.max {
+		switch {
+		case k.max <= 0 || s.used()+max(k.amount, 1) <= k.max:
+		case c.waitsForOthers(k):
+			return inFlightWait
+		default:
 			return max(k.left, 1)
 		}
 	}
