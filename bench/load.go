@@ -4,12 +4,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,7 +20,8 @@ type scenario struct {
 	name    string
 	model   string
 	stream  bool
-	image   int // bytes of an inline image
+	embed   bool // an embedding, not an answer
+	image   int  // bytes of an inline image
 	clients int
 	rate    float64 // requests per second in all; 0 = as fast as the answers come
 	events  int     // per answer; 0 = unary
@@ -29,59 +32,86 @@ var scenarios = []scenario{
 	{name: "stream, 50 events, full speed", model: modelFast, stream: true, clients: 32, events: events},
 	{name: "stream, 50 events 10 ms apart, 128", model: modelSlow, stream: true, clients: 128, events: events},
 	{name: "1 MiB image, 8 connections", model: modelSmall, image: 1 << 20, clients: 8},
+	{name: "embedding, 32 connections", model: modelVector, embed: true, clients: 32},
 	{name: "small chat, 100 requests/s", model: modelSmall, clients: 8, rate: 100},
 }
 
 type measurement struct {
-	rate, cpu, allocs, p50, p99, rss float64 // requests/s, µs, objects, ms, ms, MB
+	rate, cpu, allocs    float64 // requests/s; µs and objects of a request
+	shed                 float64 // requests that were told to come back, the machine being too busy
+	p50, p99, first, rss float64 // ms until the end; ms until the first bytes, of half of the requests; MB
 }
 
 // measure runs one round. CPU is read from the first request to the last.
 func measure(s *system, sc scenario, length time.Duration) (measurement, error) {
 	path, body := request(s, sc)
+	var next atomic.Int64
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: sc.clients, DisableCompression: true}}
 	defer client.CloseIdleConnections()
-	once := func() error {
+	var shed atomic.Int64
+	ask := func() (first time.Duration, err error) {
+		began := time.Now()
 		req, err := http.NewRequest(http.MethodPost, s.url+path, bytes.NewReader(body))
 		if err != nil {
-			return err
+			return 0, err
 		}
 		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+s.key)
+		if len(s.keys) > 0 {
+			req.Header.Set("Authorization", "Bearer "+s.keys[int(next.Add(1))%len(s.keys)])
+		}
 		res, err := client.Do(req)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		defer res.Body.Close()
-		n, err := io.Copy(io.Discard, res.Body)
-		if err == nil && (res.StatusCode != http.StatusOK || n < 100) {
-			err = fmt.Errorf("%s: %d bytes", res.Status, n)
+		if res.StatusCode == http.StatusServiceUnavailable {
+			return 0, errShed
 		}
-		return err
+		var head [100]byte
+		_, err = io.ReadFull(res.Body, head[:])
+		first = time.Since(began)
+		if err == nil {
+			_, err = io.Copy(io.Discard, res.Body)
+		}
+		if err == nil && res.StatusCode != http.StatusOK {
+			err = fmt.Errorf("%s: %s", res.Status, head)
+		}
+		return first, err
+	}
+	once := func() (first time.Duration, err error) { // comes back where it is told to
+		for range 100 {
+			if first, err = ask(); !errors.Is(err, errShed) {
+				return first, err
+			}
+			shed.Add(1)
+			time.Sleep(time.Second)
+		}
+		return first, err
 	}
 	var (
-		mu     sync.Mutex
-		times  []time.Duration
-		failed int
-		wg     sync.WaitGroup
-		first  error
+		mu      sync.Mutex
+		times   []time.Duration
+		firsts  []time.Duration
+		failed  int
+		wg      sync.WaitGroup
+		failure error
 	)
 	for range sc.clients { // warm: connections, caches, the auth of the user key
 		wg.Go(func() {
-			if err := once(); err != nil {
+			if _, err := once(); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				first = err
+				failure = err
 			}
 		})
 	}
-	if wg.Wait(); first != nil {
-		return measurement{}, fmt.Errorf("%s, %s: %w", s.name, sc.name, first)
+	if wg.Wait(); failure != nil {
+		return measurement{}, fmt.Errorf("%s, %s: %w", s.name, sc.name, failure)
 	}
 	allocs, cpu, start := s.mallocs(), s.cpu(), time.Now()
 	for c := range sc.clients {
 		wg.Go(func() {
-			var mine []time.Duration
+			var mine, mineFirst []time.Duration
 			bad := 0
 			for i := 0; time.Since(start) < length; i++ {
 				if sc.rate > 0 {
@@ -89,14 +119,15 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 					time.Sleep(due - time.Since(start))
 				}
 				t := time.Now()
-				if once() != nil {
+				first, err := once()
+				if err != nil {
 					bad++
 				}
-				mine = append(mine, time.Since(t))
+				mine, mineFirst = append(mine, time.Since(t)), append(mineFirst, first)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			times, failed = append(times, mine...), failed+bad
+			times, firsts, failed = append(times, mine...), append(firsts, mineFirst...), failed+bad
 		})
 	}
 	wg.Wait()
@@ -106,16 +137,25 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 	elapsed := time.Since(start)
 	used, made := s.cpu()-cpu, s.mallocs()-allocs
 	slices.Sort(times)
+	slices.Sort(firsts)
 	at := func(q float64) float64 { return float64(times[int(q*float64(len(times)-1))]) / 1e6 }
 	return measurement{
 		rate: float64(len(times)) / elapsed.Seconds(), cpu: used / float64(len(times)),
-		allocs: made / float64(len(times)), p50: at(.5), p99: at(.99), rss: s.rss(),
+		allocs: made / float64(len(times)), p50: at(.5), p99: at(.99), first: float64(firsts[len(firsts)/2]) / 1e6, rss: s.rss(),
+		shed: float64(shed.Load()),
 	}, nil
 }
 
 // request is the same question in the words of the system under test.
 func request(s *system, sc scenario) (path string, body []byte) {
 	text := strings.Repeat("Tell me something about foxes and dogs. ", 18)
+	if sc.embed {
+		if s.native {
+			return "/v1beta/models/" + sc.model + ":batchEmbedContents",
+				fmt.Appendf(nil, `{"requests":[{"model":"models/%s","content":{"parts":[{"text":"%s"}]}}]}`, sc.model, text)
+		}
+		return "/v1/embeddings", fmt.Appendf(nil, `{"model":"%s","input":"%s"}`, sc.model, text)
+	}
 	image := strings.Repeat("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ", sc.image/44)
 	if s.native {
 		verb, query := "generateContent", ""

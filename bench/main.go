@@ -18,51 +18,82 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
+var (
+	caddy   = flag.String("caddy", "", "path of the Caddy binary with the plugin (required)")
+	rounds  = flag.Int("rounds", 3, "rounds per scenario and system; medians are printed")
+	seconds = flag.Float64("seconds", 4, "seconds of load per round")
+	only    = flag.String("only", "", "run only scenarios whose name contains this")
+	profile = flag.String("profile", "", "write profiles of CPU and allocations under the first scenario to this file, with the name of the system before it")
+	held    = flag.String("held", "2000", "numbers of streams to hold open, after the scenarios; \"\" for none")
+	keys    = flag.Bool("keys", false, "measure instead what a request costs as the number of keys grows")
+)
+
 func main() {
-	caddy := flag.String("caddy", "", "path of the Caddy binary with the plugin (required)")
-	rounds := flag.Int("rounds", 3, "rounds per scenario and system; medians are printed")
-	seconds := flag.Float64("seconds", 4, "seconds of load per round")
-	only := flag.String("only", "", "run only scenarios whose name contains this")
-	profile := flag.String("profile", "", "write CPU profiles under the first scenario to this file with the name of the system before it")
 	flag.Parse()
 	if *caddy == "" {
 		fmt.Fprintln(os.Stderr, "bench: -caddy is required; use make bench")
 		os.Exit(2)
 	}
-	if err := run(*caddy, *rounds, time.Duration(*seconds*float64(time.Second)), *only, *profile); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(caddy string, rounds int, length time.Duration, only, profile string) error {
+func run() error {
 	pinSelf()
 	upstream, err := startUpstream()
 	if err != nil {
 		return err
 	}
 	defer upstream.Close()
-	fmt.Printf("machine: %d CPUs, %s, %s; gateway pinned to one core: %v\n", runtime.NumCPU(), cpuModel(), runtime.Version(), canPin())
-	fmt.Printf("rounds: %d of %s; medians\n\n", rounds, length)
-	systems := []*system{
-		{name: "reverse_proxy", config: reverseProxyConfig, native: true},
-		{name: "gemini_balance", config: gatewayConfig},
+	length := time.Duration(*seconds * float64(time.Second))
+	fmt.Printf("%s: %d CPUs, %s, %s; each system pinned to one core: %v; medians of %d rounds of %s\n",
+		time.Now().Format(time.DateOnly), runtime.NumCPU(), cpuModel(), runtime.Version(), canPin(), *rounds, length)
+	if *keys {
+		return growth(upstream.URL, length)
 	}
-	for _, s := range systems {
-		if err := s.start(caddy, upstream.URL); err != nil {
+	fmt.Println("\nreverse_proxy passes native bytes on; gemini_balance translates OpenAI's API to Gemini's with authentication,\n" +
+		"limits, pool, log and metrics on. ratio is gemini_balance's share of reverse_proxy's figure.")
+	against := func() []*system {
+		return []*system{
+			{name: "reverse_proxy", config: reverseProxyConfig, native: true},
+			{name: "gemini_balance", config: gatewayConfig},
+		}
+	}
+	if err := compare(against(), scenarios, upstream.URL, length); err != nil {
+		return err
+	}
+	for text := range strings.SplitSeq(*held, ",") {
+		n, _ := strconv.Atoi(text)
+		if n == 0 || !strings.Contains("held streams", *only) && *only != "" {
+			continue
+		}
+		if err := hold(against(), n, upstream.URL); err != nil {
 			return err
 		}
-		defer s.stop()
-		s.idleRSS = s.rss()
 	}
-	fmt.Printf("%-34s %-15s %9s %11s %11s %8s %10s %10s %9s\n", "scenario", "system", "req/s", "cpu µs/req", "µs/event", "allocs", "+p50 ms", "+p99 ms", "rss MB")
-	direct := &system{name: "no gateway", native: true, url: upstream.URL}
+	return nil
+}
+
+// compare prints a table of what the systems take in each scenario.
+func compare(systems []*system, scenarios []scenario, upstream string, length time.Duration) error {
+	stop, err := startAll(systems, upstream)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	t := table{systems: systems}
+	t.head("nothing")
+	t.row("resident memory, MB", "%.1f", func(i int) float64 { return systems[i].idleRSS })
+	direct := &system{native: true, url: upstream}
 	for _, sc := range scenarios {
-		if !strings.Contains(sc.name, only) {
+		if !strings.Contains(sc.name, *only) {
 			continue
 		}
 		base, err := measure(direct, sc, length)
@@ -70,7 +101,7 @@ func run(caddy string, rounds int, length time.Duration, only, profile string) e
 			return err
 		}
 		all := make([][]measurement, len(systems))
-		for range rounds { // by turns, so that what else the machine does is shared
+		for range *rounds { // by turns, so that what else the machine does is shared
 			for i, s := range systems {
 				m, err := measure(s, sc, length)
 				if err != nil {
@@ -79,39 +110,124 @@ func run(caddy string, rounds int, length time.Duration, only, profile string) e
 				all[i] = append(all[i], m)
 			}
 		}
-		var medians []measurement
-		for i, s := range systems {
-			m := median(all[i])
-			medians = append(medians, m)
-			fmt.Printf("%-34s %-15s %9.0f %11.1f %11s %8.0f %10.2f %10.2f %9.1f\n",
-				sc.name, s.name, m.rate, m.cpu, perEvent(m, sc), m.allocs, m.p50-base.p50, m.p99-base.p99, m.rss)
-			if profile != "" {
-				if err := s.profile(sc, length, filepath.Join(filepath.Dir(profile), s.name+"."+filepath.Base(profile))); err != nil {
+		medians := make([]measurement, len(systems))
+		for i := range systems {
+			medians[i] = median(all[i])
+		}
+		t.scenario(&sc, &base, medians)
+		if *profile != "" {
+			for _, s := range systems {
+				if err := s.profile(sc, length, filepath.Join(filepath.Dir(*profile), s.name+"."+filepath.Base(*profile))); err != nil {
 					return err
 				}
 			}
+			*profile = ""
 		}
-		profile = ""
-		fmt.Printf("%-34s ratio: cpu %.2f, req/s %.2f, rss %.2f (gemini_balance / reverse_proxy)\n\n", sc.name,
-			medians[1].cpu/medians[0].cpu, medians[1].rate/medians[0].rate, medians[1].rss/medians[0].rss)
-	}
-	for _, s := range systems {
-		fmt.Printf("rss idle: %-15s %.1f MB\n", s.name, s.idleRSS)
 	}
 	return nil
+}
+
+// hold prints what open streams take of fresh systems, one after the other.
+func hold(systems []*system, n int, upstream string) error {
+	if err := moreFiles(n); err != nil {
+		return err
+	}
+	each := make([]float64, len(systems))
+	for i := range systems {
+		err := func() error {
+			stop, err := startAll(systems[i:i+1], upstream)
+			defer stop()
+			if err == nil {
+				each[i], err = heldStreams(systems[i], n)
+			}
+			return err
+		}()
+		if err != nil {
+			return err
+		}
+	}
+	t := table{systems: systems}
+	t.head(fmt.Sprintf("%d streams held open", n))
+	t.row("resident memory of a stream, kB", "%.1f", func(i int) float64 { return each[i] })
+	return nil
+}
+
+// growth prints what a request costs with few keys and with many.
+func growth(upstream string, length time.Duration) error {
+	fmt.Println("\nratio is the share of the first column, which has few keys.")
+	for _, systems := range [][]*system{
+		{grown("10 Gemini keys", 10, 10), grown("100,000", 100_000, 10)},
+		{grown("10 user keys", 10, 10), grown("1,000,000", 10, 1_000_000)},
+	} {
+		if err := compare(systems, scenarios[:1], upstream, length); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startAll starts systems; stop ends those that have begun.
+func startAll(systems []*system, upstream string) (stop func(), err error) {
+	stop = func() {
+		for _, s := range systems {
+			s.stop()
+		}
+	}
+	for _, s := range systems {
+		if err := s.start(*caddy, upstream); err != nil {
+			return stop, err
+		}
+		s.idleRSS = s.rss()
+	}
+	return stop, nil
+}
+
+// table prints figures of systems side by side, and the last's share of the first's.
+type table struct{ systems []*system }
+
+func (t *table) head(name string) {
+	fmt.Printf("\n%-38s", name)
+	for _, s := range t.systems {
+		fmt.Printf("%16s", s.name)
+	}
+	fmt.Printf("%8s\n", "ratio")
+}
+
+func (t *table) row(what, format string, of func(i int) float64) {
+	fmt.Printf("  %-36s", what)
+	for i := range t.systems {
+		fmt.Printf("%16s", fmt.Sprintf(format, of(i)))
+	}
+	if first, last := of(0), of(len(t.systems)-1); first > 0 && last > 0 {
+		fmt.Printf("%8.2f", last/first)
+	}
+	fmt.Println()
+}
+
+// scenario prints what was measured in one; base is the same load without a gateway.
+func (t *table) scenario(sc *scenario, base *measurement, m []measurement) {
+	t.head(sc.name)
+	t.row("CPU of a request, µs", "%.1f", func(i int) float64 { return m[i].cpu })
+	if sc.events > 0 {
+		t.row("CPU of an event, µs", "%.2f", func(i int) float64 { return m[i].cpu / float64(sc.events) })
+	}
+	t.row("allocations of a request", "%.0f", func(i int) float64 { return m[i].allocs })
+	t.row("requests a second", "%.0f", func(i int) float64 { return m[i].rate })
+	if slices.ContainsFunc(m, func(m measurement) bool { return m.shed > 0 }) {
+		t.row("refused with 503 and asked again", "%.0f", func(i int) float64 { return m[i].shed })
+	}
+	t.row("latency added, half of them, ms", "%+.2f", func(i int) float64 { return m[i].p50 - base.p50 })
+	t.row("latency added, 99 of 100, ms", "%+.2f", func(i int) float64 { return m[i].p99 - base.p99 })
+	if sc.stream {
+		t.row("first event later by, ms", "%+.2f", func(i int) float64 { return m[i].first - base.first })
+	}
+	t.row("resident memory after it, MB", "%.1f", func(i int) float64 { return m[i].rss })
 }
 
 // median is the measurement in the middle, by CPU.
 func median(all []measurement) measurement {
 	slices.SortFunc(all, func(a, b measurement) int { return cmp.Compare(a.cpu, b.cpu) })
 	return all[len(all)/2]
-}
-
-func perEvent(m measurement, sc scenario) string {
-	if sc.events == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", m.cpu/float64(sc.events))
 }
 
 func canPin() bool {

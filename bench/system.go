@@ -25,7 +25,8 @@ type system struct {
 	config  func(port, admin int, upstream, dir string) string
 	url     string
 	admin   string
-	key     string
+	keys    []string                                        // user keys
+	fill    func(dir string) (userKeys []string, err error) // makes a store for it; nil = a few keys through its API
 	dir     string
 	cmd     *exec.Cmd
 	idleRSS float64
@@ -56,6 +57,11 @@ func (s *system) start(caddy, upstream string) (err error) {
 	}
 	port, admin := freePort(), freePort()
 	s.url, s.admin = fmt.Sprintf("http://127.0.0.1:%d", port), fmt.Sprintf("http://127.0.0.1:%d", admin)
+	if s.fill != nil {
+		if s.keys, err = s.fill(filepath.Join(s.dir, "store")); err != nil {
+			return err
+		}
+	}
 	file := filepath.Join(s.dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(s.config(port, admin, upstream, filepath.Join(s.dir, "store"))), 0o600); err != nil {
 		return err
@@ -73,7 +79,7 @@ func (s *system) start(caddy, upstream string) (err error) {
 	for range 200 {
 		if res, err := http.Get(s.url + "/health"); err == nil {
 			res.Body.Close()
-			if s.native {
+			if s.native || s.fill != nil {
 				return nil
 			}
 			return s.setUp()
@@ -116,15 +122,19 @@ func (s *system) setUp() error {
 		return err
 	}
 	// High limits, not none: the limits are part of what is measured.
-	limits := map[string]int64{"rpm": 10_000_000, "tpm": 1_000_000_000_000, "rpd": 1_000_000_000, "concurrency": 10_000}
+	limits := map[string]int64{"rpm": 10_000_000, "tpm": 1_000_000_000_000, "rpd": 1_000_000_000, "concurrency": 100_000}
 	if err := post("/admin/keys/user", map[string]any{"name": "bench", "limits": limits}, &user); err != nil {
 		return err
 	}
-	s.key = user.Key
+	s.keys = []string{user.Key}
 	return nil
 }
 
 func (s *system) stop() {
+	if s.cmd == nil || s.cmd.Process == nil {
+		_ = os.RemoveAll(s.dir)
+		return
+	}
 	_ = s.cmd.Process.Signal(os.Interrupt)
 	_ = s.cmd.Wait()
 	_ = os.RemoveAll(s.dir)

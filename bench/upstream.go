@@ -14,14 +14,17 @@ import (
 // The upstream answers with prepared bytes, so that its own cost is small and
 // equal for both systems. The model's name picks the scenario.
 const (
-	modelSmall = "gemini-3-flash-preview" // one small answer
-	modelFast  = "gemini-3.5-flash"       // 50 events at full speed
-	modelSlow  = "gemini-3.6-flash"       // 50 events 10 ms apart
-	events     = 50
+	modelSmall  = "gemini-3-flash-preview" // one small answer
+	modelFast   = "gemini-3.5-flash"       // 50 events at full speed
+	modelSlow   = "gemini-3.6-flash"       // 50 events 10 ms apart
+	modelHeld   = "gemini-3.7-flash"       // one event, and silence until the client leaves
+	modelVector = "gemini-embedding-001"   // an embedding of 768 dimensions
+	events      = 50
 )
 
 func startUpstream() (*httptest.Server, error) {
 	small := []byte(`{"candidates":[{"content":{"parts":[{"text":"` + strings.Repeat("The quick brown fox jumps over the lazy dog. ", 8) + `"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":180,"candidatesTokenCount":80,"totalTokenCount":260,"promptTokensDetails":[{"modality":"TEXT","tokenCount":180}]},"modelVersion":"gemini-3-flash-preview","responseId":"b36LaY3KGr2jnsEP"}`)
+	vector := []byte(`{"embeddings":[{"values":[` + strings.Repeat("-0.0123456789,", 767) + `0.5]}]}`)
 	var list [events][]byte
 	for i := range list {
 		finish := ""
@@ -33,6 +36,11 @@ func startUpstream() (*httptest.Server, error) {
 	}
 	return listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		if strings.HasSuffix(r.URL.Path, ":batchEmbedContents") {
+			w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+			_, _ = w.Write(vector)
+			return
+		}
 		if strings.HasSuffix(r.URL.Path, ":generateContent") {
 			w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 			_, _ = w.Write(small)
@@ -46,6 +54,10 @@ func startUpstream() (*httptest.Server, error) {
 			}
 			_, _ = w.Write(event)
 			flush()
+			if strings.Contains(r.URL.Path, modelHeld) {
+				<-r.Context().Done()
+				return
+			}
 		}
 	}))
 }

@@ -45,7 +45,7 @@ var rooms = []room{
 	{room: "gateway", may: []string{"balancer", "fetch", "settings", "store", "translate", "translate/*", "upstream", "usage", "users"}, others: []string{"github.com/coder/websocket"}},
 	{room: "admin", may: []string{"balancer", "settings", "store", "usage", "users"}},
 	{room: "internal/fakegemini", may: []string{"translate/gemini", "translate/rawjson", "translate/sse"}, others: []string{"github.com/coder/websocket"}},
-	{room: "bench", may: []string{"internal/fakegemini"}},
+	{room: "bench", may: []string{"balancer", "store", "store/badger", "users"}},
 	{room: "bench/allocs", may: []string{"balancer", "gateway", "settings", "store", "store/memory", "translate", "translate/openai", "upstream", "usage", "users"}},
 	{room: "bench/rows", may: []string{"usage"}},
 	{room: "bench/start", may: []string{"balancer", "bench/rows", "store", "store/badger", "usage", "users"}},

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// moreFiles lets this process, and those it starts, have as many files as n streams
+// take: a connection on either side of a gateway, of two systems.
+func moreFiles(n int) error {
+	want := uint64(4*n + 1000)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= want {
+		return err
+	}
+	limit.Cur, limit.Max = want, max(want, limit.Max)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("%d streams take %d files: %w", n, want, err)
+	}
+	return nil
+}
