@@ -80,7 +80,7 @@ test('errors say what happened, and limits of a user key hold', async () => {
   await page.getByLabel('Apply the limits of').fill('nobody')
   await page.getByText('No user key has this name.').waitFor()
   await page.getByLabel('Apply the limits of').fill('tight')
-  await page.getByText('No user key has this name.').waitFor({ state: 'hidden' })
+  await page.locator('.field small', { hasText: /^gb-/ }).waitFor() // it is found
   await ask('[[say one]]')
   assert.match(await prose(), /one/)
   await ask('[[say two]]')

@@ -68,7 +68,8 @@ function KeyField({ label, help, none, fault, list, value, placeholder, onChange
     return () => clearTimeout(timer.current);
   }, []);
   const n = value === null && found.q === text ? found.items.length : -1; // those that fit, -1 while not known or not needed
-  const missing = n === 0, said = n > 0 ? t('playground.keyChoose', { n }) : help;
+  const chosen = value && found.items.find((x) => x.id === value);
+  const missing = n === 0, said = n > 0 ? t('playground.keyChoose', { n }) : chosen ? chosen.hint : help;
   return html`<${Field} label=${label} help=${missing || fault ? undefined : said} error=${missing ? none : fault}>
     ${(props) => html`<input class="input" ...${props} list=${options} autocomplete="off" spellcheck=${false} value=${text}
       onInput=${(e) => search(e.target.value)} placeholder=${placeholder} />
