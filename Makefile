@@ -71,7 +71,7 @@ vendor-ui: ## fetch the web UI's libraries again; ARGS=--check compares
 .PHONY: browser
 browser: STRICT = -strict
 browser: $(TESTSUM) test/browser/node_modules ## the admin pages in a real Chromium; screenshots in build/screenshots
-	@$(TESTRUN) go test $(TAGS) -count=1 -timeout 10m ./test/browser
+	@$(TESTRUN) go test $(TAGS) -count=1 -timeout 15m ./test/browser
 
 %/node_modules: %/package-lock.json
 	@cd $(@D) && npm ci --ignore-scripts --no-fund --no-audit && touch node_modules

@@ -67,6 +67,7 @@ func TestBrowser(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
+			t.Parallel() // much of a test is waiting: for timers, for Google, for quotas to come back
 			control := newControl(t)
 			server := httptest.NewServer(control)
 			t.Cleanup(server.Close)
