@@ -42,12 +42,16 @@ type Gate struct {
 	mu      sync.Mutex   // of what follows; whoever samples has it
 	delays  delays
 	used    time.Duration // processor time until the last sample
+	late    time.Time     // since when delays are too long; zero = they are not
 }
 
 const (
 	// maxDelay is how long goroutines that are ready may wait, on average. Processors
 	// that are busy for 95 % of the time make them wait for less than a tenth of it.
 	maxDelay = 5 * time.Millisecond
+	// burst is how long delays may be too long before anything is refused for them: a
+	// thousand requests that come at once are served within that, and should be.
+	burst = time.Second
 	// busyShare is the part of the processors' time, one in so many, that this process
 	// must have used for the delays to be its own doing.
 	busyShare = 4
@@ -154,7 +158,17 @@ func (g *Gate) sample(now time.Time, running int64) {
 	case measured && !busy(spent, span, runtime.GOMAXPROCS(0)):
 		delay = 0 // others have the processors: to refuse would not help
 	}
-	g.room.Store(min(g.most, max(g.spared, nextRoom(g.room.Load(), running, delay))))
+	switch {
+	case delay <= maxDelay:
+		g.late = time.Time{}
+	case g.late.IsZero():
+		g.late = now
+	}
+	room := g.room.Load()
+	if room == g.most && now.Sub(g.late) < burst && !g.late.IsZero() {
+		return
+	}
+	g.room.Store(min(g.most, max(g.spared, nextRoom(room, running, delay))))
 }
 
 // busy reports whether a process that used so much of so many processors within a time
