@@ -71,7 +71,7 @@ type healthView struct {
 func healthOf(a *App) healthView {
 	v := healthView{
 		Live: true, UsableKeys: a.shared.pool.Stats().Usable, StoreFailing: []string{},
-		Version: version(), UptimeSeconds: int64(time.Since(processStarted).Seconds()),
+		Version: moduleVersion, UptimeSeconds: int64(time.Since(processStarted).Seconds()),
 	}
 	for _, part := range storeParts {
 		if a.shared.storeFailing[part].Load() != 0 {

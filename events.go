@@ -28,13 +28,17 @@ const (
 	eventBudgetSpent     = "budget_spent"
 	eventStoreFailing    = "store_failing"
 	eventStoreRecovered  = "store_recovered"
-	eventBurst           = 30              // of one name, at once
-	eventEvery           = 2 * time.Second // one more of that name
-	eventQueue           = 256             // of all names, that wait for their handlers
-	keysExhaustedEvery   = time.Minute     // for one model and reason
-	budgetSpentEvery     = time.Hour       // for one budget of a user key, unless it is back sooner
-	restedEvery          = time.Minute     // for one project and model, or route
-	maxRemembered        = 10_000
+)
+
+// The bounds of events: our choice.
+const (
+	eventBurst         = 30              // of one name, at once
+	eventEvery         = 2 * time.Second // one more of that name
+	eventQueue         = 256             // of all names, that wait for their handlers
+	keysExhaustedEvery = time.Minute     // for one model and reason
+	budgetSpentEvery   = time.Hour       // for one budget of a user key, unless it is back sooner
+	restedEvery        = time.Minute     // for one project and model, or route
+	maxRemembered      = 10_000          // of what is not told again before a time
 )
 
 // eventNames are all of them, for labels.

@@ -68,7 +68,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value int64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
 	}
-	gauge(c.build, 1, version(), caddyVersion(), runtime.Version())
+	gauge(c.build, 1, moduleVersion, caddyVersion(), runtime.Version())
 	g := r.pool.Gauges()
 	for _, state := range balancer.States {
 		gauge(c.keys, int64(g.States[state]), string(state))
