@@ -53,3 +53,20 @@ func checkOverload(t *testing.T, s *server, name string, all outcomes, capacity 
 	tell(t, "U14", "%s: 5 × the capacity of %.0f/s: goodput %.0f %%, refused within %s (p50), %s (p99); peak %d MB",
 		name, capacity, 100*goodput/capacity, shed.took(.5), shed.took(.99), s.memory("VmHWM")>>20)
 }
+
+// TestBurst sends half a thousand requests at once: that is no overload, and none is
+// refused.
+func TestBurst(t *testing.T) {
+	s := newServer(t, 8)
+	s.start(s.usual(""))
+	s.addUser()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}
+	defer client.CloseIdleConnections()
+	all := openLoop(t.Context(), client, 5000, 100*time.Millisecond, func(ctx context.Context, _ int) *http.Request {
+		return s.request(ctx, "<delay 200ms>", false)
+	})
+	if bad := all.worst(); len(bad) > 0 {
+		t.Errorf("of %d at once, these failed: %v: %q", len(all), bad, all.errors())
+	}
+	tell(t, "U14", "%d requests at once: all served, p99 %s", len(all), all.took(.99))
+}

@@ -34,6 +34,7 @@ row R11 ./test/chaos TestCancelled
 row U6 ./gateway TestRetryStorm
 row U8 ./test/chaos TestStalledClients
 row U13 ./test/chaos TestHostileClients
+row U14 ./test/chaos TestBurst
 row U14 ./test/chaos TestOverload_Memory
 row U14 ./test/chaos TestOverload_Processor
 
