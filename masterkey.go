@@ -14,9 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gemini-balance/caddy-gemini-balance/admin"
-	"github.com/gemini-balance/caddy-gemini-balance/gateway"
 	"github.com/gemini-balance/caddy-gemini-balance/store"
-	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
 // resealPause lets what was sealed just before a new master key came reach the store,
@@ -67,9 +65,6 @@ func fileUnless(masterKey []byte, backend storeBackend) *string {
 	return &file
 }
 
-// sealedPrefixes are where values are sealed as a whole, beside those of the pool.
-func sealedPrefixes() []string { return append(gateway.SealedPrefixes(), usage.SealedPrefix) }
-
 // rotateMasterKey makes another master key and seals everything anew with it, while
 // requests go on. Where it ends before that, the next start goes on with it.
 func (r *resource) rotateMasterKey(ctx context.Context, progress func(done, total int)) (resealed int, err error) {
@@ -118,7 +113,7 @@ func (r *resource) reseal(ctx context.Context, progress func(done, total int)) (
 		if err != nil {
 			return resealed, err
 		}
-		others, err := store.Reseal(ctx, r.store, r.sealer, sealedPrefixes())
+		others, err := store.Reseal(ctx, r.store, r.sealer)
 		resealed += others
 		if err != nil {
 			return resealed, err

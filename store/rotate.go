@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -129,11 +128,12 @@ const (
 	resealBytes = MaxBatchBytes / 4 // a single value may have half
 )
 
-// Reseal is the third step, for the values under some prefixes that are sealed as a
-// whole, each for its own key. It seals with the key that seals now what one from
-// before did, on disk when it returns, and tells how many there were. What others
-// write meanwhile is sealed so already, and stays. Values that no key opens stay, too.
-func Reseal(ctx context.Context, s Store, sealer *Sealer, prefixes []string) (n int, err error) {
+// Reseal is the third step, for all values that are sealed as a whole, each for its own
+// key: it finds them by themselves, in whatever room. It seals with the key that seals
+// now what one from before did, on disk when it returns, and tells how many there were.
+// What others write meanwhile is sealed so already, and stays. What is sealed within a
+// record is for the room that knows its form.
+func Reseal(ctx context.Context, s Store, sealer *Sealer) (n int, err error) {
 	dumper, ok := s.(Dumper)
 	if !ok {
 		return 0, errors.New("this store does not tell when its values end")
@@ -144,10 +144,8 @@ func Reseal(ctx context.Context, s Store, sealer *Sealer, prefixes []string) (n 
 	}
 	var todo []due
 	err = dumper.Dump(func(key string, value []byte, ends time.Time) bool {
-		if slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
-			if current, err := sealer.Current(key, value); err == nil && !current {
-				todo = append(todo, due{key, ends})
-			}
+		if current, err := sealer.Current(key, value); err == nil && !current {
+			todo = append(todo, due{key, ends})
 		}
 		return ctx.Err() == nil
 	})

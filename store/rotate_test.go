@@ -62,7 +62,7 @@ func rotate(t *testing.T, s store.Store, sealer *store.Sealer, file string) erro
 			return err
 		}
 	}
-	if _, err := store.Reseal(t.Context(), s, sealer, []string{"room/"}); err != nil {
+	if _, err := store.Reseal(t.Context(), s, sealer); err != nil {
 		return err
 	}
 	return store.EndRotation(s, sealer, file)
@@ -246,7 +246,7 @@ func TestRotate_LeavesWhatOthersWrite(t *testing.T) {
 	racing := &racing{Store: s, change: func() {
 		_ = s.Write(store.Batch{Ops: []store.Op{{Key: "room/0003", Value: sealer.Seal("room/0003", []byte("changed"))}, {Key: "room/0004"}}})
 	}}
-	n, err := store.Reseal(t.Context(), racing, sealer, []string{"room/"})
+	n, err := store.Reseal(t.Context(), racing, sealer)
 	if err != nil || n != 8 {
 		t.Errorf("%d, %v", n, err)
 	}

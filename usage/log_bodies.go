@@ -20,9 +20,6 @@ const (
 	BodiesAll    BodyMode = "all"
 )
 
-// SealedPrefix is where the store has bodies, each sealed as a whole for its key.
-const SealedPrefix = bodyPrefix
-
 // MaxBody is what is kept of a body, in bytes.
 const MaxBody = 64 << 10
 
