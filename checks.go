@@ -106,18 +106,18 @@ type journey struct {
 func (a *App) travel(ctx context.Context, proxy string) (j journey, err error) {
 	var dns, dial, handshake time.Time
 	trace := &httptrace.ClientTrace{
-		GotConn:  func(info httptrace.GotConnInfo) { j.reused = info.Reused },
 		DNSStart: func(httptrace.DNSStartInfo) { dns = time.Now() },
 		DNSDone: func(info httptrace.DNSDoneInfo) {
 			if info.Err == nil {
 				j.dns = time.Since(dns)
 			}
 		},
-		ConnectStart:      func(string, string) { dial = time.Now() },
+		ConnectStart:      func(string, string) { dial, j.reused = time.Now(), false },
 		ConnectDone:       func(string, string, error) { j.connect = time.Since(dial) },
 		TLSHandshakeStart: func() { handshake = time.Now() },
 		TLSHandshakeDone:  func(tls.ConnectionState, error) { j.tls = time.Since(handshake) },
 	}
+	j.reused = true // unless a connection is made
 	began := time.Now()
 	answer, err := a.upstream.Do(httptrace.WithClientTrace(ctx, trace), &upstream.Request{Method: http.MethodGet, Path: "/v1beta/models", Query: "pageSize=1", Proxy: proxy})
 	if err != nil {

@@ -39,8 +39,10 @@ func BenchmarkDo(b *testing.B) {
 		out := make([]byte, 4<<10)
 		read := func(b *testing.B, res *http.Response) {
 			n, err := 0, error(nil)
-			for m := 0; err == nil; n += m {
+			for err == nil {
+				var m int
 				m, err = res.Body.Read(out[n:])
+				n += m
 			}
 			if err != io.EOF || n != 700 {
 				b.Fatalf("%d bytes, %v", n, err)

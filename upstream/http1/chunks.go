@@ -109,6 +109,7 @@ func (c *chunks) step(b byte) error {
 		c.state = doneState
 	case trailerState:
 		return c.trail(b)
+	default: // dataState and doneState have no steps
 	}
 	return nil
 }
