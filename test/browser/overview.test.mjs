@@ -46,6 +46,9 @@ test('the figures are what Google was asked and what clients got', async () => {
   const kept = attempts.reduce((a, b) => a + Math.min(b, 8), 0)
   const errors = page.locator('section.errors li', { hasText: '503' })
   assert.equal((await errors.first().locator('b').textContent()).trim(), String(kept))
+  // The row leads to the requests that met this answer of Google's, whatever the client got.
+  const link = new URLSearchParams((await errors.first().locator('a').getAttribute('href')).split('?')[1])
+  assert.deepEqual([link.get('code'), link.get('status')], ['503', null])
   const users = page.locator('section.card', { has: page.locator('h2', { hasText: 'Busiest user keys' }) })
   assert.match(await users.locator('tbody tr').first().textContent(), new RegExp(`^a1\\D*${user.sent}`))
   assert.equal((await page.locator('.poollegend li', { hasText: 'Invalid' }).locator('b').textContent()).trim(), String((await g.api('GET', 'keys/gemini?limit=1')).counts.invalid))

@@ -86,6 +86,18 @@ test('ui off: there are no pages, and the API works', async () => {
   await off.stop()
 })
 
+test('the link to the metrics leads to them, or to how to have them', async () => {
+  for (const [site, want] of [['metrics /metrics', /^http.*:\d+\/metrics$/], ['', /docs\/observability\.md$/]]) {
+    const g = await gateway({ keys: 1, site })
+    const page = await open(g, { route: '/about' })
+    await settled(page)
+    await until(`the link fits ${site || 'a site without metrics'}`, async () => want.test(await page.getByRole('link', { name: 'Metrics' }).getAttribute('href')))
+    faultless(page)
+    await page.context().close()
+    await g.stop()
+  }
+})
+
 test('times are right in every zone, over a change of the clocks', async () => {
   // Los Angeles: on 1 November 2026 at 09:00 UTC, 01:59:59 is followed by 01:00:00.
   const start = Date.parse('2026-11-01T07:00:00Z'), hours = 5
