@@ -344,20 +344,20 @@ func AppendEscaped(dst []byte, s string) []byte {
 
 // Compact appends v without space between its tokens to dst.
 func Compact(dst []byte, v Value) []byte {
+	from := 0 // of what is not copied yet
 	for i := 0; i < len(v); {
-		switch c := v[i]; c {
-		case ' ', '\t', '\n', '\r':
-			i++
+		switch v[i] {
 		case '"':
-			end := skipString(v, i)
-			dst = append(dst, v[i:end]...)
-			i = end
+			i = skipString(v, i)
+		case ' ', '\t', '\n', '\r':
+			dst = append(dst, v[from:i]...)
+			i = space(v, i)
+			from = i
 		default:
-			dst = append(dst, c)
 			i++
 		}
 	}
-	return dst
+	return append(dst, v[from:]...)
 }
 
 // view reads b as a string without a copy, for parsers that keep nothing.
@@ -370,6 +370,9 @@ func space(b []byte, i int) int {
 	return i
 }
 
+// shapes are the bytes that say where a value ends.
+var shapes = [256]bool{'"': true, '{': true, '[': true, '}': true, ']': true}
+
 // skip returns the offset after the value at b[i].
 func skip(b []byte, i int) int {
 	if i >= len(b) {
@@ -381,6 +384,10 @@ func skip(b []byte, i int) int {
 	case '{', '[':
 		depth := 0
 		for i < len(b) {
+			if !shapes[b[i]] {
+				i++
+				continue
+			}
 			switch b[i] {
 			case '"':
 				i = skipString(b, i)
