@@ -24,7 +24,7 @@ const (
 
 func startUpstream() (*httptest.Server, error) {
 	small := []byte(`{"candidates":[{"content":{"parts":[{"text":"` + strings.Repeat("The quick brown fox jumps over the lazy dog. ", 8) + `"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":180,"candidatesTokenCount":80,"totalTokenCount":260,"promptTokensDetails":[{"modality":"TEXT","tokenCount":180}]},"modelVersion":"gemini-3-flash-preview","responseId":"b36LaY3KGr2jnsEP"}`)
-	vector := []byte(`{"embeddings":[{"values":[` + strings.Repeat("-0.0123456789,", 767) + `0.5]}]}`)
+	vector := []byte(`{"embeddings":[{"values":[` + strings.Repeat("-0.036084392,", 767) + `0.036084392]}]}`)
 	var list [events][]byte
 	for i := range list {
 		finish := ""
