@@ -26,11 +26,12 @@ func newGoogle(c Config, base *url.URL) *http1.Transport {
 	}
 	config := http1.Config{
 		Host: base.Host, Dial: c.Dial, Handshake: c.Connect,
-		MaxIdle: c.MaxIdle, MaxOpen: c.MaxOpen, IdleTimeout: idleTimeout,
+		MaxIdle: c.MaxIdle, IdleTimeout: idleTimeout,
 	}
 	port := "80"
 	if base.Scheme == "https" {
 		port = "443"
+		config.MaxOpen = c.MaxOpen // without TLS there is no HTTP/2 to go to
 		config.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 		if c.TLS != nil {
 			config.TLS = c.TLS.Clone()
