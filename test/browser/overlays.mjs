@@ -128,6 +128,7 @@ const fit = (p) => menuOrDialog(p).evaluate((el) => {
   }
   for (const b of el.querySelectorAll('footer button, header button')) {
     const r = b.getBoundingClientRect()
+    if (!b.ariaLabel && b.querySelector('span')?.offsetWidth < 8) out.push(`${b.textContent.trim()} has no word to be seen`)
     if (r.width < 24 || r.height < 24) out.push(`${b.textContent || b.ariaLabel} is ${r.width}×${r.height}`)
   }
   return out

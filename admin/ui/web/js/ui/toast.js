@@ -22,7 +22,7 @@ export function toast({ text, kind = 'ok', action, key }) {
 
 // failed says that an action did not work.
 export const failed = (error, text) => {
-  if (error.name === 'AbortError') return;
+  if (error.name === 'AbortError' || error.code === 'sudo_required') return; // given up by the user, who was asked
   toast({ kind: 'bad', text: text ? `${text} ${explain(error)}` : explain(error), key: 'failed' });
 };
 
