@@ -22,7 +22,7 @@ export async function words(lang) {
 const names = new Set(`API AI Alt CPU CSV Caddy Caddyfile DNS Gemini Balance Go Google ID IP JSON KB KiB MB MiB GB GiB NDJSON OpenAI Anthropic
   OpenAPI OS RPD RPM RPS TPD TPM Shift Ctrl SSE Studio TLS Token TXT UTC URL UTF USD HTTP HTTPS Top p50 p95 ttft curl env schema csv txt json
   admin key AIza caddy anthropic
-  ms min thought reasoning content completions chat English Python JavaScript Node Enter Esc SDK Gen Claude Code CLI Cherry Cloud`.split(/\s+/))
+  ms min thought reasoning content completions chat English Python JavaScript Node Enter Esc SDK Gen Claude Code CLI Cherry Cloud Live`.split(/\s+/))
 
 /** The texts below an element that are no data: those of the server, names and code are. */
 const leftover = (page, root) =>
