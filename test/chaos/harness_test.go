@@ -114,8 +114,13 @@ func newServer(t *testing.T, keys int) *server {
 			<-s.done
 		}
 		s.log.Close()
+		text, _ := os.ReadFile(s.log.Name())
+		for _, word := range []string{"DATA RACE", "panic:", "fatal error:"} {
+			if at := bytes.Index(text, []byte(word)); at >= 0 {
+				t.Errorf("Caddy wrote %s", text[max(0, at-100):min(len(text), at+4000)])
+			}
+		}
 		if t.Failed() {
-			text, _ := os.ReadFile(s.log.Name())
 			t.Logf("Caddy's log ends with\n%s", text[max(0, len(text)-4000):])
 		}
 	})
@@ -315,14 +320,19 @@ func (s *server) profile(name string) (n int64) {
 	if name == "heap" {
 		query, prefix = "?gc=1&debug=1", "# HeapAlloc = "
 	}
-	res, err := http.Get("http://" + s.admin + "/debug/pprof/" + name + query)
-	must(s.t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	must(s.t, err)
+	var text []byte
+	eventually(s.t, time.Minute, "a profile", func() bool { // Caddy's admin endpoint cuts what takes long
+		res, err := http.Get("http://" + s.admin + "/debug/pprof/" + name + query)
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		text, err = io.ReadAll(res.Body)
+		return err == nil && strings.Contains(string(text), prefix)
+	})
 	_, after, _ := strings.Cut(string(text), prefix)
 	line, _, _ := strings.Cut(after, "\n")
-	n, err = strconv.ParseInt(line, 10, 64)
+	n, err := strconv.ParseInt(line, 10, 64)
 	must(s.t, err)
 	return n
 }
