@@ -177,6 +177,7 @@ func startAll(systems []*system, upstream string) (stop func(), err error) {
 		if err := s.start(*caddy, upstream); err != nil {
 			return stop, err
 		}
+		s.settle()
 		s.idleRSS = s.rss()
 	}
 	return stop, nil

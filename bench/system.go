@@ -130,6 +130,19 @@ func (s *system) setUp() error {
 	return nil
 }
 
+// settle waits until a process that has just started rests: indexes are read behind
+// the start, and a minute is the most that is waited for it.
+func (s *system) settle() {
+	for before, n := s.cpu(), 0; n < 60; n++ {
+		time.Sleep(time.Second)
+		now := s.cpu()
+		if now-before < 20_000 { // µs
+			return
+		}
+		before = now
+	}
+}
+
 func (s *system) stop() {
 	if s.cmd == nil || s.cmd.Process == nil {
 		_ = os.RemoveAll(s.dir)

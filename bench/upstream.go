@@ -36,6 +36,10 @@ func startUpstream() (*httptest.Server, error) {
 	}
 	return listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Method == http.MethodGet { // a probe of a Gemini key
+			_, _ = w.Write([]byte(`{"models":[]}`))
+			return
+		}
 		if strings.HasSuffix(r.URL.Path, ":batchEmbedContents") {
 			w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 			_, _ = w.Write(vector)
