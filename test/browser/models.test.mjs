@@ -35,6 +35,18 @@ test('models are read from Google', async () => {
   assert.ok((await listed()).includes('gemini-2.5-pro'))
 })
 
+test('a table shows all its columns where there is room for them', async () => {
+  for (const route of ['/models', '/keys', '/users', '/requests']) {
+    await go(page, route)
+    const cut = () => page.locator('table.grid').evaluate((el) => ({
+      beyond: el.scrollWidth - el.closest('.vbox').clientWidth,
+      heads: [...el.querySelectorAll('th button')].filter((b) => b.scrollWidth > b.clientWidth + 1).map((b) => b.textContent.trim()),
+    }))
+    assert.deepEqual(await cut(), { beyond: 0, heads: [] }, route)
+  }
+  faultless(page)
+})
+
 test('the first alias that fits decides, for the test field and for requests', async () => {
   await go(page, '/models?tab=aliases')
   await add('mine-*', 'gemini-2.5-flash')

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { faultless, go, row } from './harness-more.mjs'
-import { gateway, open, until } from './harness.mjs'
+import { gateway, open, settled, until } from './harness.mjs'
 
 const admin = 'gemini_balance_admin {\n\t\t\tadmin_key {env.GB_ADMIN_KEY}\n\t\t'
 const g = await gateway({ keys: 1, site: `handle_path /tools/gemini/* {\n\t\t${admin}}\n\t}` })

@@ -2,6 +2,7 @@
 // The first start: the token of the log makes the admin key, then keys come in, a user
 // key goes out, and a request streams; after that the way in is closed.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { faultless, traces } from './harness-more.mjs'
 import { check, enter, expectFault, gateway, open, settled, shot, until } from './harness.mjs'
@@ -35,6 +36,8 @@ test('from the first start to the first answer', async () => {
   const key = await shown(page).textContent()
   assert.ok(key.length >= 32)
   await page.getByText('The admin key is shown only now').waitFor()
+  await page.getByText('in the file admin.key').waitFor()
+  assert.equal((await readFile(`${g.dir}/store/admin.key`, 'utf8')).trim(), key, 'what the page says of the file')
   assert.ok(await next(page).isDisabled(), 'not before it is saved')
   await check(page)
   await shot(page, 'setup-key-1280-light-en')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ago, bytes, change, day, full, left, ms, pct, short, stamp, step, usd, utc } from '../web/js/lib/format.js';
+import { ago, bytes, change, day, full, left, ms, pct, short, stamp, step, usd, utc, wholeSteps } from '../web/js/lib/format.js';
 import { lang } from '../web/js/lib/i18n.js';
 
 const cases = (fn, table) => { for (const [input, want] of table) assert.equal(fn(input), want, `${fn.name}(${input})`); };
@@ -15,6 +15,10 @@ test('short numbers', () => cases(short, [[0, '0'], [999, '999'], [1234, '1.2K']
 test('spans of requests', () => cases(ms, [
   [0, '0 ms'], [999.4, '999 ms'], [999.6, '1.00 s'], [4189, '4.19 s'], [9994, '9.99 s'], [9996, '10.0 s'], [14_900, '14.9 s'], [99_960, '100s'], [600_000, '10m'],
 ]));
+test('marks of an axis are whole, from one to what a chart may hold', () => {
+  assert.deepEqual(wholeSteps.slice(0, 5), [1, 2, 5, 10, 20]);
+  assert.ok(wholeSteps.every((n, i) => Number.isInteger(n) && n > (wholeSteps[i - 1] ?? 0)) && wholeSteps.at(-1) > 1e12);
+});
 test('money', () => cases(usd, [
   [0, '$0.00'], [1_000_000_000, '$1.00'], [1_234_567_890_000, '$1,234.57'], [12_345_678, '$0.0123'], [1_500, '$0.000002'], [-2_000_000_000, '−$2.00'],
 ]));

@@ -4,6 +4,9 @@ import { toQuery } from './query.js';
 // root is …/admin/: the page stands at …/admin/ui/, under any prefix.
 export const root = new URL('../', location.origin + location.pathname.replace(/[^/]*$/, ''));
 
+// loopback: this page comes from the same machine, so that no network sees what it sends.
+export const loopback = /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname);
+
 // What a refused call asks the user for. session.js sets them; each answers
 // true when the call may be repeated.
 /** @type {{ signIn: (error?: Error) => Promise<boolean>, sudo: (error?: Error) => Promise<boolean> }} */

@@ -93,6 +93,10 @@ export const moment = (date) => dateFormat('moment', { weekday: 'short', hour: '
 export const tick = (date, spanMs) => (spanMs > 2 * 86400e3
   ? dateFormat('tickday', { month: 'short', day: 'numeric' }) : dateFormat('tick', { hour: '2-digit', minute: '2-digit' })).format(date);
 
+// wholeSteps are distances between marks of an axis, in the units of what is counted:
+// there is no half a request, and 7.5 ms beside 5 ms would both be rounded.
+export const wholeSteps = Array.from({ length: 15 }, (_, k) => [1, 2, 5].map((n) => n * 10 ** k)).flat();
+
 // change: "+3.5 %" of a figure, "−0.06 pp" of a share, with a true minus; "±0" when too small to matter.
 export function change(now, before, share = false) {
   if (missing(now) || missing(before) || (!share && before === 0)) return { text: '', sign: 0 };

@@ -1,4 +1,4 @@
-import { html, useState } from '../vendor/preact.mjs';
+import { html, useEffect, useState } from '../vendor/preact.mjs';
 import { api, root, saveFile } from '../lib/api.js';
 import { bytes, full, left, ms, stamp } from '../lib/format.js';
 import { has, t } from '../lib/i18n.js';
@@ -60,15 +60,31 @@ function Preview({ title: head, text, note, file, type, onClose }) {
     ${note && html`<p>${note}</p>`}<pre class="preview" tabindex="0" role="region" aria-label=${head}>${text}</pre><//>`;
 }
 
+const docs = 'https://github.com/gemini-balance/caddy-gemini-balance';
+
+// useMetrics is where the metrics are: here, if this site serves them, else where it
+// is written how to.
+function useMetrics() {
+  const [at, setAt] = useState(`${docs}/blob/main/docs/observability.md`);
+  useEffect(() => {
+    const here = new URL('../metrics', root).href;
+    fetch(here, { method: 'HEAD' }).then((r) => {
+      if (r.ok && /^(text\/plain|application\/openmetrics)/.test(r.headers.get('content-type') ?? '')) setAt(here);
+    }, () => {});
+  }, []);
+  return at;
+}
+
 function Links({ onDiagnostics, onLicences, busy }) {
+  const metrics = useMetrics();
   const link = (href, icon, text) => html`<li><a href=${href} target="_blank" rel="noreferrer noopener"><${Icon} name=${icon} />
     ${text}</a></li>`;
   return html`<${Card} title=${t('about.more')}><ul class="links">
     <li><button type="button" class="link" aria-busy=${busy ? 'true' : undefined} onClick=${onDiagnostics}><${Icon} name="clipboard" />
       ${t('about.diagnostics')}</button></li>
     ${link(new URL('openapi.json', root).href, 'braces', t('about.openapi'))}
-    ${link(new URL('../metrics', root).href, 'overview', t('about.metrics'))}
-    ${link('https://github.com/gemini-balance/caddy-gemini-balance#readme', 'book', t('about.docs'))}
+    ${link(metrics, 'overview', t('about.metrics'))}
+    ${link(docs + '#readme', 'book', t('about.docs'))}
     <li><button type="button" class="link" onClick=${onLicences}><${Icon} name="file" />${t('about.licences')}</button></li></ul><//>`;
 }
 

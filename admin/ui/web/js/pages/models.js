@@ -47,7 +47,7 @@ const columnsFor = (models) => [
   { id: 'offered', label: t('models.col.offered'), width: 70, sort: false, area: 'b', cell: (m) =>
     html`<${Switch} label=${t('models.offer', { model: m.id })} checked=${m.offered}
     disabled=${!isAdmin.value} onChange=${() => flip(m, models)} />` },
-  { id: 'aliases', label: t('models.aliases'), width: 110, sort: false, cell: (m) => html`<${Tags} tags=${m.aliases ?? []} />`,
+  { id: 'aliases', label: t('models.aliases'), width: 100, sort: false, cell: (m) => html`<${Tags} tags=${m.aliases ?? []} />`,
     title: (m) => (m.aliases ?? []).join(', ') },
   { id: 'requests_24h', label: t('models.col.requests'), width: 84, num: true, area: 'd', cell: (m) => short(m.requests_24h),
     title: (m) => full(m.requests_24h) },
@@ -56,7 +56,7 @@ const columnsFor = (models) => [
   { id: 'p95_ms', label: t('models.col.p95'), width: 64, num: true, cell: (m) => ms(m.p95_ms) },
   { id: 'tokens_out_per_s', label: t('models.col.speed'), width: 78, num: true, cell: (m) => (m.tokens_out_per_s
     ? m.tokens_out_per_s.toFixed(1) : '–') },
-  { id: 'keys_usable', label: t('models.col.keys'), width: 78, num: true, cell: (m) => short(m.keys_usable), title: (m) =>
+  { id: 'keys_usable', label: t('models.col.keys'), width: 104, num: true, cell: (m) => short(m.keys_usable), title: (m) =>
     t('models.usable', { n: m.keys_usable, all: m.keys }) },
 ];
 

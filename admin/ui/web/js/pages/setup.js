@@ -1,5 +1,5 @@
 import { html, useEffect, useRef, useState } from '../vendor/preact.mjs';
-import { api } from '../lib/api.js';
+import { api, loopback } from '../lib/api.js';
 import { loadTexts, t } from '../lib/i18n.js';
 import { go } from '../lib/route.js';
 import { adoptNew, phase } from '../lib/session.js';
@@ -46,7 +46,7 @@ export function Page() {
     <header><h1 tabindex="-1" ref=${head}>${t('setup.title')}</h1><span class="grow"></span>${phase.value !== 'in'
       && html`<${ThemeMenu} /><${LanguageMenu} />`}</header>
     <${Steps} at=${at} />
-    ${found && !found.tls && at === 0 && html`<${Note} kind="warn">${t('signin.plain')}<//>`}
+    ${found && !found.tls && !loopback && at === 0 && html`<${Note} kind="warn">${t('signin.plain')}<//>`}
     ${error && html`<${ErrorNote} error=${error} onRetry=${load} />`}
     ${!found && !error && html`<${Skeleton} height=${260} />`}
     ${found && html`<section class="card stepcard" aria-label=${t('setup.step.' + name)}><h2>${t('setup.step.' + name)}</h2>

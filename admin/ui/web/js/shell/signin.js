@@ -1,4 +1,5 @@
 import { html, useEffect, useRef, useState } from '../vendor/preact.mjs';
+import { loopback } from '../lib/api.js';
 import { left } from '../lib/format.js';
 import { now } from '../lib/clock.js';
 import { t } from '../lib/i18n.js';
@@ -49,7 +50,7 @@ const KeyFields = ({ form, keep, setKeep }) => html`
 export function SignIn() {
   const [keep, setKeep] = useState(false);
   const form = useKeyForm((key) => signIn(key, keep));
-  const plain = setup.value ? !setup.value.tls : location.protocol !== 'https:';
+  const plain = !loopback && (setup.value ? !setup.value.tls : location.protocol !== 'https:');
   return html`
     <main class="signin" id="main">
       <form class="card" onSubmit=${(e) => { e.preventDefault(); form.submit(); }} novalidate>

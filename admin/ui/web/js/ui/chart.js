@@ -1,6 +1,6 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../vendor/preact.mjs';
 import uPlot from '../vendor/uplot.mjs';
-import { moment, stamp, tick, utc } from '../lib/format.js';
+import { moment, stamp, tick, utc, wholeSteps } from '../lib/format.js';
 import { lang, t } from '../lib/i18n.js';
 import { theme } from '../lib/theme.js';
 import { LinkButton, cls } from './parts.js';
@@ -72,7 +72,8 @@ function options({ data, series, order, stack, height, width, fmt, onHover, onRa
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high, ...(data.ends ?? [])) * 1.08 || 1] } },
     axes: [
       { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, v) => v.map((x) => tick(x * 1000, span)) },
-      { ...axis, grid: { stroke: color('grid'), width: 1 }, size: 48, space: 36, values: (_, v) => v.map((x) => fmt(x)) },
+      { ...axis, grid: { stroke: color('grid'), width: 1 }, size: 48, space: 36, incrs: wholeSteps,
+        values: (_, v) => v.map((x) => fmt(x)) },
     ],
     series: [{}, ...order.map((i) => line(series[i]))],
     hooks: {

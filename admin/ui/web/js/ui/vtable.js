@@ -253,7 +253,7 @@ export function VTable({ w, label, columns, order, onSort, name, onOpen, selecti
   if (w.ready && w.total === 0) return empty;
   const before = w.range[0] * w.rowHeight;
   const after = Math.max(0, w.total - Math.max(w.range[1], w.range[0])) * w.rowHeight;
-  const wide = columns.reduce((sum, c) => sum + (c.width ?? 200), 0) + 80;
+  const wide = columns.reduce((sum, c) => sum + (c.width ?? 200), 0) + (selection ? 38 : 0) + (onMenu ? 42 : 0);
   return html`
     ${w.fresh > 0 && html`<button type="button" class="freshpill" onClick=${w.refresh}>${t('table.fresh', { n: w.fresh })}</button>`}
     <div class=${cls('vbox', w.stale && 'stale')} ref=${w.box} onScroll=${w.onScroll} tabindex="0" role="region" aria-label=${label}

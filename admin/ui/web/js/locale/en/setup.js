@@ -4,7 +4,7 @@ export default {
   'setup.admin.text': 'The admin key opens this page and the admin API. To make the first one, enter the set-up token that Caddy wrote to its log.',
   'setup.admin.token': 'Set-up token', 'setup.admin.tokenHelp': 'Good for 30 minutes and 5 tries. For another one, restart or reload Caddy and look into its log again.',
   'setup.admin.make': 'Make the admin key', 'setup.admin.failed': 'No admin key was made.', 'setup.admin.key': 'Admin key',
-  'setup.admin.once': 'The admin key is shown only now, and only its hash is stored. Keep it somewhere safe.',
+  'setup.admin.once': 'The admin key is shown only now. Keep it somewhere safe. On the server it is in the file admin.key, which only Caddy’s account can read.',
   'setup.keys.text': 'Paste your keys of Google AI Studio, in any form; they are found by their pattern.', 'setup.keys.label': 'Gemini keys', 'setup.keys.drop': 'Or a file: txt, csv or json',
   'setup.keys.count': '{found} found · {duplicates} duplicates · {malformed} not keys', 'setup.keys.tags': 'Tags', 'setup.keys.progress': 'Adding and validating',
   'setup.keys.addAny': 'Add and validate', 'setup.keys.add': { one: 'Add and validate {n} key', other: 'Add and validate {n} keys' }, 'setup.keys.good': { one: '{n} key works.', other: '{n} keys work.' },

@@ -4,7 +4,7 @@ export default {
   'setup.admin.text': '管理密钥用于打开此页面和管理 API。要生成第一个管理密钥，请输入 Caddy 写入日志的设置令牌。',
   'setup.admin.token': '设置令牌', 'setup.admin.tokenHelp': '30 分钟内有效，可试 5 次。要获得新的令牌，请重启或重新加载 Caddy，然后再查看日志。',
   'setup.admin.make': '生成管理密钥', 'setup.admin.failed': '未生成管理密钥。', 'setup.admin.key': '管理密钥',
-  'setup.admin.once': '管理密钥只在此时显示，只存储其哈希。请妥善保存。',
+  'setup.admin.once': '管理密钥只在此时显示，请妥善保存。在服务器上，它在 admin.key 文件里，只有运行 Caddy 的账户能读。',
   'setup.keys.text': '粘贴你的 Google AI Studio 密钥，格式不限；将按其样式识别。', 'setup.keys.label': 'Gemini 密钥', 'setup.keys.drop': '或选择文件：txt、csv 或 json',
   'setup.keys.count': '找到 {found} 个 · {duplicates} 个重复 · {malformed} 个不是密钥', 'setup.keys.tags': '标签', 'setup.keys.progress': '正在添加和检测',
   'setup.keys.addAny': '添加并检测', 'setup.keys.add': { other: '添加并检测 {n} 个密钥' }, 'setup.keys.good': { other: '{n} 个密钥可用。' },

@@ -12,10 +12,11 @@ const fates = ['retried', 'client', 'failed'];
 const became = ({ fate, count }) => fates.filter((f) => fate[f] > 0 && fate[f] >= count / 100)
   .sort((a, b) => fate[b] - fate[a]).map((f) => t('overview.fate.' + f)).join(', ');
 
+// A code is Google's status; what never got one says so in its reason.
 const ErrorRow = ({ row, most, window }) => html`
-  <li><a href=${href('/requests', { status: row.code, reason: row.reason, window })}>
-    <span class="code">${row.code}</span><span class="reason" title=${row.reason}>${reason(row.reason)}</span><b title=${full(row.count)}>
-      ${short(row.count)}</b>
+  <li><a href=${href('/requests', { code: row.code, reason: row.reason, window })}>
+    <span class="code">${/^\d+$/.test(row.code) ? row.code : '–'}</span><span class="reason" title=${row.reason}>${reason(row.reason)}</span>
+    <b title=${full(row.count)}>${short(row.count)}</b>
     <span class="sub"><span class="share" title=${pct(row.share)}>
       ${fates.map((f) => row.fate[f] > 0 && html`<i key=${f} class=${'f-' + f} style=${{ width: (row.fate[f] / most) * 100 + '%' }}></i>`)}
         </span>
@@ -59,7 +60,7 @@ const UserRow = ({ u }) => html`
     <td class="n" title=${full(u.requests)}>${short(u.requests)}</td><td class="n" title=${full(u.tokens)}>${short(u.tokens)}</td>
     <td class="n">${usd(u.cost_nano)}</td>
     <td class="n">${u.limit_used === null || u.limit_used === undefined ? html`<span class="dim">–</span>`
-      : html`<${Meter} value=${u.limit_used} label=${u.name} /> <small class="num">${pct(u.limit_used, 0)}</small>`}</td></tr>`;
+      : html`<${Meter} value=${u.limit_used} label=${u.name} /> <small class="num share">${pct(u.limit_used, 0)}</small>`}</td></tr>`;
 
 export const Users = ({ rows, cost, stale }) => html`
   <${Card} title=${t('overview.users')} note=${cost !== null && cost !== undefined && t('overview.cost', { usd: usd(cost) })} stale=${stale}
