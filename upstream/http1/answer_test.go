@@ -190,7 +190,7 @@ func TestAnswer_Malformed(t *testing.T) {
 		"identity":               ok + "Transfer-Encoding: identity\r\n\r\nhello",
 		"an empty coding":        ok + "Transfer-Encoding:\r\n\r\nhello",
 		"chunks in HTTP/1.0":     "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"another protocol now":   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\n\r\n",
+		"another protocol now":   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\n\r\n" + ok + "Content-Length: 0\r\n\r\n",
 		"an interim body":        "HTTP/1.1 100 Continue\r\nContent-Length: 2\r\n\r\nhi" + ok + "\r\n",
 		"interim without end":    strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 9) + ok + "\r\n",
 		"too many fields":        ok + strings.Repeat("A: b\r\n", maxFields+1) + "\r\n",

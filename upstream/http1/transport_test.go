@@ -125,8 +125,12 @@ func TestDo_Unasked(t *testing.T) {
 	const stray = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"
 	both(t, func(t *testing.T, secure bool) {
 		for name, late := range map[string]bool{"with it": false, "later": true} {
-			for _, framing := range []string{"Content-Length: 2\r\n\r\nhi", "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"} {
-				t.Run(name+framing[:3], func(t *testing.T) {
+			body := strings.Repeat("hi", 4000) // more than is read with the header
+			for kind, framing := range map[string]string{
+				"sized": "Content-Length: 8000\r\n\r\n" + body, "chunked": "Transfer-Encoding: chunked\r\n\r\n1f40\r\n" + body + "\r\n0\r\n\r\n",
+				"short": "Content-Length: 2\r\n\r\nhi",
+			} {
+				t.Run(name+" "+kind, func(t *testing.T) {
 					said, read := make(chan struct{}, 1), make(chan struct{})
 					s := serve(t, secure, func(c net.Conn) {
 						requests(c, func(*http.Request, string) bool {
@@ -147,11 +151,14 @@ func TestDo_Unasked(t *testing.T) {
 					for range 3 {
 						res, err := transport.Do(t.Context(), post("x"))
 						must(t, err)
-						var two [2]byte
-						_, err = io.ReadFull(res.Body, two[:]) // no room for more
+						got := make([]byte, 8000)
+						if kind == "short" {
+							got = got[:2]
+						}
+						_, err = io.ReadFull(res.Body, got) // no room for more
 						must(t, err)
-						if n, err := res.Body.Read(make([]byte, 1)); n != 0 || err != io.EOF || string(two[:]) != "hi" {
-							t.Errorf("%q and %d bytes, %v", two, n, err)
+						if n, err := res.Body.Read(make([]byte, 1)); n != 0 || err != io.EOF || !strings.HasPrefix(body, string(got)) {
+							t.Errorf("%d bytes, and %d, %v", len(got), n, err)
 						}
 						if late {
 							read <- struct{}{}

@@ -56,7 +56,7 @@ func serve(t testing.TB, secure bool, handle func(net.Conn)) *server {
 	s := &server{Listener: l, secure: secure}
 	if secure {
 		cert, _ := certificate()
-		s.Listener = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
+		s.Listener = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}, DynamicRecordSizingDisabled: true})
 	}
 	s.wg.Go(func() {
 		for {
