@@ -49,6 +49,7 @@ var rooms = []room{
 	{room: "bench/allocs", may: []string{"balancer", "gateway", "settings", "store", "store/memory", "translate", "translate/openai", "upstream", "usage", "users"}},
 	{room: "bench/rows", may: []string{"usage"}},
 	{room: "bench/start", may: []string{"balancer", "bench/rows", "store", "store/badger", "usage", "users"}},
+	{room: "bench/protocols", may: []string{"translate/sse", "upstream"}},
 	{room: "bench/usage", may: []string{"bench/rows", "store", "store/badger", "usage"}},
 	{room: "bench/quota", may: []string{"balancer", "gateway", "internal/fakegemini", "settings", "store", "store/memory", "upstream", "usage", "users"}},
 	{room: "cmd/caddy", may: []string{"", "internal/fakegemini"}, others: []string{"github.com/caddyserver/caddy/v2/*"}},
