@@ -50,8 +50,8 @@ const (
 	// that are busy for 95 % of the time make them wait for less than a tenth of it.
 	maxDelay = 5 * time.Millisecond
 	// burst is how long delays may be too long before anything is refused for them: a
-	// thousand requests that come at once are served within that, and should be.
-	burst = time.Second
+	// some hundred requests that come at once are served within that, and should be.
+	burst = 500 * time.Millisecond
 	// busyShare is the part of the processors' time, one in so many, that this process
 	// must have used for the delays to be its own doing.
 	busyShare = 4
