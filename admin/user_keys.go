@@ -125,7 +125,7 @@ func (a *api) userKeyDetail(v *users.View) userKeyDetail {
 	for _, l := range v.Windows {
 		w := limitWindow{Limit: l.Limit, Max: l.Max, Used: l.Used, Remaining: l.Remaining}
 		if l.Reset > 0 {
-			at := a.Now().Add(l.Reset).UTC()
+			at := a.Now().Add(l.Reset).Round(100 * time.Millisecond).UTC() // two clock readings are between
 			w.ResetsAt = &at
 		}
 		d.Windows = append(d.Windows, w)
@@ -371,8 +371,9 @@ func userKeyProblem(err error) error {
 	switch {
 	case errors.Is(err, users.ErrNotFound):
 		return problem(http.StatusNotFound, "user_key_not_found", "There is no user key with this id. The id is in GET /admin/keys/user; it is not the key itself.")
-	case errors.Is(err, users.ErrInvalid):
-		return problem(http.StatusBadRequest, "invalid_body", strings.TrimPrefix(err.Error(), users.ErrInvalid.Error()+": ")+".")
+	}
+	if field, ok := errors.AsType[*users.FieldError](err); ok {
+		return invalid("invalid_body", []fieldError{{field.Field, "invalid_value", field.Fault}})
 	}
 	return err
 }

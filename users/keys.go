@@ -63,7 +63,7 @@ func (r *Registry) Create(ctx context.Context, spec Spec) (key Key, secret strin
 func (r *Registry) CreateMany(ctx context.Context, spec Spec, count int) ([]Created, error) {
 	now := r.now()
 	if count < 1 || count > MaxCreate {
-		return nil, fmt.Errorf("%w: count is %d, want 1 to %d", ErrInvalid, count, MaxCreate)
+		return nil, wrong("count", "is %d, want 1 to %d", count, MaxCreate)
 	}
 	if err := spec.validate(now); err != nil {
 		return nil, err

@@ -139,7 +139,7 @@ func (b *Budget) validate() error {
 		value USD
 	}{{"day", b.Day}, {"month", b.Month}, {"total", b.Total}} {
 		if f.value < 0 || f.value > maxUSD {
-			return fmt.Errorf("%w: limits.budget.%s is %s dollars, want 0 to 1000000000", ErrInvalid, f.name, f.value)
+			return wrong("limits.budget."+f.name, "is %s dollars, want 0 to 1000000000", f.value)
 		}
 	}
 	return nil

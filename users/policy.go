@@ -60,10 +60,10 @@ func (l *Limits) values() (max [limitCount]int64) {
 func (s *Spec) validate(now time.Time) error {
 	s.Name = strings.TrimSpace(s.Name)
 	if len(s.Name) > maxNameSize || strings.ContainsFunc(s.Name, unicode.IsControl) {
-		return fmt.Errorf("%w: name is longer than %d bytes or has control characters", ErrInvalid, maxNameSize)
+		return wrong("name", "is longer than %d bytes or has control characters", maxNameSize)
 	}
 	if len(s.Note) > maxNoteSize || !utf8.ValidString(s.Note) {
-		return fmt.Errorf("%w: note is longer than %d bytes or no text", ErrInvalid, maxNoteSize)
+		return wrong("note", "is longer than %d bytes or no text", maxNoteSize)
 	}
 	if err := s.Limits.validate(); err != nil {
 		return err
@@ -73,25 +73,25 @@ func (s *Spec) validate(now time.Time) error {
 	}
 	for name, list := range map[string][]string{"models": s.Models, "dialects": s.Dialects, "cidrs": s.CIDRs, "tags": s.Tags, "labels": s.Labels} {
 		if len(list) > maxListSize || slices.Contains(list, "") {
-			return fmt.Errorf("%w: %s has an empty entry or more than %d", ErrInvalid, name, maxListSize)
+			return wrong(name, "has an empty entry or more than %d", maxListSize)
 		}
 	}
 	if i := slices.IndexFunc(s.Labels, func(l string) bool { return len(l) > maxNameSize || strings.ContainsFunc(l, unicode.IsControl) }); i >= 0 {
-		return fmt.Errorf("%w: labels[%d] is longer than %d bytes or has control characters", ErrInvalid, i, maxNameSize)
+		return wrong(fmt.Sprintf("labels[%d]", i), "is longer than %d bytes or has control characters", maxNameSize)
 	}
 	for _, d := range s.Dialects {
 		if !slices.Contains(dialects, d) {
-			return fmt.Errorf("%w: dialects has %q, want %s", ErrInvalid, d, strings.Join(dialects, ", "))
+			return wrong("dialects", "has %q, want %s", d, strings.Join(dialects, ", "))
 		}
 	}
 	if i := slices.IndexFunc(s.Models, func(m string) bool { return strings.ContainsAny(m, `[]\`) }); i >= 0 {
-		return fmt.Errorf("%w: models has %q, want names with * and ? only", ErrInvalid, s.Models[i])
+		return wrong("models", "has %q, want names with * and ? only", s.Models[i])
 	}
 	if _, err := parseNets(s.CIDRs); err != nil {
 		return err
 	}
 	if !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(now) {
-		return fmt.Errorf("%w: expires_at %s is in the past", ErrInvalid, s.ExpiresAt.Format(time.RFC3339))
+		return wrong("expires_at", "%s is in the past", s.ExpiresAt.Format(time.RFC3339))
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func parseNets(cidrs []string) (nets []netip.Prefix, err error) {
 		if err != nil {
 			addr, addrErr := netip.ParseAddr(text)
 			if addrErr != nil {
-				return nil, fmt.Errorf("%w: cidrs has %q, want a network like 10.0.0.0/8 or an address", ErrInvalid, text)
+				return nil, wrong("cidrs", "has %q, want a network like 10.0.0.0/8 or an address", text)
 			}
 			net = netip.PrefixFrom(addr, addr.BitLen())
 		}

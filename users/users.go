@@ -69,6 +69,22 @@ var (
 // ErrInvalid is in the chain of every error about a Spec that makes no sense.
 var ErrInvalid = errors.New("invalid user key")
 
+// FieldError says what makes no sense of one field of a Spec; ErrInvalid is in its chain.
+type FieldError struct {
+	Field string // as in its JSON, such as limits.rpm or labels[3]
+	Fault string // what follows the name in a sentence
+}
+
+// Error makes a FieldError an error.
+func (e *FieldError) Error() string { return fmt.Sprintf("%v: %s %s", ErrInvalid, e.Field, e.Fault) }
+
+// Unwrap puts ErrInvalid into the chain.
+func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+func wrong(field, fault string, args ...any) error {
+	return &FieldError{field, fmt.Sprintf(fault, args...)}
+}
+
 // DefaultLimits fill what a new key does not set, unless it asks to be unlimited.
 // Generous for a person or an application at work, and an end for one in a loop:
 // ten requests a second on average, a medium Gemini tier's tokens, and a day's
@@ -119,8 +135,7 @@ func (l Limits) validate() error {
 		{"rpm", l.RPM}, {"tpm", l.TPM}, {"rpd", l.RPD}, {"tpd", l.TPD}, {"monthly_tokens", l.MonthlyTokens}, {"concurrency", l.Concurrency},
 	} {
 		if f.value < 0 || f.value > maxCount {
-			return fmt.Errorf("%w: limits.%s is %d, want 1 to %d, or leave it out for the default",
-				ErrInvalid, f.name, f.value, int64(maxCount))
+			return wrong("limits."+f.name, "is %d, want 1 to %d, or leave it out for the default", f.value, int64(maxCount))
 		}
 	}
 	return l.Budget.validate()
