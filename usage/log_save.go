@@ -26,7 +26,7 @@ func (l *Log) save() (more bool, err error) {
 	switch {
 	case len(u.rows) == 0:
 		return false, nil
-	case len(u.rows) >= blockRows, l.overdue(u.rows[0].At):
+	case len(u.rows) >= blockRows, l.overdue(u.rows[0].At), l.heavy():
 		return true, l.saveBlock(u)
 	case u.saved == len(u.rows):
 		return false, nil
@@ -46,6 +46,10 @@ func (l *Log) save() (more bool, err error) {
 	l.mu.Unlock()
 	return u.saved+n < len(u.rows), nil
 }
+
+// heavy tells whether what is in no block yet is a large part of all that may be kept,
+// by its bodies: only whole blocks are dropped.
+func (l *Log) heavy() bool { return l.youngSize() > l.options.Load().MaxSize/8 }
 
 // saveBlock turns the first rows, and the chunks that have them, into a block: as many
 // as a batch takes.

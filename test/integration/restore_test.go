@@ -258,6 +258,13 @@ func TestTwoSites_TLS(t *testing.T) {
 	}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}, ForceAttemptHTTP2: true}, Timeout: 30 * time.Second}
 	t.Cleanup(client.CloseIdleConnections)
+	eventually(t, "Caddy has a certificate", func() bool {
+		res, err := client.Get(secure + "/llm/health")
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err == nil
+	})
 	id, secret := s.limited(`{"rpd": 5}`)
 	s.user = secret
 	ask := func(method, url, body string, header ...string) (*http.Response, string) {
