@@ -10,9 +10,9 @@ import (
 )
 
 // moreFiles lets this process, and those it starts, have as many files as n streams
-// take: a connection on either side of a gateway, of two systems.
+// take: two connections, on either side of a gateway, and here its clients' and Google's.
 func moreFiles(n int) error {
-	want := uint64(4*n + 1000)
+	want := uint64(2*n + 300)
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= want {
 		return err
