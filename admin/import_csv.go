@@ -87,6 +87,9 @@ func (t *importText) readCSV(text string) error {
 			continue
 		}
 		line, _ := in.FieldPos(0)
+		if swallows(record, columns) {
+			return fmt.Errorf("has a quote in line %d that is not closed there, so that the keys of the lines after it would be lost; close it, or send the file as text", line)
+		}
 		cells := map[string]string{}
 		for i, cell := range record[:min(len(record), len(columns))] {
 			if columns[i] != "" && cells[columns[i]] == "" {
@@ -96,6 +99,20 @@ func (t *importText) readCSV(text string) error {
 		t.addCells(line, cells)
 	}
 	return nil
+}
+
+// swallows reports whether a cell that is no key's goes on over lines with keys in them.
+func swallows(record, columns []string) bool {
+	for i, cell := range record {
+		if i < len(columns) && columns[i] == "key" {
+			continue
+		}
+		_, below, _ := strings.Cut(cell, "\n")
+		if slices.ContainsFunc(strings.FieldsFunc(below, notOfKey), func(word string) bool { return beginsLikeKey(word) && keyLike(word, false) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // withoutText keeps what stands in a table out of an error.

@@ -127,6 +127,7 @@ func TestParseImport_Faults(t *testing.T) {
 		"broken JSON":       {"json", `{"keys": ["`, "byte"},
 		"JSON without keys": {"json", `{"a": 1}`, "no keys"},
 		"table without key": {"csv", "a,b\n1,2\n", "column named key"},
+		"quote not closed":  {"csv", "key,name\nAIzaSyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA,\"a\nAIzaSyBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB,b\n", "quote in line 2"},
 	} {
 		if _, err := parseImport(test.format, test.text); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v; want an error with %q", name, err, test.want)
