@@ -3,6 +3,8 @@
 package admin
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -89,6 +91,25 @@ type addedGeminiKeys struct {
 	Items []addedGeminiKey `json:"items"`
 }
 
+// addOwn adds keys, and none that is plainly somebody else's: Google would hear of it.
+func (a *api) addOwn(ctx context.Context, keys []balancer.NewKey) ([]balancer.AddResult, error) {
+	results := make([]balancer.AddResult, len(keys))
+	own := make([]balancer.NewKey, 0, len(keys))
+	var places []int
+	for i, k := range keys {
+		if foreign(k.Secret) {
+			results[i].Err = errors.New(notAKey(k.Secret))
+			continue
+		}
+		own, places = append(own, k), append(places, i)
+	}
+	added, err := a.Pool.Add(ctx, own)
+	for i, r := range added {
+		results[places[i]] = r
+	}
+	return results, err
+}
+
 // addGeminiKeys is 201 if at least one key was added, 200 if all that can be
 // used were there already, 400 if none can be used.
 func (a *api) addGeminiKeys(c *call) (status int, body any, err error) {
@@ -100,7 +121,7 @@ func (a *api) addGeminiKeys(c *call) (status int, body any, err error) {
 		return 0, nil, err
 	}
 	keys, fields := form.newKeys()
-	results, err := a.Pool.Add(c.Context(), keys)
+	results, err := a.addOwn(c.Context(), keys)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -34,6 +34,7 @@ func TestGeminiKeys_Add(t *testing.T) {
 			contains: []string{`"duplicate":false,"error":`, `"duplicate":true`}, excludes: []string{"with space"},
 		},
 		{name: "only bad", body: `{"keys":["with space",""]}`, status: 400, contains: []string{"keys[0]", "keys[1]", "invalid_key"}, excludes: []string{"with space"}},
+		{name: "of somebody else", body: `{"key":"sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"}`, status: 400, contains: []string{`"field":"key"`, "something else than a Gemini key"}},
 		{name: "one bad", body: `{"key":""}`, status: 400, contains: []string{`"field":"key"`}},
 		{name: "none", body: `{}`, status: 400, contains: []string{`"missing"`}},
 		{name: "empty list", body: `{"keys":[]}`, status: 400, contains: []string{`"missing"`}},

@@ -150,7 +150,12 @@ func keyLike(word string, sure bool) bool {
 	if beginsLikeKey(word) {
 		return true
 	}
-	return sure && len(word) >= leastOdd && !slices.ContainsFunc(foreignPrefixes, func(p string) bool { return strings.HasPrefix(word, p) })
+	return sure && len(word) >= leastOdd && !foreign(word)
+}
+
+// foreign reports whether a word begins as credentials for others do.
+func foreign(word string) bool {
+	return slices.ContainsFunc(foreignPrefixes, func(p string) bool { return strings.HasPrefix(word, p) })
 }
 
 func beginsLikeKey(word string) bool {
@@ -167,7 +172,7 @@ func notAKey(word string) string {
 	switch {
 	case word == "":
 		return "it is empty"
-	case slices.ContainsFunc(foreignPrefixes, func(p string) bool { return strings.HasPrefix(word, p) }):
+	case foreign(word):
 		return "it is something else than a Gemini key"
 	case beginsLikeKey(word) && len(word) < leastKey:
 		return "it is too short for a Gemini key; was it cut off?"
