@@ -36,7 +36,7 @@ type Config struct {
 	BaseURL   string        // https, or http to a loopback address; "" = DefaultBaseURL
 	Connect   time.Duration // dial and TLS handshake each; 0 = 5 s
 	MaxIdle   int           // idle connections kept; 0 = 256
-	MaxOpen   int           // connections of HTTP/1.1 over TLS at once, above which requests go over HTTP/2; 0 = MaxIdle
+	MaxOpen   int           // connections of HTTP/1.1 over TLS at once, above which requests go over HTTP/2; 0 = 64
 	TLS       *tls.Config   // nil = the system's roots; for tests
 	UserAgent string
 	HTTP2     bool // use HTTP/2 where the other side has it, in place of HTTP/1.1
@@ -65,7 +65,7 @@ func New(c Config) (*Client, error) {
 		c.MaxIdle = 256
 	}
 	if c.MaxOpen <= 0 {
-		c.MaxOpen = c.MaxIdle // so that no connection is made for one request only
+		c.MaxOpen = 64 // measured, bench/protocols: many slow streams cost less where they share connections
 	}
 	base, err := ParseBaseURL(c.BaseURL)
 	if err != nil {
