@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { phases } from '../web/js/pages/requests/phases.js';
+import { phases, spans } from '../web/js/pages/requests/phases.js';
 import { scan } from '../web/js/pages/setup/keys.js';
 
 const key = 'AIzaSy' + 'a1_-'.repeat(8) + 'b';
@@ -8,6 +8,12 @@ const key = 'AIzaSy' + 'a1_-'.repeat(8) + 'b';
 test('set-up: keys are counted in any text', () => {
   assert.deepEqual(scan(''), { found: 0, duplicates: 0, malformed: 0 });
   assert.deepEqual(scan(`\ufeffname,key\r\na，${key}\r\nb;${key}x ${key}, AIzashort`), { found: 1, duplicates: 1, malformed: 2 });
+});
+
+test('request: no attempt is drawn beyond its request', () => {
+  const tries = [{ started_ms: 0, duration_ms: 0 }, { started_ms: 1, duration_ms: 1 }];
+  assert.deepEqual(spans(tries, 1), [{ width: 0.6, left: 0 }, { width: 50, left: 50 }]);
+  assert.deepEqual(spans([{ started_ms: 1000, duration_ms: 0 }], 1000), [{ width: 0.6, left: 99.4 }]);
 });
 
 test('request: the phases add up to the whole', () => {

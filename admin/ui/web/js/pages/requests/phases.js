@@ -14,3 +14,13 @@ export function phases(request) {
   ];
   return all.filter(([, n]) => n > 0);
 }
+
+// spans places each attempt on the time axis of the whole request, in per cent. All
+// times are whole milliseconds, so that an attempt may seem to end after its request.
+export function spans(tries, whole) {
+  const axis = Math.max(1, whole, ...tries.map((a) => a.started_ms + a.duration_ms));
+  return tries.map((a) => {
+    const width = Math.max(0.6, (a.duration_ms / axis) * 100);
+    return { width, left: Math.min((Math.max(0, a.started_ms) / axis) * 100, 100 - width) };
+  });
+}

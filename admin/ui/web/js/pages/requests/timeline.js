@@ -2,19 +2,17 @@ import { html } from '../../vendor/preact.mjs';
 import { full, ms } from '../../lib/format.js';
 import { href } from '../../lib/route.js';
 import { has, t } from '../../lib/i18n.js';
-import { phases } from './phases.js';
+import { phases, spans } from './phases.js';
 
 const good = (attempt) => attempt.status >= 200 && attempt.status < 400;
-const share = (part, whole) => `${Math.max(0.6, Math.min(100, (part / Math.max(1, whole)) * 100))}%`;
-const left = (start, whole) => `${Math.min(99.4, (Math.max(0, start) / Math.max(1, whole)) * 100)}%`;
 
 // Attempts: one bar per try on the time axis of the whole request, with the gaps
 // (waiting for a key) left open.
 export function Attempts({ tries, whole }) {
   if (!tries?.length) return html`<p class="dim">${t('requests.noTries')}</p>`;
+  const at = spans(tries, whole);
   return html`<ol class="tries">${tries.map((a, i) => html`<li key=${i} class=${good(a) ? 'good' : 'bad'}>
-    <span class="trace" aria-hidden="true"><i style=${{ insetInlineStart: left(a.started_ms, whole), width: share(a.duration_ms,
-      whole) }}></i></span>
+    <span class="trace" aria-hidden="true"><i style=${{ insetInlineStart: `${at[i].left}%`, width: `${at[i].width}%` }}></i></span>
     <span class="tryline"><b>${i + 1}</b> <a class="mono" href=${href('/keys', { id: a.key_id })}>${a.hint || a.key_id}</a>
       ${a.project && a.project !== a.key_id && html`<small>${a.project}</small>`}<span class="grow"></span>
       <span class=${'code ' + (good(a) ? 'oktext' : 'badtext')}>${a.status || t('requests.noAnswer')}</span></span>
