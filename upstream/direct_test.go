@@ -27,13 +27,13 @@ func TestClient_SameRequests(t *testing.T) {
 		Length            int64
 		Body              string
 	}
-	var got seen
+	got := make(chan seen, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
 		}
-		got = seen{r.Method, r.RequestURI, r.Host, r.Header, r.ContentLength, string(body)}
+		got <- seen{r.Method, r.RequestURI, r.Host, r.Header, r.ContentLength, string(body)}
 		w.Header().Set("X-Answer", "yes")
 		w.Header()["Date"] = nil
 		w.WriteHeader(http.StatusTeapot)
@@ -81,7 +81,7 @@ func TestClient_SameRequests(t *testing.T) {
 			res.Body.Close()
 			c.Close()
 			answers[i] = fmt.Sprint(res.Status, res.StatusCode, res.Header, res.ContentLength, string(body))
-			requests[i] = got
+			requests[i] = <-got
 		}
 		if answers[0] != answers[1] {
 			t.Errorf("%s %s is answered\n%s, by net/http\n%s", r.Method, r.Path, answers[0], answers[1])
