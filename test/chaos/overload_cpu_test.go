@@ -26,7 +26,7 @@ func TestOverload_Processor(t *testing.T) {
 	stream := func(ctx context.Context, _ int) *http.Request { return s.request(ctx, prompt, true) }
 
 	var best float64
-	for _, clients := range []int{150, 250, 350} { // more than the gate spares are needed to fill a processor
+	for _, clients := range []int{300, 600, 1000} { // more than the gate spares are needed to fill a processor
 		var served atomic.Int64
 		var wg sync.WaitGroup
 		start := time.Now()
