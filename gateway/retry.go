@@ -223,7 +223,9 @@ func (x *exchange) again(moves *retries, res result, retry settings.Retry) bool 
 		moves.unsigned, x.call = true, x.conv.Call()
 		return true
 	case balancer.RetryOnce, balancer.RetryBackoff:
-		if o.Verdict == balancer.Overloaded || o.Verdict == balancer.Network {
+		// An answer that broke was begun, and may be paid.
+		begun := res.failure.Kind == translate.Truncated
+		if o.Verdict == balancer.Overloaded || o.Verdict == balancer.Network && !begun {
 			// Google turned the request away before it did anything, or the way there
 			// broke: the next attempt is as good as a first. Beyond the attempts that are
 			// allowed for others, the time that a request may wait bounds it.
@@ -234,7 +236,7 @@ func (x *exchange) again(moves *retries, res result, retry settings.Retry) bool 
 		moves.counted++
 		// What failed with an error of the server or an odd answer may do so again for
 		// the request's sake; what broke on the way will not.
-		once := o.Retry == balancer.RetryOnce && res.failure.Kind != translate.Truncated
+		once := o.Retry == balancer.RetryOnce && !begun
 		if moves.counted >= moves.limit || once && moves.counted > 1 || !x.g.budget.take(retry.Budget) {
 			return false
 		}
