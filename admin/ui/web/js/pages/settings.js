@@ -1,4 +1,4 @@
-import { html, useEffect, useState } from '../vendor/preact.mjs';
+import { html, useLayoutEffect, useState } from '../vendor/preact.mjs';
 import { t } from '../lib/i18n.js';
 import { guardLeaving, href, route } from '../lib/route.js';
 import { isAdmin } from '../lib/session.js';
@@ -47,8 +47,9 @@ function Faults({ config }) {
 }
 
 // useLeaveWarning asks before changes are lost, by a link here or by closing the tab.
+// It does and ceases to as soon as the page shows changes, not a frame later.
 function useLeaveWarning(dirty) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!dirty) return undefined;
     const release = guardLeaving(() => confirm({ title: t('settings.leave'), text: t('settings.leaveText'),
       confirm: t('settings.leaveDo'), danger: true }));

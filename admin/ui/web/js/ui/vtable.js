@@ -50,18 +50,29 @@ export function useWindow(key, load) {
   const draw = () => redraw((n) => n + 1);
 
   const read = (s, page, { again = false, inPlace = false } = {}) => {
-    if (!s.abort || s.busy.has(page) || (!again && s.pages.has(page))) return;
+    if (!s.abort || (!again && s.pages.has(page))) return;
+    if (s.busy.has(page)) { // with an answer that may be older than what this is read again for
+      if (again) s.outdated.set(page, inPlace && (s.outdated.get(page) ?? true));
+      return;
+    }
     s.busy.add(page);
+    const done = () => {
+      s.busy.delete(page);
+      if (s !== state.current || !s.outdated.has(page)) return;
+      const next = { again: true, inPlace: s.outdated.get(page) };
+      s.outdated.delete(page);
+      read(s, page, next);
+    };
     loading.current(page * pageSize, pageSize, s.abort.signal).then((answer) => {
       if (s !== state.current) return;
-      s.busy.delete(page);
+      done();
       s.failed.delete(page);
       if (inPlace && s.pages.has(page)) s.fresh = patchInPlace(s, answer);
       else Object.assign(s, { pages: s.pages.set(page, answer.items), total: answer.total, fresh: again ? 0 : s.fresh });
       Object.assign(s, { meta: answer, ready: true, stale: null });
       draw();
     }, (error) => {
-      s.busy.delete(page);
+      done();
       if (s !== state.current || error.name === 'AbortError') return;
       s.failed.set(page, error);
       draw();
@@ -81,7 +92,7 @@ export function useWindow(key, load) {
     const old = state.current;
     old.abort?.abort();
     state.current = {
-      pages: new Map(), failed: new Map(), busy: new Set(), abort: new AbortController(),
+      pages: new Map(), failed: new Map(), busy: new Set(), outdated: new Map(), abort: new AbortController(),
       total: old.total, meta: old.meta, ready: false, fresh: 0, stale: old.ready ? old.pages : old.stale,
     };
     if (box.current) box.current.scrollTop = 0;
