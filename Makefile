@@ -10,7 +10,7 @@ TESTRUN   = $(TESTSUM) $(STRICT) --
 TAGS     := -tags=nobadger,nomysql,nopgx
 XCADDY   := go tool -modfile=tools/go.mod xcaddy
 LINT     := $(BUILD)/golangci-lint
-FUZZTIME ?= 30s
+FUZZTIME ?= 60s
 FUZZTIME_SHORT ?= 5s
 ROUNDS   ?= 200
 PORT     ?= 8080
@@ -86,7 +86,7 @@ fmt: $(LINT) ## format all Go files
 	@$(LINT) fmt ./...
 
 .PHONY: fuzz
-fuzz: ## decoders, schemas, SSE and encoders for FUZZTIME (30s), the others for FUZZTIME_SHORT (5s)
+fuzz: ## decoders, schemas, SSE and encoders for FUZZTIME (60s), the others for FUZZTIME_SHORT (5s)
 	@FUZZTIME=$(FUZZTIME) FUZZTIME_SHORT=$(FUZZTIME_SHORT) bash test/fuzz.sh
 
 .PHONY: fuzz-short

@@ -58,7 +58,8 @@ if need npm npm; then step clients; else without clients; fi
 if need node nodejs && need npm npm; then step ui-test; else without ui-test; fi
 if need npm npm && need chromium chromium; then step browser; else without browser; fi
 if need gcc gcc; then step race; else without race; fi
-step fuzz
+# Longer than that is make fuzz, by itself: docs/reliability.md has its last result.
+FUZZTIME=${FUZZTIME:-10s} FUZZTIME_SHORT=${FUZZTIME_SHORT:-3s} step fuzz
 step smoke
 step lint
 

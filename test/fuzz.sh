@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes each target, those with the official SDKs included, as many at a time as
 # there are CPUs, each on one of them. What reads bytes from outside or writes what clients parse gets
-# $FUZZTIME (30s), the others $FUZZTIME_SHORT (5s). The output of each run is in
+# $FUZZTIME (60s), the others $FUZZTIME_SHORT (5s). The output of each run is in
 # build/fuzz/<package>.<target>.log.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -63,7 +63,7 @@ while read -r pkg dir; do
   go -C "$dir" test -c -fuzz=. -tags=nobadger,nomysql,nopgx -o "$binary" .
   for target in $targets; do
     if is_long "$pkg" "$target"; then
-      long+=("$dir $binary $target ${FUZZTIME:-30s}")
+      long+=("$dir $binary $target ${FUZZTIME:-60s}")
     else
       short+=("$dir $binary $target ${FUZZTIME_SHORT:-5s}")
     fi
@@ -71,5 +71,5 @@ while read -r pkg dir; do
 done <<<"$packages"
 
 jobs=$(getconf _NPROCESSORS_ONLN)
-echo "${#long[@]} targets for ${FUZZTIME:-30s}, ${#short[@]} for ${FUZZTIME_SHORT:-5s}, $jobs at a time"
+echo "${#long[@]} targets for ${FUZZTIME:-60s}, ${#short[@]} for ${FUZZTIME_SHORT:-5s}, $jobs at a time"
 printf '%s\n' "${long[@]}" "${short[@]}" | xargs -P "$jobs" -L 1 bash "$PWD/test/fuzz.sh" one

@@ -144,7 +144,7 @@ async function show(p, route) {
   await p.waitForFunction(() => !document.querySelector('main .skeleton, tr.wait'))
 }
 
-/** Opens each, and looks at it in light and in dark. */
+/** Opens each, and looks at it in light and in dark; in Chinese in dark alone, where only the words differ. */
 async function tour(look) {
   const t = await words(look.lang), problems = []
   const p = await open(g, { ...look, signIn: false })
@@ -157,13 +157,11 @@ async function tour(look) {
       await show(p, typeof route === 'function' ? route() : route)
       await act(p, t)
       await menuOrDialog(p).waitFor()
-      for (const theme of ['light', 'dark']) {
+      for (const theme of look.lang === 'en' ? ['light', 'dark'] : ['dark']) {
         await p.emulateMedia({ colorScheme: theme })
         await still(p)
-        const own = (theme === 'light') === (look.lang === 'en')
-        if (own) await shot(p, `${name}-${look.width}-${theme}-${look.lang}`)
-        // What axe judges differs by theme, hardly by language: of Chinese it sees the dark one.
-        await tryTo(() => check(p, { lang: look.lang, within: 'dialog[open], [popover]:popover-open', accessible: own || look.lang === 'en' }))
+        if ((theme === 'light') === (look.lang === 'en')) await shot(p, `${name}-${look.width}-${theme}-${look.lang}`)
+        await tryTo(() => check(p, { lang: look.lang, within: 'dialog[open], [popover]:popover-open' }))
         p.faults.length = 0
         await tryTo(async () => assert.deepEqual(await fit(p), []))
       }

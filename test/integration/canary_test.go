@@ -21,6 +21,7 @@ import (
 // and stays: answers, metrics, profiles, the files of the store, and the stacks
 // that a crash prints.
 func TestSecrets_StayOutOfEverythingElse(t *testing.T) {
+	t.Parallel() // it waits, most of its time
 	s := newServer(t, 6)
 	for i, state := range []fakegemini.KeyState{fakegemini.KeySuspended, fakegemini.KeyInvalid, fakegemini.KeyLeaked, fakegemini.KeyBlocked} {
 		s.google.SetKeyState(fakegemini.DemoKey(i+1), state)

@@ -92,6 +92,7 @@ func (s *server) walk() map[string]bool {
 // from the store when the minute is over, whose sums need its rows. The sums stay, and so
 // do newer requests, under load.
 func TestLog_Bounds(t *testing.T) {
+	t.Parallel() // it waits, most of its time
 	const rows, limit = 1500, 1 << 20
 	s := newServer(t, 2)
 	config := s.config(s.store("a")+"key {env.GB_KEY_0}\nkey {env.GB_KEY_1}\n", "")

@@ -240,6 +240,7 @@ func overlap(entries []fakegemini.Entry) (most int) {
 // TestCounters_Disabled: a user key that is disabled while it is used: streams end as
 // whole answers and are paid, Live sessions are told to go, and nothing begins any more.
 func TestCounters_Disabled(t *testing.T) {
+	t.Parallel() // it waits, most of its time
 	s := newServer(t, 1)
 	s.start(s.config(s.store("a")+"key {env.GB_KEY_0}\n", ""))
 	user := s.addRich()

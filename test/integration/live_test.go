@@ -76,6 +76,7 @@ func (c *session) closed() websocket.CloseError {
 // TestLive_Reload: a session survives reloads with what it needs, for as long as
 // the configuration it began with says.
 func TestLive_Reload(t *testing.T) {
+	t.Parallel() // it waits, most of its time
 	s := newServer(t, 1)
 	site := func(delay string) string {
 		return strings.Replace(s.usualSite(""), "gemini_balance\n", "gemini_balance {\n stream_close_delay "+delay+"\n live {\n  idle 1m\n  max_age 10m\n }\n}\n", 1)
