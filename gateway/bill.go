@@ -28,14 +28,10 @@ type bill struct {
 	pending   bool         // what was used is told later, to another request
 }
 
-// add charges usage at the prices of a model; an answer's own word for the model
-// goes first, where that has a price. extra is what usage does not tell.
+// add charges usage at the prices of a model, see [usage.Prices.Charged]. extra is what
+// usage does not tell.
 func (b *bill) add(prices *usage.Prices, model string, u gemini.Usage, extra usage.Used) (part usage.Charge) {
-	now := time.Now()
-	row := prices.Find(u.Version, now)
-	if row == nil {
-		row = prices.Find(model, now)
-	}
+	row := prices.Charged(u.Version, model, time.Now())
 	charged := used(u)
 	charged.Seconds, charged.Resolution = extra.Seconds, extra.Resolution
 	nano, known := int64(0), false

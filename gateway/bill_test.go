@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 	"github.com/gemini-balance/caddy-gemini-balance/usage"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
@@ -410,5 +411,21 @@ func TestForetell(t *testing.T) {
 				t.Errorf("%d, priced %v; want %d, %v", got, priced, tc.want, tc.priced)
 			}
 		})
+	}
+}
+
+// TestBill_OwnPrice: what an operator pays for the model that was asked for goes before
+// the table's price of the version that answered.
+func TestBill_OwnPrice(t *testing.T) {
+	prices := usage.BuiltInPrices().With(map[string]usage.OwnPrice{"gemini-flash-latest": {Input: 1_000_000, Cached: -1, Output: 2_000_000}})
+	var b bill
+	b.add(prices, "gemini-flash-latest", gemini.Usage{Reported: true, Prompt: 10, Candidates: 5, Version: "gemini-2.5-flash"}, usage.Used{})
+	if b.cost != 20 || b.row != "own gemini-flash-latest" || b.unpriced {
+		t.Errorf("%d by %q", b.cost, b.row)
+	}
+	b = bill{}
+	b.add(prices, "gemini-2.5-flash", gemini.Usage{Reported: true, Prompt: 10, Version: "gemini-2.5-flash"}, usage.Used{})
+	if b.cost != 3000 {
+		t.Errorf("%d by %q", b.cost, b.row)
 	}
 }

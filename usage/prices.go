@@ -5,6 +5,7 @@ package usage
 import (
 	_ "embed"
 	"math"
+	"math/bits"
 	"path"
 	"slices"
 	"strings"
@@ -23,8 +24,8 @@ type Prices struct {
 // Price is a row of [Prices].
 type Price struct {
 	Models []string // globs of model ids without "models/": * is any text, ? one character
-	Source string   // who says so
-	Date   string   // when the source was read, as 2026-10-07
+	Source string   // who says so; OwnSource for an operator's own
+	Date   string   // when the source was read, as 2026-10-07; "" for an operator's own
 	Label  string   // what records call the row by: source, date and its first model
 
 	from, until int64 // Unix seconds, until exclusive
@@ -132,7 +133,7 @@ func (p *Prices) index() {
 	for i := range p.rows {
 		glob := false
 		for _, name := range p.rows[i].Models {
-			if strings.ContainsAny(name, "*?") {
+			if !p.rows[i].own() && strings.ContainsAny(name, "*?") {
 				glob = true
 			} else {
 				p.exact[name] = append(p.exact[name], i)
@@ -171,14 +172,8 @@ func (p *Price) Span() (from, until time.Time) {
 // PerMillion is what a million tokens of text cost in the standard tier, in nano-USD;
 // -1 where the row does not say. Beyond the row's bound for long prompts they cost more.
 func (p *Price) PerMillion() (input, output int64) {
-	million := func(price int64) int64 {
-		if price == unknownPrice {
-			return unknownPrice
-		}
-		return price * 1000 // pico-USD for one
-	}
 	r := &p.tiers[Standard].short
-	return million(r.input[text]), million(r.output[text])
+	return r.input[text], r.output[text]
 }
 
 // kind is what tokens are of.
@@ -192,13 +187,17 @@ const (
 	kindCount
 )
 
-// byKind has something for each kind of tokens: counts, or pico-USD for one.
+// byKind has something for each kind of tokens: counts, or nano-USD for a million.
 type byKind [kindCount]int64
+
+// million is how many tokens rates are for.
+const million = 1_000_000
 
 // unknownPrice stands for a price that the row does not say.
 const unknownPrice = -1
 
-// rates are what tokens cost, in pico-USD, so that half a nano-USD is exact.
+// rates are what a million tokens cost, in nano-USD: what one costs, times the factor
+// of a tier, has more decimals.
 type rates struct {
 	input, cached, output byKind
 	thinking              int64
@@ -207,8 +206,8 @@ type rates struct {
 // tierRates are the rates of a tier: for prompts up to Price.over, and beyond.
 type tierRates struct{ short, long rates }
 
-// Cost is what the row charges, in nano-USD; halves are rounded up. It allocates
-// nothing and cannot overflow: counts beyond those of an int32, which no answer has,
+// Cost is what the row charges, in nano-USD; only the sum is rounded, halves up. It
+// allocates nothing and cannot overflow: counts beyond those of an int32, which no answer has,
 // are cut, those of other things than tokens beyond a million, and Load bounds the prices.
 func (p *Price) Cost(u Used) (nano int64, known bool) {
 	if u.Tier >= tierCount || p.tiers[u.Tier] == nil {
@@ -229,41 +228,62 @@ func (p *Price) Cost(u Used) (nano int64, known bool) {
 	b.all(cached, r.cached)
 	b.all(split(tokens(u.Output), u.OutputAudio, u.OutputImage, u.OutputVideo), r.output)
 	b.add(tokens(u.Thoughts), r.thinking)
-	nano = (b.sum + 500) / 1000
-	b.sum = 0
 	if p.query != unknownPrice {
-		b.add(units(u.Queries), p.query)
+		b.units(u.Queries, p.query)
 	} else {
-		b.add(max(units(u.Grounded), min(units(u.Queries), 1)), p.grounded)
+		b.units(max(u.Grounded, min(u.Queries, 1)), p.grounded)
 	}
-	b.add(units(u.Maps), p.maps)
-	b.add(units(u.Images), p.image)
-	b.add(units(u.Requests), p.request)
+	b.units(u.Maps, p.maps)
+	b.units(u.Images, p.image)
+	b.units(u.Requests, p.request)
 	if u.Seconds > 0 {
 		price, said := p.seconds[u.Resolution]
 		if !said {
 			price = unknownPrice
 		}
-		b.add(units(u.Seconds), price)
+		b.units(u.Seconds, price)
 	}
-	if !b.known {
-		return 0, false
-	}
-	return nano + b.sum, true
+	return b.total()
 }
 
-// bill adds up, until a price is missing.
+// bill adds up, until a price is missing. All sums that Load lets come about are below
+// 2^74, which an int64 is too small for.
 type bill struct {
-	sum   int64
-	known bool
+	high, low uint64 // nano-USD, a million times
+	known     bool
 }
 
+// add charges tokens by what a million of them costs.
 func (b *bill) add(n, price int64) {
 	if n == 0 {
 		return
 	}
-	b.known = b.known && price != unknownPrice
-	b.sum += n * price
+	if price == unknownPrice {
+		b.known = false
+		return
+	}
+	high, low := bits.Mul64(uint64(n), uint64(price)) //nolint:gosec // both are 0 or more
+	var carry uint64
+	b.low, carry = bits.Add64(b.low, low, 0)
+	b.high += high + carry
+}
+
+// units charges what costs up to a dollar each.
+func (b *bill) units(n, price int64) {
+	if price != unknownPrice {
+		price *= million
+	}
+	b.add(min(max(n, 0), 1<<20), price)
+}
+
+// total is the sum in nano-USD.
+func (b *bill) total() (nano int64, known bool) {
+	if !b.known {
+		return 0, false
+	}
+	low, carry := bits.Add64(b.low, million/2, 0)
+	sum, _ := bits.Div64(b.high+carry, low, million)
+	return int64(sum), true //nolint:gosec // far below 2^63
 }
 
 func (b *bill) all(n, prices byKind) {
@@ -274,9 +294,6 @@ func (b *bill) all(n, prices byKind) {
 
 // tokens bounds a count.
 func tokens(n int64) int64 { return min(max(n, 0), math.MaxInt32) }
-
-// units bounds a count of what costs up to a dollar each.
-func units(n int64) int64 { return min(max(n, 0), 1<<20) }
 
 // split takes the parts out of a count of tokens.
 func split(n, ofAudio, ofImage, ofVideo int64) (parts byKind) {

@@ -19,9 +19,8 @@ import (
 // tokens shall notice.
 const priceUnit = "nano-USD per token"
 
-// maxPrice bounds a price: $1,000 for a million tokens, in pico-USD for one. Four
-// counts of an int32 at this price fit into an int64.
-const maxPrice = 1_000_000_000
+// maxPrice bounds a price: $1,000 for a million tokens, in nano-USD.
+const maxPrice = 1_000_000_000_000
 
 // maxUnit bounds the price of a search, an image and the like: $1, in nano-USD.
 const maxUnit = 1_000_000_000
@@ -153,7 +152,7 @@ func (p *Price) load(raw []byte) error {
 		if thousandths > 0 {
 			r := &tierRates{short.times(thousandths), long.times(thousandths)}
 			if most := max(r.short.most(), r.long.most()); most > maxPrice {
-				return fmt.Errorf("%s makes a token cost more than %d nano-USD", [tierCount]string{Batch: "batch", Flex: "flex", Priority: "priority"}[tier], maxPrice/1000)
+				return fmt.Errorf("%s makes a token cost more than %d nano-USD", [tierCount]string{Batch: "batch", Flex: "flex", Priority: "priority"}[tier], maxPrice/million)
 			}
 			p.tiers[tier] = r
 		}
@@ -202,11 +201,11 @@ func (r *rates) fields() fields {
 		"input":    kinds(&r.input),
 		"cached":   kinds(&r.cached),
 		"output":   kinds(&r.output),
-		"thinking": amount(&r.thinking, maxPrice/1000),
+		"thinking": amount(&r.thinking, maxPrice/million),
 	}
 }
 
-// times turns rates in nano-USD into those of a tier in pico-USD.
+// times turns rates in nano-USD for one token into those of a tier for a million.
 func (r *rates) times(thousandths int64) rates {
 	scaled := *r
 	if scaled.thinking == unknownPrice {
@@ -214,7 +213,7 @@ func (r *rates) times(thousandths int64) rates {
 	}
 	for _, price := range scaled.each() {
 		if *price != unknownPrice {
-			*price *= thousandths
+			*price *= thousandths * (million / 1000)
 		}
 	}
 	return scaled
@@ -319,13 +318,13 @@ func kinds(prices *byKind) func([]byte) error {
 	return func(raw []byte) error {
 		if len(raw) == 0 || raw[0] != '{' {
 			var one int64
-			if err := amount(&one, maxPrice/1000)(raw); err != nil {
+			if err := amount(&one, maxPrice/million)(raw); err != nil {
 				return err
 			}
 			*prices = byKind{one, one, one, one}
 			return nil
 		}
-		read := func(k kind) func([]byte) error { return amount(&prices[k], maxPrice/1000) }
+		read := func(k kind) func([]byte) error { return amount(&prices[k], maxPrice/million) }
 		err := fields{"text": read(text), "audio": read(audio), "image": read(image), "video": read(video)}.read(raw)
 		if err != nil {
 			return err
