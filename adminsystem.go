@@ -19,7 +19,9 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/gateway"
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/anthropic"
+	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
 // listsAtOnce is how many Gemini keys are asked for their models at the same time.
@@ -31,7 +33,7 @@ var errRefused = errors.New("the key was refused by Google")
 func (a *App) system() admin.System {
 	r := a.shared
 	return admin.System{
-		Aliases: r.aliases, Hidden: r.hidden, Declared: a.declaredAliases(), Defaults: builtInAliases(),
+		Aliases: r.aliases, PerModel: r.perModel, Declared: a.declaredAliases(), Defaults: builtInAliases(),
 		Hits: r.hits.Day,
 		Models: func() []admin.ModelDetail {
 			var all []admin.ModelDetail
@@ -44,7 +46,8 @@ func (a *App) system() admin.System {
 		Guest: func(user, gemini string, ended <-chan struct{}) (string, time.Time) {
 			return r.guests.Issue(user, gemini, ended, time.Now())
 		},
-		Prices: a.prices, PricesSource: a.Prices, ConfigLoaded: a.loaded,
+		Thinking: a.thinking,
+		Prices:   func() *usage.Prices { return gateway.OwnPrices(a.prices, *r.perModel.Current()) }, PricesSource: a.Prices, ConfigLoaded: a.loaded,
 		Checks: a.checks(), Figures: processFigures,
 		Backup: a.backup(),
 		Restore: func(_ context.Context, body io.Reader, dryRun bool) (admin.RestoreView, error) {
@@ -65,6 +68,26 @@ func (a *App) backup() func(context.Context, io.Writer) error {
 	return func(ctx context.Context, w io.Writer) error { return r.backup(ctx, w, a.backend.kind()) }
 }
 
+// thinking tells how the thoughts of a model are measured, by what the first site that has
+// a table of its own says of it, or else the built-in one.
+func (a *App) thinking(model string) *admin.Thinking {
+	var table *capability.Table
+	for _, h := range a.handlers {
+		if h.capabilities != nil {
+			table = h.capabilities
+			break
+		}
+	}
+	switch f := table.Family(model); f.Thinking {
+	case capability.ByBudget:
+		return &admin.Thinking{By: "budget", Min: &f.MinBudget, Max: &f.MaxBudget, Off: &f.Off}
+	case capability.ByLevel:
+		return &admin.Thinking{By: "level", Levels: f.Levels}
+	default:
+		return nil
+	}
+}
+
 // declaredAliases are those of all sites, each name once: that of the first site.
 func (a *App) declaredAliases() (all []settings.Alias) {
 	seen := map[string]bool{}
@@ -72,7 +95,7 @@ func (a *App) declaredAliases() (all []settings.Alias) {
 		for _, m := range h.Models {
 			if !seen[m.Name] {
 				seen[m.Name] = true
-				all = append(all, settings.Alias{Name: m.Name, Targets: m.Targets})
+				all = append(all, m.alias())
 			}
 		}
 	}

@@ -105,7 +105,7 @@ func (r *resource) checkRestore(body io.Reader, view *admin.RestoreView) error {
 // objects are the words for what rooms keep.
 var objects = map[string]string{
 	"balancer/key": "gemini_keys", "users/key": "user_keys", "settings/values": "settings", "settings/aliases": "settings",
-	"settings/hidden_models": "settings", "admin/audit": "audit",
+	"settings/models": "settings", "admin/audit": "audit",
 	"balancer": "pool_states", "users": "user_counts", "usage": "usage", "log": "requests",
 	"responses": "conversations", "resources": "files",
 }

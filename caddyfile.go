@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/dustin/go-humanize"
+
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // parseGlobalOption reads the global option gemini_balance.
@@ -235,12 +237,16 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // UnmarshalCaddyfile reads the handler directive. Syntax:
 //
 //	gemini_balance [<matcher>] {
-//		model                   <alias> <targets...>
+//		model                   <alias> <targets...> {
+//			thinking_budget <tokens>
+//			search          on | off
+//			listed          on | off
+//		}
 //		max_request_size        <size>
 //		cors                    <origins...>
 //		heartbeat               <duration> | off
 //		reasoning               auto | reasoning_content | thought_tags | off
-//		safety                  off | block_none
+//		safety                  off | block_none | block_only_high | block_medium_and_above | block_low_and_above
 //		strict
 //		fetch_images            on | off
 //		query_key               on | off
@@ -287,8 +293,16 @@ func (h *Handler) unmarshalModel(d *caddyfile.Dispenser) error {
 			return d.Errf("model '%s' already specified", args[0])
 		}
 	}
-	h.Models = append(h.Models, &ModelConfig{Name: args[0], Targets: args[1:]})
-	return nil
+	m := &ModelConfig{Name: args[0], Targets: args[1:]}
+	h.Models = append(h.Models, m)
+	return options{
+		"thinking_budget": once(value(&m.ThinkingBudget, func(text string) (*int64, bool) {
+			n, err := strconv.ParseInt(text, 10, 64)
+			return &n, err == nil && n >= -1 && n <= settings.MaxThinkingBudget
+		}, "tokens, 0 for as few as the model can do with or -1 for as many as it likes")),
+		"search": once(onOff(&m.Search)),
+		"listed": once(onOff(&m.Listed)),
+	}.block(d)
 }
 
 func (h *Handler) unmarshalHeartbeat(d *caddyfile.Dispenser) error {
@@ -344,7 +358,7 @@ func (h *Handler) unmarshalSafety(d *caddyfile.Dispenser) error {
 	if slices.Contains(safeties, h.Safety) {
 		return nil
 	}
-	return d.Errf("safety '%s' is unknown, want %s", h.Safety, strings.Join(safeties, " or "))
+	return d.Errf("safety '%s' is unknown, want %s", h.Safety, strings.Join(safeties, ", "))
 }
 
 // options are the subdirectives of a block, by name. Each reads the rest of its

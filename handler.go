@@ -90,8 +90,10 @@ type Handler struct {
 	Reasoning string `json:"reasoning,omitempty"`
 
 	// How strictly Google filters requests that bring no `safety_settings` of their
-	// own, of OpenAI's API: `off` or `block_none`, which some models tell apart, for
-	// all categories. Default: Google's own, which is off for newer models.
+	// own, of OpenAI's and Anthropic's API, for all categories: `off` or `block_none`,
+	// which some models tell apart, `block_only_high`, `block_medium_and_above` or
+	// `block_low_and_above`. What is set for a model at run time goes first. Default:
+	// Google's own, which is off for newer models.
 	Safety string `json:"safety,omitempty"`
 
 	// Refuse members of requests of OpenAI's API that are not known, and penalties
@@ -151,6 +153,27 @@ type ModelConfig struct {
 	// missing, not in the keys' tiers, overloaded or out of quota, the next is
 	// asked, before any output only.
 	Targets []string `json:"targets,omitempty"`
+
+	// How many tokens of thoughts there may be where a request does not say: 0 for
+	// as few as the model can do with, -1 for as many as it likes. Requests of
+	// Google's own API are passed on as they are. Default: as the model has it.
+	ThinkingBudget *int64 `json:"thinking_budget,omitempty"`
+
+	// Whether Google Search is among the tools, where the model takes it beside
+	// those of the request, which must not be of Google's own API. Default: false.
+	Search *bool `json:"search,omitempty"`
+
+	// Whether lists of models have the name; they never have names with `*`.
+	// Default: true.
+	Listed *bool `json:"listed,omitempty"`
+}
+
+// alias is what the gateway knows it by.
+func (m *ModelConfig) alias() settings.Alias {
+	return settings.Alias{
+		Name: m.Name, Targets: m.Targets, ThinkingBudget: m.ThinkingBudget,
+		Search: m.Search != nil && *m.Search, Hidden: m.Listed != nil && !*m.Listed,
+	}
 }
 
 // LiveConfig is how sessions of the Live API are served.
@@ -223,7 +246,7 @@ func (h *Handler) start() (err error) {
 	config := gateway.Config{
 		Live:  h.live(sessions),
 		Fetch: a.shared.fetch, FetchImages: h.FetchImages, QueryKey: h.QueryKey,
-		Named: a.shared.aliases, Hidden: a.shared.hidden, Hits: a.shared.hits, Guests: a.shared.guests, Catalog: a.shared.catalog, Prices: a.prices,
+		Named: a.shared.aliases, PerModel: a.shared.perModel, Hits: a.shared.hits, Guests: a.shared.guests, Catalog: a.shared.catalog, Prices: a.prices,
 		Pool: a.shared.pool, Users: a.shared.users, Usage: a.shared.usage, Settings: a.shared.settings,
 		Upstream: a.upstream, Memo: a.shared.memo, Conversations: a.shared.kept, Resources: a.shared.bound,
 		MaxRequestSize:  h.MaxRequestSize,
@@ -245,7 +268,7 @@ func (h *Handler) start() (err error) {
 		Started:         processStarted,
 	}
 	for _, m := range h.Models {
-		config.Aliases = append(config.Aliases, gateway.Alias{Name: m.Name, Targets: m.Targets})
+		config.Aliases = append(config.Aliases, m.alias())
 		a.shared.models.add(m.Targets...)
 	}
 	h.gateway, err = gateway.New(config)
@@ -352,6 +375,9 @@ func (h *Handler) Validate() error {
 				return fmt.Errorf("models[%d]: target %q is no id of a Gemini model, such as gemini-flash-latest", i, target)
 			}
 		}
+		if field, message := settings.CheckAlias(new(m.alias())); field == "thinking_budget" {
+			return fmt.Errorf("models[%d]: %s %s", i, field, message)
+		}
 		names[m.Name] = true
 	}
 	if h.MaxRequestSize < 0 {
@@ -364,7 +390,7 @@ func (h *Handler) Validate() error {
 		return fmt.Errorf("reasoning is %q, want %s", h.Reasoning, strings.Join(reasonings, ", "))
 	}
 	if h.Safety != "" && !slices.Contains(safeties, h.Safety) {
-		return fmt.Errorf("safety is %q, want %s", h.Safety, strings.Join(safeties, " or "))
+		return fmt.Errorf("safety is %q, want %s", h.Safety, strings.Join(safeties, ", "))
 	}
 	if h.StreamCloseDelay != nil && *h.StreamCloseDelay < 0 {
 		return errors.New("stream_close_delay is negative")
@@ -408,7 +434,7 @@ func readCapabilities(path string) (*capability.Table, error) {
 var (
 	reasonings = []string{settings.ReasoningAuto, openai.ReasoningContent, openai.ReasoningTags, openai.ReasoningOff}
 	liveTokens = []string{gateway.LiveTokensOff, gateway.LiveTokensPassThrough}
-	safeties   = []string{openai.SafetyOff, openai.SafetyBlockNone}
+	safeties   = settings.Safeties()
 )
 
 // checkOrigin accepts what browsers send as Origin, and "*".

@@ -73,6 +73,14 @@ func (a *App) limitRules() []balancer.LimitRule {
 	return rules
 }
 
+// limit brings to the pool what is said of quotas: the configuration's word goes first,
+// then what is set for single models.
+func (r *resource) limit() error {
+	r.ruling.Lock()
+	defer r.ruling.Unlock()
+	return r.pool.SetLimits(r.rules)
+}
+
 func (a *App) validateQuotas() error {
 	for i, q := range a.Quotas {
 		if q == nil {

@@ -59,7 +59,7 @@ type resource struct {
 	admin     *admin.State
 	settings  *settings.Store // nil before the first declare
 	aliases   *settings.Aliases
-	hidden    *settings.Hidden
+	perModel  *settings.PerModel
 	hits      *gateway.Hits
 	guests    *gateway.Guests
 	catalog   *gateway.Catalog
@@ -75,6 +75,8 @@ type resource struct {
 	storeFailing [len(partWords)]atomic.Int32
 
 	reporter atomic.Pointer[App] // hears of state changes; nil while none is started
+	ruling   sync.Mutex
+	rules    []balancer.LimitRule // of the configuration in force. Guarded by ruling
 	prober   *probe.Prober
 	unprobe  context.CancelFunc // ends its Run. Guarded by lifetimes
 	probed   chan struct{}      // closed when that has ended; nil before the first. Guarded by lifetimes
@@ -159,9 +161,10 @@ func openResource(identity string, backend storeBackend, masterKey []byte) (r *r
 	if r.aliases, err = settings.OpenAliases(db); err != nil {
 		return nil, err
 	}
-	if r.hidden, err = settings.OpenHidden(db); err != nil {
+	if r.perModel, err = settings.OpenPerModel(db); err != nil {
 		return nil, err
 	}
+	r.perModel.Watch(func(map[string]settings.Model) { _ = r.limit() }) // all rules were checked
 	if r.admin, err = admin.Open(db, sealer, admin.StateOptions{}); err != nil {
 		return nil, err
 	}
@@ -211,7 +214,10 @@ func (r *resource) declare(a *App) error {
 		return err
 	}
 	r.unprobe()
-	if err := r.pool.SetLimits(a.limitRules()); err != nil {
+	r.ruling.Lock()
+	r.rules = a.limitRules()
+	r.ruling.Unlock()
+	if err := r.limit(); err != nil {
 		return fmt.Errorf("quotas: %w", err)
 	}
 	if err := r.pool.SetRoutes(a.proxies); err != nil {

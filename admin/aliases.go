@@ -19,13 +19,22 @@ type aliasView struct {
 	Source  string   `json:"source"` // caddyfile, store or default
 	Locked  bool     `json:"locked"`
 	Dialect string   `json:"dialect,omitempty"`
-	Hits    *int64   `json:"hits_24h"`          // null where nobody counts
-	Problem string   `json:"problem,omitempty"` // why it does not do what it seems to
+	aliasOptions
+	Hits    *int64 `json:"hits_24h"`          // null where nobody counts
+	Problem string `json:"problem,omitempty"` // why it does not do what it seems to
 }
 
 type aliasesView struct {
 	Items []aliasView `json:"items"` // in the order in which they are looked at
 }
+
+// aliasOptions are for requests that say nothing of it themselves.
+type aliasOptions struct {
+	ThinkingBudget *int64 `json:"thinking_budget,omitempty"` // tokens, 0 for as few as possible, -1 for as many as the model likes
+	Search         bool   `json:"search,omitempty"`          // Google Search is among the tools
+}
+
+func optionsOf(a *settings.Alias) aliasOptions { return aliasOptions{a.ThinkingBudget, a.Search} }
 
 // sourced is an alias with its source.
 type sourced struct {
@@ -59,7 +68,7 @@ func (a *api) listAliases(c *call) (status int, body any, err error) {
 		alias := &all[i]
 		item := aliasView{
 			Name: alias.Name, Targets: alias.Targets, Pattern: alias.Pattern(), Listed: alias.Listed(),
-			Source: alias.source, Locked: alias.source != "store", Dialect: alias.Dialect,
+			Source: alias.source, Locked: alias.source != "store", Dialect: alias.Dialect, aliasOptions: optionsOf(&alias.Alias),
 			Problem: a.aliasProblem(all[:i], alias, known),
 		}
 		if a.System.Hits != nil && alias.source != "default" {
@@ -97,7 +106,7 @@ func (a *api) aliasProblem(earlier []sourced, alias *sourced, known map[string]b
 }
 
 func (a *api) offered(model string) bool {
-	return a.System.Hidden == nil || !a.System.Hidden.Has(model)
+	return a.System.PerModel == nil || !a.System.PerModel.Of(model).Hidden
 }
 
 // aliasesForm is what PUT /admin/aliases takes: the whole list of those that are
@@ -110,6 +119,7 @@ type aliasForm struct {
 	Name    string   `json:"name"`
 	Targets []string `json:"targets"`
 	Listed  *bool    `json:"listed"` // default: true; patterns are never listed
+	aliasOptions
 }
 
 func (a *api) putAliases(c *call) (status int, body any, err error) {
@@ -125,7 +135,10 @@ func (a *api) putAliases(c *call) (status int, body any, err error) {
 	}
 	list := make([]settings.Alias, len(form.Items))
 	for i, item := range form.Items {
-		list[i] = settings.Alias{Name: item.Name, Targets: item.Targets, Hidden: item.Listed != nil && !*item.Listed}
+		list[i] = settings.Alias{
+			Name: item.Name, Targets: item.Targets, Hidden: item.Listed != nil && !*item.Listed,
+			ThinkingBudget: item.ThinkingBudget, Search: item.Search,
+		}
 	}
 	before, etag := a.System.Aliases.Current()
 	if err := c.ifMatch(etag); err != nil {
@@ -154,9 +167,10 @@ type testAliasView struct {
 	Source  string   `json:"source,omitempty"`
 	Dialect string   `json:"dialect,omitempty"`
 	Targets []string `json:"targets"` // tried in this order
-	Model   string   `json:"model"`   // the first that is asked
-	Known   bool     `json:"known"`   // some Gemini key has it
-	Offered bool     `json:"offered"` // to users
+	aliasOptions
+	Model   string `json:"model"`   // the first that is asked
+	Known   bool   `json:"known"`   // some Gemini key has it
+	Offered bool   `json:"offered"` // to users
 }
 
 // resolve finds the alias that takes a name, and the first of its targets that is
@@ -194,6 +208,7 @@ func (a *api) testAlias(c *call) (status int, body any, err error) {
 	view.Model = bare
 	if alias, model := a.resolve(name); alias != nil {
 		view.Matched, view.Source, view.Dialect, view.Targets, view.Model = &alias.Name, alias.source, alias.Dialect, alias.Targets, model
+		view.aliasOptions = optionsOf(&alias.Alias)
 	}
 	view.Known, view.Offered = a.knownModels()[view.Model], a.offered(view.Model)
 	return http.StatusOK, view, nil

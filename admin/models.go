@@ -31,6 +31,8 @@ type modelView struct {
 	P95         *int64     `json:"p95_ms"`
 	OutputSpeed *float64   `json:"tokens_out_per_s"`
 	LeftToday   *int64     `json:"left_today"` // requests; null where no daily limit is known
+	Thinking    *Thinking  `json:"thinking"`   // null for a model that has none
+	modelOptions
 }
 
 type priceView struct {
@@ -114,8 +116,8 @@ func (a *api) models() ([]modelView, error) {
 		v.Kind = kindOf(d.ID, d.Methods)
 		v.ContextIn, v.ContextOut = known(d.InputMax), known(d.OutputMax)
 	}
-	if a.System.Hidden != nil {
-		for id := range *a.System.Hidden.Current() {
+	if a.System.PerModel != nil {
+		for id := range *a.System.PerModel.Current() {
 			at(id)
 		}
 	}
@@ -131,10 +133,20 @@ func (a *api) models() ([]modelView, error) {
 	}
 	a.nameModels(views)
 	a.quotaOfModels(views)
+	var prices *usage.Prices
+	if a.System.Prices != nil {
+		prices = a.System.Prices()
+	}
 	items := make([]modelView, 0, len(views))
 	for _, id := range slices.Sorted(maps.Keys(views)) {
 		v := views[id]
-		v.Price = a.priceOf(id)
+		v.Price = priceOf(prices, id, a.Now())
+		if a.System.Thinking != nil {
+			v.Thinking = a.System.Thinking(id)
+		}
+		if a.System.PerModel != nil {
+			v.modelOptions = viewOptions(a.System.PerModel.Of(id))
+		}
 		items = append(items, *v)
 	}
 	return items, nil
@@ -188,61 +200,6 @@ func (a *api) quotaOfModels(views map[string]*modelView) {
 		}
 		v.LeftToday = &left
 	}
-}
-
-func (a *api) priceOf(model string) *priceView {
-	if a.System.Prices == nil {
-		return nil
-	}
-	p := a.System.Prices.Find(model, a.Now())
-	if p == nil {
-		return nil
-	}
-	input, output := p.PerMillion()
-	view := &priceView{Source: p.Source, Date: p.Date}
-	if input >= 0 {
-		view.Input = &input
-	}
-	if output >= 0 {
-		view.Output = &output
-	}
-	return view
-}
-
-// modelForm is what PATCH /admin/models/{id} takes.
-type modelForm struct {
-	Offered *bool `json:"offered"`
-}
-
-// patchModel offers a model to users, or not.
-func (a *api) patchModel(c *call) (status int, body any, err error) {
-	var form modelForm
-	if err := decode(c.body, &form); err != nil {
-		return 0, nil, err
-	}
-	if a.System.Hidden == nil {
-		return 0, nil, unavailable("Models cannot be hidden here.")
-	}
-	if !a.knownModels()[c.id] && !a.System.Hidden.Has(c.id) {
-		return 0, nil, problem(http.StatusNotFound, "not_found", "There is no model of this id; GET /admin/models lists them, POST /admin/models/sync asks Google again.")
-	}
-	if form.Offered != nil {
-		if err := a.System.Hidden.Set(c.id, !*form.Offered); err != nil {
-			return 0, nil, settingsProblem(err)
-		}
-		c.note("offered: %v", *form.Offered)
-		a.configChanged(a.Settings.Snapshot().ETag)
-	}
-	items, err := a.models()
-	if err != nil {
-		return 0, nil, err
-	}
-	for i := range items {
-		if items[i].ID == c.id {
-			return http.StatusOK, items[i], nil
-		}
-	}
-	return 0, nil, problem(http.StatusNotFound, "not_found", "The model is not known any more.")
 }
 
 // syncSample is how many keys are asked unless all are wanted: keys of one tier see

@@ -22,6 +22,25 @@ func TestModels(t *testing.T) {
 		{name: "nothing said", method: "PATCH", path: "/admin/models/gemini-x", body: `{}`, status: 200, contains: []string{`"offered":false`}},
 		{name: "the alias has none left", method: "GET", path: "/admin/aliases", status: 200, contains: []string{`"name":"house","targets":["gemini-x"]`, "none of its models is offered"}},
 		{name: "offered again", method: "PATCH", path: "/admin/models/gemini-x", body: `{"offered":true}`, status: 200, contains: []string{`"offered":true`}},
+		{name: "set", method: "PATCH", path: "/admin/models/gemini-x", body: `{"thinking_budget":0,"safety":"off","first_output_ms":90000,"own_price":{"input_nano_per_mtok":75000000,"output_nano_per_mtok":300000000},"limits":{"free":{"rpm":5,"rpd":100}}}`, status: 200, contains: []string{
+			`"price":{"input_nano_per_mtok":75000000,"output_nano_per_mtok":300000000,"source":"own","date":""}`, `"thinking":{"by":"budget","min":128,"max":32768,"off":false}`,
+			`"thinking_budget":0,"safety":"off","first_output_ms":90000,"own_price":{"input_nano_per_mtok":75000000,"cached_nano_per_mtok":null,"output_nano_per_mtok":300000000},"limits":{"free":{"rpm":5,"tpm":null,"rpd":100},"paid":null}`,
+		}},
+		{name: "on record", method: "GET", path: "/admin/audit", status: 200, contains: []string{"thinking_budget: null → 0", `limits: {\"free\":null,\"paid\":null} → {\"free\":{\"rpm\":5`}},
+		{name: "the other tier", method: "PATCH", path: "/admin/models/gemini-x", body: `{"limits":{"paid":{"tpm":4000000}}}`, status: 200, contains: []string{
+			`"thinking_budget":0,"safety":"off"`, `"limits":{"free":{"rpm":5,"tpm":null,"rpd":100},"paid":{"rpm":null,"tpm":4000000,"rpd":null}}`,
+		}},
+		{name: "one tier back", method: "PATCH", path: "/admin/models/gemini-x", body: `{"limits":{"free":null}}`, status: 200, contains: []string{`"limits":{"free":null,"paid":{"rpm":null,"tpm":4000000,"rpd":null}}`}},
+		{name: "in the list", method: "GET", path: "/admin/models", status: 200, contains: []string{`"first_output_ms":90000`, `"thinking":null,"thinking_budget":null,"safety":null,"first_output_ms":null,"own_price":null,"limits":{"free":null,"paid":null}`}},
+		{name: "all back", method: "PATCH", path: "/admin/models/gemini-x", body: `{"thinking_budget":null,"safety":null,"first_output_ms":null,"own_price":null,"limits":null}`, status: 200, contains: []string{
+			`"price":null`, `"thinking_budget":null,"safety":null,"first_output_ms":null,"own_price":null,"limits":{"free":null,"paid":null}`,
+		}},
+		{name: "wrong values", method: "PATCH", path: "/admin/models/gemini-x", body: `{"thinking_budget":-2,"safety":"none","first_output_ms":0,"own_price":{"input_nano_per_mtok":-1,"output_nano_per_mtok":1000000000001},"limits":{"free":{"rpm":0},"paid":{"tpm":-5}}}`, status: 400, contains: []string{
+			`"field":"thinking_budget"`, `"field":"safety"`, `"field":"first_output_ms"`, `"field":"own_price.input_nano_per_mtok"`, `"field":"own_price.output_nano_per_mtok"`, `"field":"limits.free.rpm"`, `"field":"limits.paid.tpm"`,
+		}},
+		{name: "half a price", method: "PATCH", path: "/admin/models/gemini-x", body: `{"own_price":{"input_nano_per_mtok":1}}`, status: 400, contains: []string{`"field":"own_price.output_nano_per_mtok"`}},
+		{name: "wait too long", method: "PATCH", path: "/admin/models/gemini-x", body: `{"first_output_ms":9223372036854775807}`, status: 400, contains: []string{`"field":"first_output_ms"`}},
+		{name: "wrong types", method: "PATCH", path: "/admin/models/gemini-x", body: `{"thinking_budget":"much","limits":{"pro":{}},"own_price":[]}`, status: 400, contains: []string{`"field":"thinking_budget"`, `"field":"limits.pro"`, `"field":"own_price"`}},
 		{name: "unknown", method: "PATCH", path: "/admin/models/gemini-nowhere", body: `{"offered":false}`, status: 404},
 		{name: "wrong type", method: "PATCH", path: "/admin/models/gemini-x", body: `{"offered":"no"}`, status: 400, contains: []string{`"field":"offered"`}},
 		{name: "sync without keys", method: "POST", path: "/admin/models/sync", status: 409, contains: []string{"no_keys"}},
@@ -53,7 +72,7 @@ func TestAliases(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	etag := f.admin("GET", "/admin/aliases", "").Header().Get("ETag")
 	put := `{"items":[{"name":"gpt-4*","targets":["gemini-x","gemini-y"]},{"name":"gpt-4o","targets":["gemini-x"]},{"name":"house","targets":["gemini-x"]},` +
-		`{"name":"gemini-y","targets":["gemini-x"],"listed":false},{"name":"lost","targets":["gemini-z"]}]}`
+		`{"name":"gemini-y","targets":["gemini-x"],"listed":false,"thinking_budget":-1,"search":true},{"name":"lost","targets":["gemini-z"]}]}`
 	for _, s := range []scenario{
 		{name: "empty", method: "GET", path: "/admin/aliases", status: 200, contains: []string{
 			`{"name":"house","targets":["gemini-x"],"pattern":false,"listed":true,"source":"caddyfile","locked":true,"hits_24h":5}`,
@@ -63,6 +82,9 @@ func TestAliases(t *testing.T) {
 			`"name":"gpt-4*","targets":["gemini-x","gemini-y"],"pattern":true,"listed":false,"source":"store","locked":false,"hits_24h":6}`,
 			"is never used: gpt-4* before it", "is never used: house before it", "takes the name of a model", "gemini-z is not among the models",
 		}},
+		{name: "options", method: "GET", path: "/admin/aliases", status: 200, contains: []string{`"source":"store","locked":false,"thinking_budget":-1,"search":true,"hits_24h"`}},
+		{name: "test one with options", method: "POST", path: "/admin/aliases/test", body: `{"name":"gemini-y"}`, status: 200, contains: []string{`"matched":"gemini-y"`, `"thinking_budget":-1,"search":true,"model":"gemini-x"`}},
+		{name: "wrong budget", method: "PUT", path: "/admin/aliases", body: `{"items":[{"name":"a","targets":["x"],"thinking_budget":-5}]}`, status: 400, contains: []string{`"field":"items[0].thinking_budget"`}},
 		{name: "test an alias", method: "POST", path: "/admin/aliases/test", body: `{"name":"gpt-4o"}`, status: 200, contains: []string{`"matched":"gpt-4*","source":"store","targets":["gemini-x","gemini-y"],"model":"gemini-x","known":true,"offered":true`}},
 		{name: "test a built-in one", method: "POST", path: "/admin/aliases/test", body: `{"name":"claude-sonnet-4-5"}`, status: 200, contains: []string{`"matched":"claude*","source":"default","dialect":"anthropic"`}},
 		{name: "test a model", method: "POST", path: "/admin/aliases/test", body: `{"name":"models/gemini-x"}`, status: 200, contains: []string{`"matched":null`, `"model":"gemini-x","known":true`}},

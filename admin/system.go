@@ -15,13 +15,15 @@ import (
 // System is what the process around the API tells of itself and does for it. All
 // fields may be left out: what they are for is then empty or refused.
 type System struct {
-	Aliases  *settings.Aliases // set at run time
-	Hidden   *settings.Hidden  // models that are not offered
-	Declared []settings.Alias  // of the Caddyfile, before all others
-	Defaults []settings.Alias  // built in, after all others
+	Aliases  *settings.Aliases  // set at run time
+	Declared []settings.Alias   // of the Caddyfile, before all others
+	Defaults []settings.Alias   // built in, after all others
+	PerModel *settings.PerModel // what is set for single models
 	// Hits is how often an alias was asked for in the 24 hours before now.
 	Hits func(name string, now time.Time) int64
 
+	// Thinking tells how the thoughts of a model are measured; nil for one that has none.
+	Thinking func(model string) *Thinking
 	// Models are what Google's lists said of models.
 	Models func() []ModelDetail
 	// SyncModels has the lists of the Gemini keys with these ids asked for again, and
@@ -33,9 +35,9 @@ type System struct {
 	// when ended is closed.
 	Guest func(user, gemini string, ended <-chan struct{}) (secret string, until time.Time)
 
-	Prices       *usage.Prices // in force
-	PricesSource string        // the file that they are of, "" for the built-in ones
-	ConfigLoaded time.Time     // when the configuration in force was
+	Prices       func() *usage.Prices // in force
+	PricesSource string               // the file that they are of, "" for the built-in ones
+	ConfigLoaded time.Time            // when the configuration in force was
 
 	// Checks look whether something works, each by itself.
 	Checks []Check
@@ -63,6 +65,16 @@ type System struct {
 // ErrRestorePending is the refusal to replace the master key while a restore waits for
 // the next start, which would not open what is sealed in it.
 var ErrRestorePending = errors.New("a restore waits for the next start")
+
+// Thinking is how the thoughts of a model are measured: by a number of tokens, or by
+// words.
+type Thinking struct {
+	By     string   `json:"by"`               // budget or level
+	Min    *int64   `json:"min,omitempty"`    // tokens, by budget
+	Max    *int64   `json:"max,omitempty"`    // tokens, by budget
+	Off    *bool    `json:"off,omitempty"`    // by budget: whether there can be none
+	Levels []string `json:"levels,omitempty"` // by level: from least to most
+}
 
 // ModelDetail is what Google's list says of a model.
 type ModelDetail struct {

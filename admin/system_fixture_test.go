@@ -49,12 +49,12 @@ func systemOf(t testing.TB, f *fixture) System {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hidden, err := settings.OpenHidden(f.store)
+	perModel, err := settings.OpenPerModel(f.store)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return System{
-		Aliases: aliases, Hidden: hidden,
+		Aliases: aliases, PerModel: perModel,
 		Declared: []settings.Alias{{Name: "house", Targets: []string{"gemini-x"}}},
 		Defaults: []settings.Alias{{Name: "claude*", Targets: []string{"gemini-y"}, Hidden: true, Dialect: "anthropic"}},
 		Hits:     func(name string, _ time.Time) int64 { return int64(len(name)) },
@@ -70,9 +70,24 @@ func systemOf(t testing.TB, f *fixture) System {
 		Guest: func(user, gemini string, _ <-chan struct{}) (string, time.Time) {
 			return "gbp-" + user + gemini, f.clock.now().Add(10 * time.Minute)
 		},
-		Prices: usage.BuiltInPrices(), ConfigLoaded: f.clock.now(),
-		Checks:  []Check{{"fine", func(context.Context) CheckResult { return CheckResult{CheckOK, "is fine", ""} }}},
-		Figures: func() map[string]any { return map[string]any{"goroutines": 5} },
+		Thinking: func(model string) *Thinking {
+			if model != "gemini-x" {
+				return nil
+			}
+			return &Thinking{By: "budget", Min: new(int64(128)), Max: new(int64(32768)), Off: new(false)}
+		},
+		Prices: func() *usage.Prices {
+			own := map[string]usage.OwnPrice{}
+			for id, m := range *perModel.Current() {
+				if m.Price != nil {
+					own[id] = usage.OwnPrice{Input: m.Price.Input, Cached: -1, Output: m.Price.Output}
+				}
+			}
+			return usage.BuiltInPrices().With(own)
+		},
+		ConfigLoaded: f.clock.now(),
+		Checks:       []Check{{"fine", func(context.Context) CheckResult { return CheckResult{CheckOK, "is fine", ""} }}},
+		Figures:      func() map[string]any { return map[string]any{"goroutines": 5} },
 		Backup: func(ctx context.Context, w io.Writer) error {
 			return store.WriteBackup(ctx, w, f.store.(store.Dumper), store.BackupInfo{Made: f.clock.now(), Version: "v0"}, nil)
 		},

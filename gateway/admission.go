@@ -75,7 +75,7 @@ func (x *exchange) modelName() string {
 func (x *exchange) running(u gemini.Usage) users.Used {
 	used := users.Used{Tokens: u.Input() + u.Output(), Cost: -1}
 	var b bill
-	if b.add(x.g.Prices, x.priceModel(), u, usage.Used{}); !b.unpriced {
+	if b.add(x.site().prices, x.priceModel(), u, usage.Used{}); !b.unpriced {
 		used.Cost = b.cost
 	}
 	return used

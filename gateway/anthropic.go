@@ -39,6 +39,9 @@ func (x *exchange) anthropicOptions() anthropic.Options {
 		Resolve: x.resolve, Capabilities: x.g.Capabilities, Fetch: x.fetcher() != nil, Safety: x.g.Safety,
 		Session: x.r.Header.Get("X-Claude-Code-Session-Id"),
 	}
+	if x.site().defaults {
+		o.Defaults = x.site().wanted
+	}
 	if x.g.Resources != nil {
 		o.File = x.file
 	}

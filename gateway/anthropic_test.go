@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // message posts a request as Anthropic's SDKs do.
@@ -123,7 +124,9 @@ func outline(events []claudeEvent) string {
 // TestAnthropic_ClaudeCode is what Claude Code sends for "hi". Source:
 // specs/native-anthropic.md C.11, F 19 and 23.
 func TestAnthropic_ClaudeCode(t *testing.T) {
-	w := newWorld(t, keys(2), func(c *Config) { c.Aliases = []Alias{{Name: "claude-opus-5-5", Targets: []string{"gemini-3.8-flash"}}} })
+	w := newWorld(t, keys(2), func(c *Config) {
+		c.Aliases = []settings.Alias{{Name: "claude-opus-5-5", Targets: []string{"gemini-3.8-flash"}}}
+	})
 	const body = `{"model":"claude-opus-5-5[1m]","max_tokens":128000,"stream":true,
  "system":[{"type":"text","text":"x-anthropic-billing-header: cc_version=2.1.330.440; cc_entrypoint=cli;"},
   {"type":"text","text":"You are Claude Code.","cache_control":{"type":"ephemeral"}},{"type":"text","text":"Work in /w."}],

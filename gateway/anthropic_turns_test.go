@@ -17,6 +17,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // claudeTool is a turn whose answer is a call of Bash.
@@ -186,7 +187,7 @@ func TestAnthropic_Link(t *testing.T) {
 func TestAnthropic_Fallback(t *testing.T) {
 	seen := &watch{}
 	w := newWorld(t, keys(2), seen.on, func(c *Config) {
-		c.Aliases = []Alias{{Name: "claude-opus-5-5", Targets: []string{"gemini-pro-latest", "gemini-2.5-flash"}}}
+		c.Aliases = []settings.Alias{{Name: "claude-opus-5-5", Targets: []string{"gemini-pro-latest", "gemini-2.5-flash"}}}
 	})
 	patchWait(t, w, 0)
 	w.google.Script(fakegemini.Rule{Model: "gemini-pro-latest", Steer: fakegemini.Steer{Status: 503}})
@@ -207,7 +208,7 @@ func TestAnthropic_Fallback(t *testing.T) {
 // and aliases; by pages; and one of them. Source: specs/native-anthropic.md C.10.
 func TestAnthropic_Models(t *testing.T) {
 	w := newWorld(t, keys(1), func(c *Config) {
-		c.Aliases = []Alias{{Name: "claude-opus-5-5", Targets: []string{"gemini-pro-latest"}}}
+		c.Aliases = []settings.Alias{{Name: "claude-opus-5-5", Targets: []string{"gemini-pro-latest"}}}
 	})
 	type list struct {
 		Data []struct {

@@ -46,7 +46,7 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	x.record.Attempts++
 	ctx, cancel := context.WithCancelCause(x.ctx)
 	defer cancel(nil)
-	dog := newWatchdog(x.site().timeouts.FirstOutput, cancel)
+	dog := newWatchdog(x.firstOutput(), cancel)
 	defer dog.stop()
 
 	defer func() { x.observe(lease, res.outcome, started) }()

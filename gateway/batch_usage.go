@@ -52,7 +52,7 @@ func (x *exchange) collectBatch(operation rawjson.Value) {
 	x.record.Model = cmp.Or(x.record.Model, model)
 	x.bill.parts = true
 	for _, one := range results.Elems() {
-		x.bill.result(x.g.Prices, model, one.Get("response"))
+		x.bill.result(x.site().prices, model, one.Get("response"))
 	}
 }
 

@@ -98,7 +98,7 @@ func (x *exchange) chargeAnswer() (part usage.Charge) {
 	default:
 		return part
 	}
-	return x.bill.add(x.g.Prices, x.priceModel(), u, usage.Used{})
+	return x.bill.add(x.site().prices, x.priceModel(), u, usage.Used{})
 }
 
 // priceModel is the model whose prices hold where the answer does not name one.
@@ -129,7 +129,7 @@ func (x *exchange) guess() (part usage.Charge) {
 		x.bill.unpriced, x.bill.used.Reported = true, true
 		return part
 	}
-	return x.bill.add(x.g.Prices, x.call.Model, gemini.Usage{
+	return x.bill.add(x.site().prices, x.call.Model, gemini.Usage{
 		Prompt: u.Prompt, Candidates: u.Output, CandidatesImage: u.OutputImage, Images: u.Images, Tier: tierOf(u.Tier),
 	}, u)
 }
@@ -143,7 +143,7 @@ func (x *exchange) each(parts []*batchPart) {
 			continue
 		}
 		x.bill.parts = true
-		x.chargeTo(p.record.KeyID, x.bill.add(x.g.Prices, p.call.Model, answer.Usage, usage.Used{}))
+		x.chargeTo(p.record.KeyID, x.bill.add(x.site().prices, p.call.Model, answer.Usage, usage.Used{}))
 	}
 }
 

@@ -46,7 +46,7 @@ func (x *exchange) cost(u gemini.Usage) int64 {
 		return 0
 	}
 	var b bill
-	if b.add(x.g.Prices, x.call.Model, u, usage.Used{}); b.unpriced {
+	if b.add(x.site().prices, x.call.Model, u, usage.Used{}); b.unpriced {
 		return 0
 	}
 	return b.cost
@@ -64,7 +64,7 @@ func (x *exchange) foretell() (nano int64, priced bool) {
 	if !known {
 		return 0, false
 	}
-	return x.g.Prices.Cost(x.priceModel(), time.Now(), u)
+	return x.site().prices.Cost(x.priceModel(), time.Now(), u)
 }
 
 // foretold is what the request is taken to use; known is false where nothing can be

@@ -243,6 +243,9 @@ func (x *exchange) options() openai.Options {
 		Reasoning: x.site().reasoning, Safety: x.g.Safety, Strict: x.g.Strict, CountTokens: x.g.CountEmbeddings,
 		Resolve: x.resolve, Fetch: x.fetcher() != nil, Capabilities: x.g.Capabilities,
 	}
+	if x.site().defaults {
+		o.Defaults = x.site().wanted
+	}
 	if x.g.Resources != nil {
 		o.File, o.Cache = x.file, x.cache
 	}
@@ -272,7 +275,7 @@ func kept[T translate.Exchange](conv T, f *translate.Failure) (translate.Exchang
 // visible says which models this user may know of.
 func (x *exchange) visible() func(model string) bool {
 	s := x.site()
-	if x.account == nil && (s.hidden == nil || len(*s.hidden) == 0) {
+	if x.account == nil && (s.models == nil || len(*s.models) == 0) {
 		return nil
 	}
 	return func(model string) bool {

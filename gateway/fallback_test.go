@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // TestFallback: a chain of models is gone through for what another model may
@@ -33,7 +34,7 @@ func TestFallback(t *testing.T) {
 			t.Run(fmt.Sprint(name, " stream ", stream), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, keys(2), func(c *Config) {
-					c.Aliases = []Alias{{Name: "smart", Targets: []string{first, second}}}
+					c.Aliases = []settings.Alias{{Name: "smart", Targets: []string{first, second}}}
 				})
 				patchWait(t, w, 0)
 				if tc.rule != nil {
@@ -56,7 +57,7 @@ func TestFallback(t *testing.T) {
 // model.
 func TestFallback_NotAfterOutput(t *testing.T) {
 	w := newWorld(t, keys(2), func(c *Config) {
-		c.Aliases = []Alias{{Name: "smart", Targets: []string{"gemini-3.5-flash", "gemini-2.5-flash"}}}
+		c.Aliases = []settings.Alias{{Name: "smart", Targets: []string{"gemini-3.5-flash", "gemini-2.5-flash"}}}
 	})
 	got := w.do(t.Context(), http.MethodPost, "/v1/chat/completions",
 		`{"model":"smart","messages":[{"role":"user","content":"[[events 9]][[pace 9ms]][[error_event 4]]"}],"stream":true}`)
@@ -67,7 +68,7 @@ func TestFallback_NotAfterOutput(t *testing.T) {
 
 func TestFallback_Native(t *testing.T) {
 	w := newWorld(t, keys(2), func(c *Config) {
-		c.Aliases = []Alias{{Name: "smart", Targets: []string{"gemini-3.5-flash", "gemini-2.5-flash"}}}
+		c.Aliases = []settings.Alias{{Name: "smart", Targets: []string{"gemini-3.5-flash", "gemini-2.5-flash"}}}
 	})
 	w.google.Script(fakegemini.Rule{Model: "gemini-3.5-flash", Steer: fakegemini.Steer{Status: 503}})
 	got := w.do(t.Context(), http.MethodPost, "/v1beta/models/smart:generateContent", `{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}`)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
@@ -184,7 +185,7 @@ func TestFiles_Bound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newBubble(t, keys(4), func(c *Config) {
-					c.Aliases = []Alias{{Name: "smart", Targets: []string{"gemini-3.5-flash", "gemini-2.5-flash"}}}
+					c.Aliases = []settings.Alias{{Name: "smart", Targets: []string{"gemini-3.5-flash", "gemini-2.5-flash"}}}
 				})
 				patchWait(t, w, 0)
 				f := w.put("a.txt", "text")

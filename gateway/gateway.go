@@ -33,23 +33,23 @@ type Config struct {
 	Settings *settings.Store
 	Upstream *upstream.Client
 
-	Aliases         []Alias
-	Named           *settings.Aliases // further aliases, set at run time; nil = none
-	Hidden          *settings.Hidden  // models that are not offered; nil = none
-	Guests          *Guests           // keys for a few minutes; nil = none
-	Catalog         *Catalog          // learns what lists say of models; nil = nobody asks
-	Hits            *Hits             // counts what aliases were asked for; nil = one of its own
-	MaxRequestSize  int64             // bytes of a request body; 0 = what the settings say
-	CORS            []string          // allowed origins, "*" for any; none = no CORS headers
-	Heartbeat       time.Duration     // silence after which a stream gets a comment; 0 = what the settings say, < 0 = never
-	Reasoning       string            // see openai.Options; "" = what the settings say
-	FetchImages     *bool             // whether Fetch is used; nil = what the settings say
-	QueryKey        *bool             // whether ?key= is taken; nil = what the settings say
-	Safety          []byte            // see openai.Options
-	Strict          bool              // see openai.Options
-	CountEmbeddings bool              // see openai.Options.CountTokens
-	Anonymous       bool              // serve requests without a user key
-	AdminResources  bool              // serve agents, credentials, webhooks and triggers, which are the operator's projects' own
+	Aliases         []settings.Alias
+	Named           *settings.Aliases  // further aliases, set at run time; nil = none
+	PerModel        *settings.PerModel // what is set for single models; nil = nothing
+	Guests          *Guests            // keys for a few minutes; nil = none
+	Catalog         *Catalog           // learns what lists say of models; nil = nobody asks
+	Hits            *Hits              // counts what aliases were asked for; nil = one of its own
+	MaxRequestSize  int64              // bytes of a request body; 0 = what the settings say
+	CORS            []string           // allowed origins, "*" for any; none = no CORS headers
+	Heartbeat       time.Duration      // silence after which a stream gets a comment; 0 = what the settings say, < 0 = never
+	Reasoning       string             // see openai.Options; "" = what the settings say
+	FetchImages     *bool              // whether Fetch is used; nil = what the settings say
+	QueryKey        *bool              // whether ?key= is taken; nil = what the settings say
+	Safety          []byte             // see openai.Options
+	Strict          bool               // see openai.Options
+	CountEmbeddings bool               // see openai.Options.CountTokens
+	Anonymous       bool               // serve requests without a user key
+	AdminResources  bool               // serve agents, credentials, webhooks and triggers, which are the operator's projects' own
 	Timeouts        Timeouts
 	Live            Live
 
@@ -82,12 +82,6 @@ type Config struct {
 
 	Version string
 	Started time.Time
-}
-
-// Alias gives a Gemini model further names.
-type Alias struct {
-	Name    string   // what clients ask for; each * stands for any characters
-	Targets []string // Gemini model ids, tried in order; see exchange.fallBack
 }
 
 // Timeouts bound the waiting for Google. Zero fields are what the settings say.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
@@ -240,7 +241,7 @@ func TestHeartbeat(t *testing.T) {
 
 func TestModels(t *testing.T) {
 	w := newWorld(t, keys(2), func(c *Config) {
-		c.Aliases = []Alias{
+		c.Aliases = []settings.Alias{
 			{Name: "gpt-4o", Targets: []string{"gemini-3.5-flash"}},
 			{Name: "o1", Targets: []string{"gemini-gone", "gemini-3.5-flash"}}, // answers, so it is listed
 		}

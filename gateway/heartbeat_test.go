@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // TestHeartbeat_NamesFallback: the header that a heartbeat sends names the model that
@@ -17,7 +18,7 @@ func TestHeartbeat_NamesFallback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const first, second = "gemini-3.5-flash", "gemini-2.5-flash"
 		w := newBubble(t, keys(1), func(c *Config) {
-			c.Aliases = []Alias{{Name: "smart", Targets: []string{first, second}}}
+			c.Aliases = []settings.Alias{{Name: "smart", Targets: []string{first, second}}}
 			c.Heartbeat = time.Second
 		})
 		w.google.Script(

@@ -200,7 +200,7 @@ func (h *hedge) start(lease *balancer.Lease) {
 	x.record.Attempts++
 	r := &runner{lease: lease, number: x.record.Attempts, second: len(h.running) > 0, started: time.Now()}
 	r.ctx, r.cancel = context.WithCancelCause(x.ctx)
-	r.dog = newWatchdog(x.site().timeouts.FirstOutput, r.cancel)
+	r.dog = newWatchdog(x.firstOutput(), r.cancel)
 	h.running = append(h.running, r)
 	request, stream := x.request(lease), x.call.Stream
 	arrived := h.arrived

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // TestLink: an image named by URL is fetched and sent inline, also to the second
@@ -33,7 +34,7 @@ func TestLink(t *testing.T) {
 	roots.AddCert(web.Certificate())
 	own := netip.MustParseAddrPort(strings.TrimPrefix(web.URL, "https://"))
 	w := newWorld(t, keys(2), func(c *Config) {
-		c.Aliases = []Alias{{Name: "smart", Targets: []string{"gemini-3.5-flash", "gemini-2.5-flash"}}}
+		c.Aliases = []settings.Alias{{Name: "smart", Targets: []string{"gemini-3.5-flash", "gemini-2.5-flash"}}}
 		c.Fetch = fetch.New(fetch.Options{RootCAs: roots, Allow: func(a netip.AddrPort) bool { return a == own }})
 	})
 	w.google.Script(fakegemini.Rule{Model: "gemini-3.5-flash", Steer: fakegemini.Steer{Status: 503}})

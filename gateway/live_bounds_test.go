@@ -191,7 +191,7 @@ func TestLive_Backpressure(t *testing.T) {
 func TestLive_Tokens(t *testing.T) {
 	w := newWorld(t, keys(3), func(c *Config) {
 		c.Live.Tokens = LiveTokensPassThrough
-		c.Aliases = []Alias{{Name: "live", Targets: []string{liveModel}}}
+		c.Aliases = []settings.Alias{{Name: "live", Targets: []string{liveModel}}}
 	})
 	limited, secret, err := w.users.Create(t.Context(), users.Spec{Name: "limited", Models: []string{"gemini-3*"}, Unlimited: true})
 	must(t, err)

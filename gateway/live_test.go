@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
@@ -22,7 +23,7 @@ const (
 )
 
 func TestLive_Session(t *testing.T) {
-	w := newWorld(t, keys(2), func(c *Config) { c.Aliases = []Alias{{Name: "live", Targets: []string{liveModel}}} })
+	w := newWorld(t, keys(2), func(c *Config) { c.Aliases = []settings.Alias{{Name: "live", Targets: []string{liveModel}}} })
 	for name, tc := range map[string]struct {
 		path, setup string
 		header      []string

@@ -29,7 +29,7 @@ func (x *exchange) nativeDownload() *translate.Failure {
 		return f
 	}
 	if res.Charged != nil {
-		x.lines = &batchLines{res: res, prices: x.g.Prices}
+		x.lines = &batchLines{res: res, prices: x.site().prices}
 	}
 	want, retry := x.want()
 	want.Unmetered = true

@@ -5,6 +5,7 @@ package gateway
 import (
 	"testing"
 
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestNative_Permission(t *testing.T) {
 	w := newWorld(t, keys(1), func(c *Config) {
 		c.AdminResources = true
-		c.Aliases = []Alias{{"fast", []string{"gemini-3-flash-preview"}}}
+		c.Aliases = []settings.Alias{{Name: "fast", Targets: []string{"gemini-3-flash-preview"}}}
 	})
 	_, secret, err := w.users.Create(t.Context(), users.Spec{Name: "r", Unlimited: true, Models: []string{"gemini-2.5-flash", "deep-*", "fast"}})
 	must(t, err)

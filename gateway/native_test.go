@@ -13,6 +13,7 @@ import (
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
@@ -318,7 +319,7 @@ func TestNative_Files(t *testing.T) {
 // TestNative_Bytes: what reaches Google is what the client wrote, but for names that
 // mean something here.
 func TestNative_Bytes(t *testing.T) {
-	w := newWorld(t, keys(1), func(c *Config) { c.Aliases = []Alias{{Name: "mine", Targets: []string{model}}} })
+	w := newWorld(t, keys(1), func(c *Config) { c.Aliases = []settings.Alias{{Name: "mine", Targets: []string{model}}} })
 	body := " {\n\t\"contents\" : [ {\"parts\":[{\"text\":\"\\u00e9 \xc3\xa9 1e2\"}]} ] ,\"generationConfig\":{\"temperature\": 1.0} }\r\n"
 	w.post(generate, body)
 	if got := string(w.google.Entries()[0].Body); got != body {
@@ -351,7 +352,7 @@ func TestNative_Bytes(t *testing.T) {
 // the user key may not use. Source: specs/native-anthropic.md A.14.
 func TestNative_Models(t *testing.T) {
 	w := newWorld(t, keys(2), func(c *Config) {
-		c.Aliases = []Alias{{Name: "mine", Targets: []string{"nowhere", model}}, {Name: "lost", Targets: []string{"nowhere"}}}
+		c.Aliases = []settings.Alias{{Name: "mine", Targets: []string{"nowhere", model}}, {Name: "lost", Targets: []string{"nowhere"}}}
 	})
 	type entry struct {
 		Name, DisplayName          string

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // A request that is larger than what any project may use in a minute is refused in the
@@ -42,7 +43,7 @@ func TestOversized_Fallback(t *testing.T) {
 		c.Projects = append(c.Projects, fakegemini.Project{Name: c.Keys[i].Project, Limits: map[string]fakegemini.Limits{first: {TPM: 1000}}})
 	}
 	w := newWorld(t, c, func(c *Config) {
-		c.Aliases = []Alias{{Name: "smart", Targets: []string{first, second}}}
+		c.Aliases = []settings.Alias{{Name: "smart", Targets: []string{first, second}}}
 	})
 	got := w.do(t.Context(), http.MethodPost, "/v1/chat/completions",
 		fmt.Sprintf(`{"model":"smart","messages":[{"role":"user","content":%q}]}`, strings.Repeat("word ", 4000)))

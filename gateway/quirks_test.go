@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // quirk is one request as a client sends it, and the answer it can live with.
@@ -146,7 +147,7 @@ func TestQuirks_ClaudeCodeContext(t *testing.T) {
 
 func withQuirks(c *Config) {
 	c.CORS = []string{"*"}
-	c.Aliases = append(c.Aliases, Alias{Name: "smart", Targets: []string{"gemini-3-flash-preview"}})
+	c.Aliases = append(c.Aliases, settings.Alias{Name: "smart", Targets: []string{"gemini-3-flash-preview"}})
 }
 
 func TestQuirks(t *testing.T) {

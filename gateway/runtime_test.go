@@ -17,18 +17,22 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
-// operated is a world whose operator sets aliases and hides models while it runs.
-func operated(t *testing.T, edit ...func(*Config)) (*world, *settings.Aliases, *settings.Hidden) {
+// operated is a world whose operator sets aliases and models while it runs.
+func operated(t *testing.T, edit ...func(*Config)) (*world, *settings.Aliases, *settings.PerModel) {
 	t.Helper()
 	db := memory.New()
 	aliases, err := settings.OpenAliases(db)
 	must(t, err)
-	hidden, err := settings.OpenHidden(db)
+	models, err := settings.OpenPerModel(db)
 	must(t, err)
 	w := newWorld(t, keys(2), append(edit, func(c *Config) {
-		c.Named, c.Hidden, c.Guests, c.Catalog = aliases, hidden, new(Guests), new(Catalog)
+		c.Named, c.PerModel, c.Guests, c.Catalog = aliases, models, new(Guests), new(Catalog)
 	})...)
-	return w, aliases, hidden
+	return w, aliases, models
+}
+
+func hide(models *settings.PerModel, id string, hidden bool) error {
+	return models.Update(id, func(m *settings.Model) { m.Hidden = hidden })
 }
 
 // asks is a question for a model in each dialect.
@@ -58,7 +62,7 @@ func (w *world) listings() map[string]string {
 
 func TestRuntime_Aliases(t *testing.T) {
 	w, aliases, _ := operated(t, func(c *Config) {
-		c.Aliases = []Alias{{Name: "house", Targets: []string{model}}, {Name: "mine-*", Targets: []string{model}}}
+		c.Aliases = []settings.Alias{{Name: "house", Targets: []string{model}}, {Name: "mine-*", Targets: []string{model}}}
 	})
 	for dialect, a := range w.asks("fast-one") {
 		if a.status != 404 {
@@ -104,7 +108,7 @@ func TestRuntime_Aliases(t *testing.T) {
 // TestRuntime_AliasesUnderTraffic: while the list changes, each request is answered
 // by one list or the other.
 func TestRuntime_AliasesUnderTraffic(t *testing.T) {
-	w, aliases, hidden := operated(t)
+	w, aliases, models := operated(t)
 	lists := [][]settings.Alias{
 		{{Name: "x", Targets: []string{model}}, {Name: "a-*", Targets: []string{model}}},
 		{{Name: "a-*", Targets: []string{model}}, {Name: "x", Targets: []string{"gone", model}}},
@@ -122,7 +126,7 @@ func TestRuntime_AliasesUnderTraffic(t *testing.T) {
 			if err := aliases.Replace(lists[i%2], ""); err != nil {
 				t.Error(err)
 			}
-			if err := hidden.Set("gemini-2.5-pro", i%3 == 0); err != nil {
+			if err := hide(models, "gemini-2.5-pro", i%3 == 0); err != nil {
 				t.Error(err)
 			}
 			if err := w.gw.Settings.Update(settings.Patch{"retry.attempts": int64(2 + i%3)}); err != nil {
@@ -148,11 +152,11 @@ func TestRuntime_AliasesUnderTraffic(t *testing.T) {
 }
 
 func TestRuntime_HiddenModels(t *testing.T) {
-	w, aliases, hidden := operated(t)
+	w, aliases, models := operated(t)
 	must(t, aliases.Replace([]settings.Alias{
 		{Name: "only", Targets: []string{model}}, {Name: "chain", Targets: []string{model, "gemini-2.5-flash"}},
 	}, ""))
-	must(t, hidden.Set(model, true))
+	must(t, hide(models, model, true))
 	for _, name := range []string{model, "only"} {
 		for dialect, a := range w.asks(name) {
 			if a.status != 404 || strings.Contains(a.body, "hidden") {
@@ -178,7 +182,7 @@ func TestRuntime_HiddenModels(t *testing.T) {
 	if a := w.do(t.Context(), http.MethodGet, "/status", ""); strings.Contains(a.body, model+`"`) {
 		t.Errorf("/status tells of it: %s", a.body)
 	}
-	must(t, hidden.Set(model, false))
+	must(t, hide(models, model, false))
 	if a := w.asks(model)["openai"]; a.status != 200 {
 		t.Errorf("offered again: %d %s", a.status, a.body)
 	}

@@ -3,11 +3,14 @@
 package gateway
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/fetch"
 	"github.com/gemini-balance/caddy-gemini-balance/settings"
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/openai"
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
 // site is what holds for the requests of one site at one time: what its own
@@ -16,7 +19,7 @@ import (
 type site struct {
 	set    *settings.Values
 	stored *[]settings.Alias
-	hidden *map[string]bool // models that are not offered; nil = none
+	models *map[string]settings.Model // what is set for single ones; nil = nothing
 
 	maxRequestSize int64
 	heartbeat      time.Duration // < 0 = never
@@ -26,16 +29,18 @@ type site struct {
 	affinity       bool
 	timeouts       Timeouts
 	aliases        *aliasTable
+	prices         *usage.Prices
+	defaults       bool // some model or alias has something for requests that do not say it
 }
 
 // site returns what holds now: three atomic loads while nothing changes.
 func (g *Gateway) site() *site {
 	set := g.Settings.Current()
-	stored, hidden := g.aliasesNow(), g.hiddenNow()
-	if s := g.sites.Load(); s != nil && s.set == set && s.stored == stored && s.hidden == hidden {
+	stored, models := g.aliasesNow(), g.modelsNow()
+	if s := g.sites.Load(); s != nil && s.set == set && s.stored == stored && s.models == models {
 		return s
 	}
-	s := g.newSite(set, stored, hidden)
+	s := g.newSite(set, stored, models)
 	g.sites.Store(s) // of several who notice at once any may win: all are right
 	return s
 }
@@ -65,16 +70,16 @@ func (g *Gateway) aliasesNow() *[]settings.Alias {
 	return list
 }
 
-func (g *Gateway) hiddenNow() *map[string]bool {
-	if g.Hidden == nil {
+func (g *Gateway) modelsNow() *map[string]settings.Model {
+	if g.PerModel == nil {
 		return nil
 	}
-	return g.Hidden.Current()
+	return g.PerModel.Current()
 }
 
-func (g *Gateway) newSite(set *settings.Values, stored *[]settings.Alias, hidden *map[string]bool) *site {
+func (g *Gateway) newSite(set *settings.Values, stored *[]settings.Alias, models *map[string]settings.Model) *site {
 	s := &site{
-		set: set, stored: stored, hidden: hidden,
+		set: set, stored: stored, models: models,
 		maxRequestSize: first(g.MaxRequestSize, set.MaxRequestSize),
 		heartbeat:      first(g.Heartbeat, set.Heartbeat),
 		reasoning:      first(g.Reasoning, set.Reasoning),
@@ -100,7 +105,30 @@ func (g *Gateway) newSite(set *settings.Values, stored *[]settings.Alias, hidden
 		s.queryKey = *g.QueryKey
 	}
 	s.aliases = newAliasTable(g.Aliases, stored, s.offers)
+	s.defaults = slices.ContainsFunc(s.aliases.entries, func(a settings.Alias) bool { return a.Search || a.ThinkingBudget != nil })
+	s.prices = g.Prices
+	if models != nil {
+		s.prices = OwnPrices(g.Prices, *models)
+		for _, m := range *models {
+			s.defaults = s.defaults || m.ThinkingBudget != nil || m.Safety != ""
+		}
+	}
 	return s
+}
+
+// OwnPrices is a table of prices with those that are set for single models.
+func OwnPrices(table *usage.Prices, models map[string]settings.Model) *usage.Prices {
+	own := map[string]usage.OwnPrice{}
+	for id, m := range models {
+		if p := m.Price; p != nil {
+			price := usage.OwnPrice{Input: p.Input, Cached: -1, Output: p.Output}
+			if p.Cached != nil {
+				price.Cached = *p.Cached
+			}
+			own[id] = price
+		}
+	}
+	return table.With(own)
 }
 
 // first is the first of two values that says something.
@@ -112,8 +140,38 @@ func first[T comparable](own, all T) T {
 	return all
 }
 
+// model is what is set for a Gemini model.
+func (s *site) model(id string) settings.Model {
+	if s.models == nil {
+		return settings.Model{}
+	}
+	return (*s.models)[id]
+}
+
 // offers reports whether a Gemini model is offered to users.
-func (s *site) offers(model string) bool { return s.hidden == nil || !(*s.hidden)[model] }
+func (s *site) offers(model string) bool { return !s.model(model).Hidden }
+
+// wanted are what the operator wants of requests for a model that say nothing
+// themselves; what an alias has goes first.
+func (s *site) wanted(name, model string) translate.Defaults {
+	m := s.model(model)
+	d := translate.Defaults{Thinking: m.ThinkingBudget, Safety: openai.SafetySettings(m.Safety)}
+	if a := s.aliases.find(name); a != nil {
+		if d.Search = a.Search; a.ThinkingBudget != nil {
+			d.Thinking = a.ThinkingBudget
+		}
+	}
+	return d
+}
+
+// firstOutput is how long the present model may take for its first output.
+func (x *exchange) firstOutput() time.Duration {
+	s := x.site()
+	if x.call != nil && s.models != nil {
+		return first(s.model(x.call.Model).FirstOutput, s.timeouts.FirstOutput)
+	}
+	return s.timeouts.FirstOutput
+}
 
 // aliasTable finds aliases: those of the configuration, then those set at run time,
 // the first that fits.
@@ -125,10 +183,10 @@ type aliasTable struct {
 }
 
 // newAliasTable leaves out what targets are not offered: the next target serves.
-func newAliasTable(own []Alias, stored *[]settings.Alias, offers func(model string) bool) *aliasTable {
+func newAliasTable(own []settings.Alias, stored *[]settings.Alias, offers func(model string) bool) *aliasTable {
 	t := &aliasTable{exact: make(map[string]int, len(own))}
 	for _, a := range own {
-		t.add(settings.Alias{Name: a.Name, Targets: a.Targets}, offers)
+		t.add(a, offers)
 	}
 	if stored != nil {
 		for _, a := range *stored {

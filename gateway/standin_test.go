@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
@@ -33,7 +34,7 @@ func TestStandIn_Permissions(t *testing.T) {
 		{"gemini-2.5-pro", "claude-gw-gemini-2.5-pro", true},
 	} {
 		t.Run(tc.asked+" with "+tc.models, func(t *testing.T) {
-			w := newWorld(t, keys(1), func(c *Config) { c.Aliases = []Alias{{Name: alias, Targets: []string{"gemini-2.5-pro"}}} })
+			w := newWorld(t, keys(1), func(c *Config) { c.Aliases = []settings.Alias{{Name: alias, Targets: []string{"gemini-2.5-pro"}}} })
 			w.as(users.Spec{Name: "some", Models: []string{tc.models}})
 			want := map[bool]int{true: http.StatusOK, false: http.StatusNotFound}[tc.there]
 			for _, path := range []string{"/v1/messages", "/v1/messages/count_tokens"} {

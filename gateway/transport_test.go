@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // The rules of specs/openai.md §1 that hold for every endpoint of OpenAI's API.
@@ -191,7 +193,7 @@ func TestModels_Pages(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 		}
 	}), func(c *Config) {
-		c.Aliases = []Alias{{Name: "gpt-4o", Targets: []string{"models/gemini-c(high)"}}}
+		c.Aliases = []settings.Alias{{Name: "gpt-4o", Targets: []string{"models/gemini-c(high)"}}}
 	})
 	for range 2 {
 		got := w.do(t.Context(), "GET", "/v1/models", "")

@@ -15,6 +15,12 @@ type Alias struct {
 	Targets []string `json:"targets"`           // Gemini models, tried in order
 	Hidden  bool     `json:"hidden,omitempty"`  // left out of lists of models, as patterns always are
 	Dialect string   `json:"dialect,omitempty"` // of built-in ones that only one API knows; "" = all
+
+	// For requests that say nothing of it themselves and did not come in Google's own
+	// dialect, which is passed on as it is.
+
+	ThinkingBudget *int64 `json:"thinking_budget,omitempty"` // tokens; 0 = as few as the model can do with, -1 = as many as it likes; nil = as the model has it
+	Search         bool   `json:"search,omitempty"`          // Google Search is among the tools, where the model takes it beside those of the request
 }
 
 // Pattern reports whether the name stands for more than itself.
@@ -71,6 +77,8 @@ func CheckAlias(a *Alias) (field, message string) {
 		return "targets", "must name a Gemini model, or several that are tried in order"
 	case len(a.Targets) > MaxTargets:
 		return "targets", fmt.Sprintf("must be %d models at most", MaxTargets)
+	case !thinkable(a.ThinkingBudget):
+		return "thinking_budget", wantThinking
 	}
 	for i, t := range a.Targets {
 		if t == "" || !plain(t) || strings.Contains(".-_", t[:1]) {

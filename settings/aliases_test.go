@@ -39,7 +39,7 @@ func TestAliases_Replace(t *testing.T) {
 	if len(*first) != 0 || etag == "" {
 		t.Errorf("an empty store gives %v, %s", *first, etag)
 	}
-	want := []settings.Alias{{Name: "gpt-*", Targets: []string{"gemini-pro-latest", "gemini-flash-latest"}}, {Name: "fast", Targets: []string{"gemini-flash-latest"}, Hidden: true}}
+	want := []settings.Alias{{Name: "gpt-*", Targets: []string{"gemini-pro-latest", "gemini-flash-latest"}}, {Name: "fast", Targets: []string{"gemini-flash-latest"}, Hidden: true, Search: true, ThinkingBudget: new(int64(0))}}
 	if err := a.Replace(want, etag); err != nil {
 		t.Fatal(err)
 	}
@@ -50,11 +50,12 @@ func TestAliases_Replace(t *testing.T) {
 		t.Errorf("after a start: %v", *got)
 	}
 	for name, list := range map[string][]settings.Alias{
-		"items[0].name":       {{Name: "", Targets: []string{"x"}}},
-		"items[1].name":       {{Name: "a", Targets: []string{"x"}}, {Name: "a", Targets: []string{"y"}}},
-		"items[0].targets":    {{Name: "a"}},
-		"items[0].targets[1]": {{Name: "a", Targets: []string{"x", "../y"}}},
-		"items":               make([]settings.Alias, settings.MaxAliases+1),
+		"items[0].name":            {{Name: "", Targets: []string{"x"}}},
+		"items[1].name":            {{Name: "a", Targets: []string{"x"}}, {Name: "a", Targets: []string{"y"}}},
+		"items[0].targets":         {{Name: "a"}},
+		"items[0].targets[1]":      {{Name: "a", Targets: []string{"x", "../y"}}},
+		"items[0].thinking_budget": {{Name: "a", Targets: []string{"x"}, ThinkingBudget: new(int64(-2))}},
+		"items":                    make([]settings.Alias, settings.MaxAliases+1),
 	} {
 		invalid, ok := errors.AsType[*settings.InvalidError](a.Replace(list, ""))
 		if !ok || invalid.Faults[0].Field != name {
@@ -85,36 +86,6 @@ func TestAliases_ExactlyOneReplaces(t *testing.T) {
 		if won.Load() != 1 {
 			t.Fatalf("%d were taken", won.Load())
 		}
-	}
-}
-
-func TestHidden(t *testing.T) {
-	s := memory.New()
-	h, err := settings.OpenHidden(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	for _, model := range []string{"gemini-a", "gemini-b", "gemini-c"} {
-		wg.Go(func() {
-			if err := h.Set(model, true); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if err := h.Set("gemini-b", false); err != nil {
-		t.Fatal(err)
-	}
-	again, err := settings.OpenHidden(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := *again.Current(); !reflect.DeepEqual(got, map[string]bool{"gemini-a": true, "gemini-c": true}) {
-		t.Errorf("after a start: %v", got)
-	}
-	if err := h.Set("../x", true); err == nil {
-		t.Error("a path was taken")
 	}
 }
 

@@ -74,6 +74,8 @@ type decoder struct {
 	in      members
 	failure *translate.Failure
 
+	defaults translate.Defaults
+
 	at place // in the conversation, for error paths
 
 	messages []rawjson.Value // all of them
@@ -154,7 +156,9 @@ func (d *decoder) read(root rawjson.Value) {
 // settle writes what is sent with every request.
 func (d *decoder) settle() {
 	g := &d.req.gemini
-	g.SafetySettings = d.opts.Safety
+	if g.SafetySettings = d.opts.Safety; d.defaults.Safety != nil {
+		g.SafetySettings = d.defaults.Safety
+	}
 	d.req.schemas.Start(g, d.req.target, d.req.features, d.env.Memo)
 }
 

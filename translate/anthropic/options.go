@@ -14,6 +14,9 @@ type Options struct {
 	// not know it returns as it is. nil resolves each to itself. Claude's names that
 	// it does not know go to Gemini's models of the same rank.
 	Resolve func(model string) string
+	// Defaults are what the operator wants of requests for a model by a name, as Resolve
+	// got it, that say nothing themselves; nil wants nothing of any.
+	Defaults func(name, model string) translate.Defaults
 	// Capabilities is what the models take; nil is the built-in table.
 	Capabilities *capability.Table
 	// File finds an uploaded file of this user by its id, or by Google's name for it

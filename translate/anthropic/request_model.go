@@ -60,6 +60,9 @@ func (d *decoder) model() {
 		d.failure.Kind = translate.ModelNotFound
 		return
 	}
+	if d.opts.Defaults != nil {
+		d.defaults = d.opts.Defaults(r.asked, r.target)
+	}
 	r.features = d.opts.Capabilities.Family(r.target)
 	r.family = familyOf(r.target)
 }

@@ -76,6 +76,11 @@ func (d *decoder) combine() {
 		g.Tools = append(g.Tools, gemini.Tool{BuiltIn: b.name})
 		d.tellDomains(b.tool)
 	}
+	if d.defaults.Search && r.search == nil && len(d.functions) == 0 && !r.features.Has(capability.Speaks) {
+		// The answer tells nothing of it: the client knows no such tool. With functions it
+		// would have to, since what Google's tools did must come back in the next turn.
+		g.Tools = append(g.Tools, gemini.Tool{BuiltIn: "googleSearch"})
+	}
 	if len(d.functions) > 0 {
 		if len(g.Tools) > 0 {
 			g.ToolConfig.ServerSide = true

@@ -67,6 +67,10 @@ func (d *decoder) thinking() {
 		d.thinkLittle("none")
 		return
 	case "":
+		if d.effort == "" && d.defaults.Thinking != nil && (r.maxTokens == 0 || r.maxTokens >= fewTokens) {
+			d.thinkByDefault(*d.defaults.Thinking)
+			return
+		}
 		effort := quiet[d.effort]
 		if 0 < r.maxTokens && r.maxTokens < fewTokens {
 			effort = "none"
@@ -91,7 +95,7 @@ func (d *decoder) think(budget int64) {
 	case capability.ByLevel:
 		effort := d.effort
 		if effort == "" && budget > 0 {
-			effort = effortOf(budget)
+			effort = capability.EffortOf(budget)
 		}
 		if effort != "" {
 			config.Thinking.Level = features.Level(effort)
@@ -108,15 +112,15 @@ func (d *decoder) think(budget int64) {
 	}
 }
 
-// effortOf is the effort that a budget in tokens stands for.
-func effortOf(budget int64) string {
+// thinkByDefault asks for as many thoughts as the operator wants where the client did
+// not say, and shows none, as the client did not ask for any.
+func (d *decoder) thinkByDefault(tokens int64) {
+	config, features := &d.req.gemini.Config, d.req.features
 	switch {
-	case budget < 4096:
-		return "low"
-	case budget < 12288:
-		return "medium"
-	default:
-		return "high"
+	case features.Thinking == capability.ByBudget:
+		config.Thinking.Budget = integer(features.Fit(features.Tokens(tokens), config.MaxOutputTokens))
+	case features.Thinking == capability.ByLevel && tokens >= 0:
+		config.Thinking.Level = features.Level(capability.EffortOf(tokens))
 	}
 }
 

@@ -162,3 +162,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestReasoning_Tokens: an operator's number of tokens as each kind of model takes it.
+func TestReasoning_Tokens(t *testing.T) {
+	off, never := Reasoning{Thinking: ByBudget, MinBudget: 512, MaxBudget: 24576, Off: true}, Reasoning{Thinking: ByBudget, MinBudget: 128, MaxBudget: 32768}
+	for _, c := range []struct {
+		family      *Reasoning
+		budget, got int64
+	}{{&off, 0, 0}, {&off, -1, -1}, {&off, 1, 512}, {&off, 5000, 5000}, {&off, 1 << 40, 24576}, {&never, 0, 128}, {&never, -1, -1}, {&never, 32769, 32768}} {
+		if got := c.family.Tokens(c.budget); got != c.got {
+			t.Errorf("%d of %+v: %d, want %d", c.budget, *c.family, got, c.got)
+		}
+	}
+	for budget, want := range map[int64]string{-1: "none", 0: "none", 1: "low", 4095: "low", 4096: "medium", 12287: "medium", 12288: "high"} {
+		if got := EffortOf(budget); got != want {
+			t.Errorf("%d tokens are %q, want %q", budget, got, want)
+		}
+	}
+}

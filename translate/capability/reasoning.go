@@ -65,6 +65,29 @@ func (r *Reasoning) Budget(effort string) int64 {
 	return min(max(budgets[effort], r.MinBudget), r.MaxBudget)
 }
 
+// Tokens is a number of tokens as a family takes it that thinks by budgets: 0 where it
+// can be switched off, -1 for as many as the model likes.
+func (r *Reasoning) Tokens(budget int64) int64 {
+	if budget < 0 || budget == 0 && r.Off {
+		return budget
+	}
+	return min(max(budget, r.MinBudget), r.MaxBudget)
+}
+
+// EffortOf is the effort that a number of tokens stands for.
+func EffortOf(budget int64) string {
+	switch {
+	case budget <= 0:
+		return "none"
+	case budget < 4096:
+		return "low"
+	case budget < 12288:
+		return "medium"
+	default:
+		return "high"
+	}
+}
+
 // Fit is a budget that leaves room for an answer of at most limit tokens (0 = no
 // limit): thoughts count as output, and a budget that reaches the limit is refused
 // or ends in an empty answer.

@@ -177,6 +177,7 @@ type decoder struct {
 	builtIns     []gemini.Tool
 	builtInPath  string // the field that asked for the first of them
 	strict       bool   // some tool has strict:true
+	defaults     translate.Defaults
 	suffixSearch bool   // the model string asked for search
 	suffixEffort string // the model string asked for this effort
 	budget       int64  // tokens for thinking, where a number is known

@@ -29,9 +29,20 @@ func (d *decoder) extras() {
 			d.safety(s, "extra_body.safety_settings")
 		}
 	}
-	if d.req.Gemini.SafetySettings == nil && len(d.opts.Safety) > 0 {
-		d.req.Gemini.SafetySettings = d.opts.Safety
+	if d.req.Gemini.SafetySettings == nil {
+		d.req.Gemini.SafetySettings = d.safetyByDefault()
 	}
+}
+
+// safetyByDefault are the settings of a request that brings none.
+func (d *decoder) safetyByDefault() rawjson.Value {
+	if len(d.defaults.Safety) > 0 {
+		return d.defaults.Safety
+	}
+	if len(d.opts.Safety) > 0 {
+		return d.opts.Safety
+	}
+	return nil
 }
 
 // google reads the pass-through object; only known members are taken, in both

@@ -46,6 +46,9 @@ func (d *decoder) model(v rawjson.Value) {
 		return
 	}
 	d.req.Target = id
+	if d.opts.Defaults != nil {
+		d.defaults = d.opts.Defaults(name, id)
+	}
 	d.family = d.opts.Capabilities.Family(id)
 	d.req.family = d.family
 }

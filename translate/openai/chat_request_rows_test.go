@@ -364,7 +364,7 @@ func TestDecodeChat_MoreParts(t *testing.T) {
 
 // specs/openai.md §9: safety settings of the operator.
 func TestSafetySettings(t *testing.T) {
-	for word, threshold := range map[string]string{SafetyOff: "OFF", SafetyBlockNone: "BLOCK_NONE", "": "", "other": ""} {
+	for word, threshold := range map[string]string{"off": "OFF", "block_none": "BLOCK_NONE", "block_only_high": "BLOCK_ONLY_HIGH", "": "", "other": ""} {
 		t.Run(word, func(t *testing.T) {
 			want := `null`
 			if threshold != "" {
@@ -372,7 +372,10 @@ func TestSafetySettings(t *testing.T) {
 				for _, category := range []string{"HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT"} {
 					want += `{"category":"HARM_CATEGORY_` + category + `","threshold":"` + threshold + `"},`
 				}
-				want = `[` + want + `{"category":"HARM_CATEGORY_CIVIC_INTEGRITY","threshold":"BLOCK_NONE"}]`
+				if threshold == "OFF" {
+					threshold = "BLOCK_NONE"
+				}
+				want = `[` + want + `{"category":"HARM_CATEGORY_CIVIC_INTEGRITY","threshold":"` + threshold + `"}]`
 			}
 			o := Options{Safety: SafetySettings(word)}
 			sameJSON(t, upstream(t, decodeWith(t, requestEnv(), o, body(m3, "")))["safetySettings"], want)

@@ -19,8 +19,8 @@ const (
 	no
 )
 
-// thinking decides thinkingConfig from reasoning_effort, the suffix of the model
-// or the pass-through, of which the first that is there holds.
+// thinking decides thinkingConfig from reasoning_effort, the pass-through, the suffix
+// of the model or the operator's default, of which the first that is there holds.
 func (d *decoder) thinking() {
 	t := &d.req.Gemini.Config.Thinking
 	effort := ""
@@ -37,6 +37,8 @@ func (d *decoder) thinking() {
 		if effort = d.effortSuffix(); d.failure != nil {
 			return
 		}
+	} else if t.Level == "" && t.Budget == nil && d.defaults.Thinking != nil {
+		d.thinkByDefault(*d.defaults.Thinking)
 	}
 	switch {
 	case d.family.Thinking == capability.NoThinking:
@@ -50,6 +52,19 @@ func (d *decoder) thinking() {
 	}
 	d.fitBudget()
 	d.showThoughts(effort)
+}
+
+// thinkByDefault asks for as many thoughts as the operator wants where the client did
+// not say.
+func (d *decoder) thinkByDefault(tokens int64) {
+	t := &d.req.Gemini.Config.Thinking
+	switch {
+	case d.family.Thinking == capability.ByBudget:
+		d.budget = d.family.Tokens(tokens)
+		t.Budget = number(d.budget)
+	case d.family.Thinking == capability.ByLevel && tokens >= 0:
+		t.Level = d.family.Level(capability.EffortOf(tokens))
+	}
 }
 
 // effortSuffix reads model(high) and model(8192).

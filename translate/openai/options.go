@@ -3,6 +3,8 @@
 package openai
 
 import (
+	"strings"
+
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
 )
@@ -15,26 +17,30 @@ const (
 	ReasoningOff     = "off"               // never ask for thoughts, never show them
 )
 
-// What [SafetySettings] knows.
-const (
-	SafetyOff       = "off"        // no filter, the word for newer models
-	SafetyBlockNone = "block_none" // filters that block nothing, the word for older ones
-)
+// safetySettings are the lists of SafetySettings, by their words.
+var safetySettings = func() map[string][]byte {
+	all := map[string][]byte{}
+	for _, word := range []string{"off", "block_none", "block_only_high", "block_medium_and_above", "block_low_and_above"} {
+		list := []byte{'['}
+		for _, category := range []string{"HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT", "CIVIC_INTEGRITY"} {
+			threshold := strings.ToUpper(word)
+			if word == "off" && category == "CIVIC_INTEGRITY" { // some models do not take OFF for it
+				threshold = "BLOCK_NONE"
+			}
+			list = append(list, `{"category":"HARM_CATEGORY_`+category+`","threshold":"`+threshold+`"},`...)
+		}
+		list[len(list)-1] = ']'
+		all[word] = list
+	}
+	return all
+}()
 
-// SafetySettings are settings for [Options.Safety] that switch off all filters that
-// can be; nil for any other word. Some models do not take OFF for civic integrity.
-// Source: specs/openai.md §9.
-func SafetySettings(word string) []byte {
-	threshold := map[string]string{SafetyOff: "OFF", SafetyBlockNone: "BLOCK_NONE"}[word]
-	if threshold == "" {
-		return nil
-	}
-	var list []byte
-	for _, category := range []string{"HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT"} {
-		list = append(append(append(list, `{"category":"HARM_CATEGORY_`...), category...), `","threshold":"`+threshold+`"},`...)
-	}
-	return append(append([]byte{'['}, list...), `{"category":"HARM_CATEGORY_CIVIC_INTEGRITY","threshold":"BLOCK_NONE"}]`...)
-}
+// SafetySettings are settings for [Options.Safety] with one threshold for all that
+// Google filters: off is no filter, the word for newer models, block_none are filters
+// that block nothing, the word for older ones; block_only_high, block_medium_and_above
+// and block_low_and_above block ever more. nil for any other word. The result must not
+// be changed. Source: specs/openai.md §9.
+func SafetySettings(word string) []byte { return safetySettings[word] }
 
 // Options are the operator's choices. The zero value is ready to use. Options
 // are read only and may be shared.
@@ -47,6 +53,9 @@ type Options struct {
 	// another name with the conventions of clients (a "models/" prefix, a
 	// ":search" suffix). nil resolves each to itself.
 	Resolve func(model string) string
+	// Defaults are what the operator wants of requests for a model by a name, as Resolve
+	// got it, that say nothing themselves; nil wants nothing of any.
+	Defaults func(name, model string) translate.Defaults
 	// File finds an uploaded file of this user by its id, or by Google's name for it
 	// ("files/…"). The failure it may return gets the field's name as its Param; see
 	// [NoSuchFile]. nil knows no id and passes Google's names on unseen.

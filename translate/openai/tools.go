@@ -318,7 +318,8 @@ func (d *decoder) search() {
 // (§5.5).
 func (d *decoder) combine() {
 	g := &d.req.Gemini
-	if d.suffixSearch && (len(d.functions) == 0 || d.family.Has(capability.MixedTools)) {
+	alone := len(d.functions) == 0 || d.family.Has(capability.MixedTools)
+	if d.suffixSearch && alone || d.defaults.Search && alone && !d.family.Has(capability.Speaks) {
 		d.builtIn("googleSearch", nil, "model")
 	}
 	if len(d.builtIns) > 0 && len(d.functions) > 0 {

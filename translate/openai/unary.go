@@ -28,8 +28,8 @@ const (
 // what the body takes.
 func (x *unary) generate(d *decoder, size int) {
 	x.env, x.model = d.env, d.req.Model
-	if len(d.opts.Safety) > 0 {
-		d.req.Gemini.SafetySettings = d.opts.Safety
+	if safety := d.safetyByDefault(); safety != nil {
+		d.req.Gemini.SafetySettings = safety
 	}
 	x.call = callTo(d.req, "generateContent")
 	x.call.Generate = true
