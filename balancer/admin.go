@@ -283,6 +283,7 @@ func (p *Pool) publish(e *entry, now time.Time) {
 	p.version++
 	p.news.add(e.id)
 	p.regroup(e, now)
+	p.tier(e, now)
 	p.restrict(e, old)
 	p.refresh(e)
 	if r := p.orphanRests[e.id]; r != nil {
@@ -312,6 +313,7 @@ func (p *Pool) dismiss(e *entry) {
 	p.paid.set(e.slot, false)
 	p.weighted.set(e.slot, false)
 	l.project.keys = slices.DeleteFunc(l.project.keys, func(k *entry) bool { return k == e })
+	p.tier(e, p.now())
 	p.dropIfUnused(l.project)
 	(*p.slots.Load())[e.slot].Store(nil)
 	p.free = append(p.free, e.slot)

@@ -34,6 +34,7 @@ type entry struct {
 	dirty    bool      // in Pool.dirtyKeys
 	usedAt   uint32    // lastUsed as the store has it
 	history  *history  // nil while nothing happened
+	pays     *project  // which it makes a paid one; nil while it is not paid
 	way      *route    // among whose keys it is; nil while it is not leasable
 	wayAt    int       // where
 }
@@ -93,7 +94,8 @@ type project struct {
 	keys []*entry
 	rest *rest // project-wide
 
-	models    int // rests for single models
+	models    int          // rests for single models
+	paid      atomic.Int32 // keys that are marked as paid
 	quotas    map[*model]*quota
 	met       []meeting                // the last ones; see seekKin
 	bold      bool                     // a guess that holds if nobody outside the pool uses the project

@@ -378,7 +378,7 @@ func (x *inquiry) candidate(e *entry) Candidate {
 	if q := x.lane.model.quota(e.slot); q != nil {
 		q.tell(&c, x)
 	} else {
-		c.RPM, c.TPM, c.RPD = x.pool.windowsOf(v.project.id, x.lane.model)
+		c.RPM, c.TPM, c.RPD = x.pool.windowsOf(v.project, x.lane.model)
 	}
 	c.Spend = v.project.spends(x.now, x.pool.limits.since)
 	return c

@@ -94,11 +94,11 @@ func (q *quota) tell(c *Candidate, x *inquiry) {
 
 // windowsOf describes the windows of a project that has not used a model. Under
 // p.mu.
-func (p *Pool) windowsOf(project string, m *model) (rpm, tpm, rpd Window) {
-	var r, t, d limit
-	r.set, t.set, d.set = p.limits.of(project, m.name)
+func (p *Pool) windowsOf(t *project, m *model) (minute, tokens, day Window) {
+	var rpm, tpm, rpd limit
+	rpm.set, tpm.set, rpd.set = p.limits.of(t, m.name)
 	now, set := p.now(), p.limits.since
-	return r.window(0, now, set), t.window(0, now, set), d.window(0, now, set)
+	return rpm.window(0, now, set), tpm.window(0, now, set), rpd.window(0, now, set)
 }
 
 // outlook adds to the forecast what a project has left. Under p.mu.
@@ -131,7 +131,7 @@ func (x *inquiry) outlook(t *project) {
 		rpm, rpd, u = q.rpm, q.rpd, q.counts(x.now, x.aligned)
 		q.mu.Unlock()
 	} else {
-		rpm.set, _, rpd.set = x.pool.limits.of(t.id, x.lane.model.name)
+		rpm.set, _, rpd.set = x.pool.limits.of(t, x.lane.model.name)
 	}
 	day, minute := rpd.holds(x.now)-u.today, rpm.holds(x.now)-u.requests
 	dayKnown, minuteKnown := rpd.holds(x.now) != unlimited, rpm.holds(x.now) != unlimited

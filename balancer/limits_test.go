@@ -36,7 +36,7 @@ func TestLimitRules(t *testing.T) {
 		{"projects/1", "gemini-3", [3]int64{0, 250_000, 50}},
 	} {
 		var got [3]int64
-		if got[0], got[1], got[2] = l.of(c.project, c.model); got != c.want {
+		if got[0], got[1], got[2] = l.of(&project{id: c.project}, c.model); got != c.want {
 			t.Errorf("%s %s: %v, want %v", c.project, c.model, got, c.want)
 		}
 	}

@@ -150,7 +150,7 @@ func (c candidates) tokenLimit(slot int, q *quota) int64 {
 	if rules == nil || e == nil {
 		return unlimited
 	}
-	_, tpm, _ := rules.of(e.live.Load().project.id, c.lane.model.name)
+	_, tpm, _ := rules.of(e.live.Load().project, c.lane.model.name)
 	if tpm == 0 {
 		return unlimited
 	}

@@ -98,7 +98,7 @@ func (p *Pool) makeQuota(t *project, m *model) *quota {
 		q = &quota{project: t, model: m}
 		q.left.Store(unlimited)
 		q.price.add(1) // nothing is known
-		q.rpm.set, q.tpm.set, q.rpd.set = p.limits.of(t.id, m.name)
+		q.rpm.set, q.tpm.set, q.rpd.set = p.limits.of(t, m.name)
 		if t.quotas == nil {
 			t.quotas = map[*model]*quota{}
 		}

@@ -97,7 +97,7 @@ func (p *Pool) makeSpending(t *project, now time.Time) *spending {
 	s := t.spending.Load()
 	if s == nil {
 		s = &spending{project: t, since: now, newest: slotOf(now)}
-		s.limit.set = p.limits.spend(t.id)
+		s.limit.set = p.limits.spend(t)
 		t.spending.Store(s)
 		p.spends.Store(true)
 	}
@@ -137,9 +137,9 @@ func (p *Pool) lookSpending(s *spending, now time.Time) bool {
 
 // spend returns what the rules let a project spend within ten minutes, in nano-USD; 0
 // for nothing said.
-func (l limitRules) spend(project string) int64 {
-	for _, r := range l.rules {
-		if r.Spend > 0 && (r.Project == "" || matches(r.Project, project)) {
+func (l limitRules) spend(t *project) int64 {
+	for i := range l.rules {
+		if r := &l.rules[i]; r.Spend > 0 && r.about(t) {
 			return r.Spend
 		}
 	}
@@ -148,7 +148,7 @@ func (l limitRules) spend(project string) int64 {
 
 // limitSpending applies new rules to a project. Under p.mu.
 func (p *Pool) limitSpending(t *project, now time.Time) {
-	set, s := p.limits.spend(t.id), t.spending.Load()
+	set, s := p.limits.spend(t), t.spending.Load()
 	if s == nil && set == 0 {
 		return
 	}
@@ -188,6 +188,7 @@ func (p *Pool) moveSpending(from, to *project, now time.Time) {
 	if old.fill != nil {
 		p.forget(old.fill)
 	}
+	p.limitSpending(from, now) // keys may come to it again
 	p.markSpending(old)
 	p.markSpending(s)
 	p.lookSpending(s, now)

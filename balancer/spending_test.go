@@ -260,3 +260,24 @@ func TestSpending_ClockSetBack(t *testing.T) {
 		}
 	}
 }
+
+// TestSpendLimit_Emptied: a project that is remembered without a key has its limit when
+// one comes.
+func TestSpendLimit_Emptied(t *testing.T) {
+	p := open(t, nil, 0)
+	if err := p.SetLimits([]LimitRule{{Model: "*", Project: "p", Spend: 10}}); err != nil {
+		t.Fatal(err)
+	}
+	id := add(t, p, NewKey{Secret: "a", Project: "p"})[0]
+	lease(t, p, Want{}).Done(noMoney) // the rest keeps the project
+	other := "q"
+	if err := p.Edit(t.Context(), id, Patch{Project: &other}); err != nil {
+		t.Fatal(err)
+	}
+	add(t, p, NewKey{Secret: "b", Project: "p"})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.projects["p"].spends(p.now(), p.now()); w == nil || w.Limit == nil || *w.Limit != 10 {
+		t.Errorf("%+v", w)
+	}
+}

@@ -127,7 +127,7 @@ func (p *Pool) projectOf(id string) *project {
 	}
 	made := &project{id: id}
 	p.projects[id] = made
-	if p.limits.spend(id) > 0 {
+	if p.limits.spend(made) > 0 {
 		p.makeSpending(made, p.now())
 	}
 	return made
@@ -167,7 +167,7 @@ func (p *Pool) dropProjects(now time.Time) {
 	p.dropped = now
 	p.dropTrash(now)
 	for _, t := range p.projects {
-		if s := t.spending.Load(); s != nil && p.limits.spend(t.id) == 0 && !s.matters(now) {
+		if s := t.spending.Load(); s != nil && p.limits.spend(t) == 0 && !s.matters(now) {
 			t.spending.Store(nil)
 		}
 		p.dropIfUnused(t)
@@ -207,6 +207,7 @@ func (p *Pool) regroup(e *entry, now time.Time) {
 		p.carry(from, to, now)
 	}
 	p.rebook(e, from, to)
+	p.tier(e, now)
 	if from != nil {
 		p.dropIfUnused(from)
 	}
