@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -304,6 +305,33 @@ func startTLS(t *testing.T, c Config) *client {
 		t.Fatalf("protocol %s", p)
 	}
 	return cl
+}
+
+// TestHold: answers wait until they are let go, and no longer.
+func TestHold(t *testing.T) {
+	c := start(t, Config{})
+	for range 2 { // a release is for those that wait at that time
+		c.s.Forget()
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				if status, body, err := c.do("gemini-3.8-flash", "generateContent", say("[[hold]]")); status != 200 || err != nil {
+					t.Errorf("%d %v %s", status, err, body)
+				}
+			})
+		}
+		for c.s.Held() < 3 {
+			runtime.Gosched()
+		}
+		if n := c.s.Count(Done); n > 0 {
+			t.Errorf("%d of those that are held have ended", n)
+		}
+		c.s.Release()
+		all.Wait()
+		if n := c.s.Held(); n != 0 {
+			t.Errorf("%d are held, after the release", n)
+		}
+	}
 }
 
 // A client that leaves is booked as such, wherever it leaves.

@@ -15,6 +15,47 @@ func (x *exchange) silence() {
 	}
 }
 
+// hold is a set of answers that wait for their release. Guarded by the Server's mu.
+type hold struct {
+	release chan struct{}
+	held    int
+}
+
+// hold waits for the release. It reports false when the client has left or the
+// server closes.
+func (x *exchange) hold() bool {
+	s := x.s
+	s.mu.Lock()
+	h := s.hold
+	h.held++
+	s.mu.Unlock()
+	select {
+	case <-h.release:
+		return true
+	case <-x.r.Context().Done():
+	case <-s.quit:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.held--
+	return false
+}
+
+// Held is how many answers wait for [Server.Release].
+func (s *Server) Held() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hold.held
+}
+
+// Release lets those answers go that are held now.
+func (s *Server) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.hold.release)
+	s.hold = &hold{release: make(chan struct{})}
+}
+
 // reset breaks the connection (HTTP/1.1) or the stream (HTTP/2).
 func (x *exchange) reset() {
 	x.note("connection reset")
@@ -31,7 +72,7 @@ func (x *exchange) reset() {
 // faultBeforeQuota does what the steer says instead of an answer.
 func (x *exchange) faultBeforeQuota() (done bool) {
 	st := &x.steer
-	if !x.pause(st.Delay) {
+	if !x.pause(st.Delay) || st.Hold && !x.hold() {
 		return true
 	}
 	switch st.Break {

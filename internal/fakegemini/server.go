@@ -46,6 +46,7 @@ type Server struct {
 	files     map[ownedKey]*file
 	uploads   map[string]*upload // by id
 	scripts   []*script
+	hold      *hold                  // that answers join now
 	made      int                    // ids so far
 	resources map[ownedKey]*resource // everything else that a project made
 }
@@ -70,6 +71,7 @@ func New(c Config) *Server {
 	s := &Server{
 		cfg: c, models: map[string]*Model{}, quit: make(chan struct{}),
 		keys: map[string]*keyInfo{}, projects: map[string]*Project{}, meters: map[meterKey]*meter{}, paid: map[string][]payment{},
+		hold:     &hold{release: make(chan struct{})},
 		prefixes: map[uint64]bool{}, files: map[ownedKey]*file{}, resources: map[ownedKey]*resource{}, uploads: map[string]*upload{},
 	}
 	s.books.max = c.Entries

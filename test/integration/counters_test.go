@@ -64,21 +64,28 @@ func raceClient(t *testing.T) *http.Client {
 	return c
 }
 
-// storm sends a prompt from all writers at once and counts the answers by status.
-func (s *server) storm(client *http.Client, secret, prompt string) map[int]int {
+// storm sends a request from all writers at once and counts the answers by status.
+// What is admitted stays at Google until all others have been answered.
+func (s *server) storm(client *http.Client, secret string) map[int]int {
+	s.t.Helper()
+	s.google.Forget()
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	statuses, start := map[int]int{}, make(chan struct{})
+	var answered atomic.Int64
 	for range writers {
 		all.Go(func() {
 			<-start
-			status := s.try(context.Background(), client, secret, prompt)
+			status := s.try(context.Background(), client, secret, "[[hold]] hello")
+			answered.Add(1)
 			mu.Lock()
 			defer mu.Unlock()
 			statuses[status]++
 		})
 	}
 	close(start)
+	eventually(s.t, "all are answered or admitted", func() bool { return int(answered.Load())+s.google.Held() == writers })
+	s.google.Release()
 	all.Wait()
 	return statuses
 }
@@ -118,18 +125,17 @@ func TestCounters_Storm(t *testing.T) {
 		fmt.Fprintf(&keys, "key {env.GB_KEY_%d}\n", i)
 	}
 	s.start(s.config(s.store("a")+keys.String(), ""))
-	const prompt = "[[delay 1500ms]] what is admitted stays until all others have been refused"
-
 	// What one such request reserves, read while it runs.
 	id, secret := s.limited(`{"tpd": 1000000000, "budget": {"total": 1000}, "concurrency": 1000}`)
 	client := raceClient(t)
 	ended := make(chan int)
-	go func() { ended <- s.try(context.Background(), client, secret, prompt) }()
+	go func() { ended <- s.try(context.Background(), client, secret, "[[hold]] hello") }()
 	var one userState
 	eventually(t, "the request runs", func() bool {
 		one = s.userState(id)
-		return one.used("concurrency") == 1
+		return one.used("concurrency") == 1 && s.google.Held() == 1
 	})
+	s.google.Release()
 	tokens, cost := one.used("tpd"), one.Spent.Total
 	if status := <-ended; status != http.StatusOK || tokens <= 0 || cost <= 0 {
 		t.Fatalf("%d, reserved %d tokens and %d nano-USD", status, tokens, cost)
@@ -150,8 +156,7 @@ func TestCounters_Storm(t *testing.T) {
 	} {
 		t.Run(limits, func(t *testing.T) {
 			_, secret := s.limited(limits)
-			s.google.Forget()
-			got := s.storm(client, secret, prompt)
+			got := s.storm(client, secret)
 			if got[http.StatusOK] != room || got[http.StatusTooManyRequests] != writers-room {
 				t.Errorf("%v, want %d admitted", got, room)
 			}
@@ -164,77 +169,60 @@ func TestCounters_Storm(t *testing.T) {
 
 // TestCounters_Concurrency: under a load of 64 clients, some of which leave, there are
 // never more requests in flight than the limit has places, all of these are used, and
-// none is lost.
+// none is lost. Those that do not leave are held at Google until all places are taken and
+// many others were refused, so that it is certain who has a place: of a client that left,
+// the gateway hears before Google does.
 func TestCounters_Concurrency(t *testing.T) {
-	const places = 7
+	const places, rounds = 7, 20
 	s := newServer(t, 2)
 	s.start(s.config(s.store("a")+"key {env.GB_KEY_0}\nkey {env.GB_KEY_1}\n", ""))
 	id, secret := s.limited(fmt.Sprintf(`{"concurrency": %d}`, places))
 	client := raceClient(t)
-	var all sync.WaitGroup
-	var admitted, refused, odd atomic.Int64
-	until := time.Now().Add(4 * time.Second)
+	var admitted, refused, left, odd, running atomic.Int64
+	running.Store(writers)
+	var over atomic.Bool
+	defer over.Store(true)
 	for w := range writers {
-		all.Go(func() {
-			for n := 0; time.Now().Before(until); n++ {
-				ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			defer running.Add(-1)
+			for n := 0; !over.Load(); n++ {
+				ctx, cancel, prompt := context.Background(), func() {}, "[[hold]] hello"
 				if (w+n)%5 == 0 {
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(10+n%40)*time.Millisecond)
+					prompt = "[[hang]] hello"
 				}
-				switch status := s.try(ctx, client, secret, "[[delay 40ms]] hello"); {
+				switch status := s.try(ctx, client, secret, prompt); {
 				case status == http.StatusOK:
 					admitted.Add(1)
 				case status == http.StatusTooManyRequests:
 					refused.Add(1)
-				case status != 0 || ctx.Err() == nil:
+				case status == 0 && ctx.Err() != nil:
+					left.Add(1)
+				default:
 					odd.Add(1)
 				}
 				cancel()
 			}
-		})
+		}()
 	}
-	all.Wait()
-	if odd.Load() > 0 || admitted.Load() < 20 || refused.Load() < 20 {
-		t.Errorf("%d admitted, %d refused, %d otherwise", admitted.Load(), refused.Load(), odd.Load())
+	for range rounds {
+		eventually(t, "all places are taken", func() bool { return s.google.Held() >= places })
+		before := refused.Load()
+		eventually(t, "others are refused", func() bool { return refused.Load() >= before+2*writers })
+		if n := s.google.Held(); n != places {
+			t.Errorf("%d at once, want %d", n, places)
+		}
+		s.google.Release()
 	}
-	most := overlap(s.google.Entries(fakegemini.Attempts))
-	if most != places {
-		t.Errorf("%d at once at most, want %d", most, places)
-	}
+	over.Store(true)
+	eventually(t, "all are answered", func() bool { s.google.Release(); return running.Load() == 0 })
 	eventually(t, "all places are free", func() bool { u := s.userState(id); return u.used("concurrency") == 0 })
-	s.google.Forget()
-	if got := s.storm(client, secret, "[[delay 2s]] hello"); got[http.StatusOK] != places {
+	if admitted.Load() < places*rounds || left.Load() == 0 || odd.Load() > 0 {
+		t.Errorf("%d admitted, %d left, %d otherwise", admitted.Load(), left.Load(), odd.Load())
+	}
+	if got := s.storm(client, secret); got[http.StatusOK] != places {
 		t.Errorf("after the load %v, want %d admitted", got, places)
 	}
-}
-
-// overlap is how many requests ran at the same moment, at most. One that its client left
-// has ended when that was seen: Google's side hears of it later than the gateway.
-func overlap(entries []fakegemini.Entry) (most int) {
-	type edge struct {
-		at   time.Time
-		more int
-	}
-	var edges []edge
-	for i := range entries {
-		e := &entries[i]
-		if e.Canceled { // for how long it took a place nobody here knows
-			continue
-		}
-		edges = append(edges, edge{e.At, 1}, edge{e.End, -1})
-	}
-	slices.SortFunc(edges, func(a, b edge) int {
-		if c := a.at.Compare(b.at); c != 0 {
-			return c
-		}
-		return a.more - b.more
-	})
-	running := 0
-	for _, e := range edges {
-		running += e.more
-		most = max(most, running)
-	}
-	return most
 }
 
 // TestCounters_Disabled: a user key that is disabled while it is used: streams end as
