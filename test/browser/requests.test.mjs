@@ -107,13 +107,15 @@ test('live rows come, stand still when asked, and are samples when there are man
   await go(page, '/requests?live=1')
   await page.getByText('Waiting for requests').waitFor()
   const ids = () => page.locator('tr[data-row]').evaluateAll((all) => all.map((tr) => tr.querySelector('time').dateTime))
+  let sent = 0 // since the page listens
+  const chat = (...args) => { sent++; return g.chat(...args) }
   // The feed begins with the first event after somebody listens.
-  await until('a row is here', async () => { await g.chat(key, 'Hello'); return (await ids()).length > 0 })
+  await until('a row is here', async () => { await chat(key, 'Hello'); return (await ids()).length > 0 })
   await page.locator('h1').click() // nothing else has the focus
   await page.keyboard.press('Space')
   await page.getByText('Paused').waitFor()
   const before = await ids()
-  for (let i = 0; i < 3; i++) await g.chat(key, 'while paused')
+  for (let i = 0; i < 3; i++) await chat(key, 'while paused')
   const pill = page.locator('.pill')
   await until('they are counted', async () => /^[1-9]\d* new$/.test((await pill.textContent().catch(() => '')) ?? ''))
   assert.deepEqual(await ids(), before)
@@ -121,19 +123,19 @@ test('live rows come, stand still when asked, and are samples when there are man
   await until('they are shown', async () => (await ids()).length > before.length)
   assert.equal(await pill.count(), 0)
 
-  const seen = async () => Number((await page.locator('.livebar small').first().textContent()).replace(/\D/g, ''))
-  const had = await seen()
   // What the gateway refuses by itself costs it least: a small machine gets enough of them, too.
   const { key: spent } = await g.api('POST', 'keys/user', { name: 'spent', limits: { rpm: 1 } })
-  let sent = 0, on = true
-  const worker = async () => { while (on) { await (await g.chat(spent, 'x')).text(); sent++ } }
+  let on = true
+  const worker = async () => { while (on) await (await chat(spent, 'x')).text() }
   const all = Array.from({ length: 24 }, worker)
   await page.getByText(/^1 of \d+ shown$/).waitFor().finally(() => { on = false })
   await Promise.all(all)
+  // Events may be late, or left out: what has come by now is all that can be compared.
   const shown = (await page.locator('table.grid').getAttribute('aria-rowcount')) - 1
-  assert.ok((await seen()) - had <= sent, 'no more than there were')
-  assert.ok((await seen()) - had > shown - before.length, 'a sample stands for several')
-  assert.ok(shown < sent && shown <= 500, `${shown} rows of ${sent} requests`)
+  const seen = Number((await page.locator('.livebar small').first().textContent()).replace(/\D/g, ''))
+  assert.ok(seen <= sent, `${seen} requests of ${sent} that there were`)
+  assert.ok(seen > shown, `a sample stands for several: ${shown} rows of ${seen} requests`)
+  assert.ok(shown <= 500, `${shown} rows`)
   faultless(page)
 })
 
