@@ -59,7 +59,7 @@ clients: $(TESTSUM) test/clients/node_modules ## the official SDKs, gemini-cli, 
 ui-test: admin/ui/test/node_modules ## the web UI's own tests in node, its types, and the checksums of what it vendors
 	@bash tools/vendor-ui.sh --sums
 	@mkdir -p $(BUILD) && { node --test --test-reporter=tap admin/ui/test/*.test.mjs >$(BUILD)/ui-test.tap || \
-	  { grep -B2 -A12 '^ *not ok' $(BUILD)/ui-test.tap; touch $(BUILD)/ui-test.failed; }; }
+	  { grep -B2 -A12 '^ *not ok' $(BUILD)/ui-test.tap | tee -a "$${TESTSUM_FILE:-/dev/null}$${TESTSUM_FILE:+.failed}"; touch $(BUILD)/ui-test.failed; }; }
 	@awk '/^# (pass|fail|skipped)/ {n[$$2] = $$3} END {print n["pass"], n["fail"], n["skipped"]}' $(BUILD)/ui-test.tap | \
 	  tee -a "$${TESTSUM_FILE:-/dev/null}" | sed 's/^/ui-test: passed, failed, skipped: /'
 	@[ ! -e $(BUILD)/ui-test.failed ] || { rm $(BUILD)/ui-test.failed; exit 1; }
@@ -136,7 +136,7 @@ soak: ## mixed traffic with faults for MINUTES (60): slopes of memory and gorout
 vulncheck: ## govulncheck (needs its database online)
 	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(TAGS) ./...
 
-$(TESTSUM): tools/testsum/main.go
+$(TESTSUM): $(wildcard tools/testsum/*.go)
 	@mkdir -p $(BUILD) && go build -C tools -o ../$@ ./testsum
 
 $(LINT): tools/lint/go.mod tools/lint/go.sum

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 mkdir -p build
 export TESTSUM_FILE="$PWD/build/results"
 : >"$TESTSUM_FILE"
+rm -f "$TESTSUM_FILE.failed" # what failed and why, which the closing lines repeat
 failed=() left_out=()
 started=$SECONDS
 

@@ -15,9 +15,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/gemini-balance/caddy-gemini-balance/internal/nodetest"
 )
 
 // caddyBinary is cmd/caddy, built by TestMain.
@@ -74,7 +75,7 @@ func TestBrowser(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=tap", "--test-timeout=400000", file)
 			cmd.Env = append(os.Environ(), "GB_CONTROL="+server.URL, "GB_CHROMIUM="+chromium, "GB_SHOTS="+shots)
 			out, err := cmd.CombinedOutput()
-			report(t, string(out), err)
+			nodetest.Report(t, string(out), err)
 		})
 	}
 }
@@ -89,23 +90,4 @@ func findChromium(t *testing.T) string {
 	}
 	t.Fatal("no Chromium here: install the package chromium, or name one in GB_CHROMIUM")
 	return ""
-}
-
-var tapLine = regexp.MustCompile(`(?m)^ *(ok|not ok) \d+ - (.*)$`)
-
-// report makes a Go test of each JavaScript test, so that they count.
-func report(t *testing.T, tap string, err error) {
-	t.Helper()
-	results := tapLine.FindAllStringSubmatch(tap, -1)
-	if err != nil || len(results) == 0 || !strings.Contains(tap, "\n# skipped 0\n") || !strings.Contains(tap, "\n# todo 0\n") {
-		t.Errorf("node: %v; %d results; nothing may be skipped\n%s", err, len(results), tap)
-		return
-	}
-	for _, r := range results {
-		t.Run(r[2], func(t *testing.T) {
-			if r[1] != "ok" {
-				t.Error("see the output above")
-			}
-		})
-	}
 }

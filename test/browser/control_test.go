@@ -20,6 +20,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/gemini-balance/caddy-gemini-balance/internal/caddylog"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 )
 
@@ -161,8 +162,7 @@ func (c *control) stop() {
 		}
 		g.google.Close()
 		if c.t.Failed() {
-			text := g.log.String()
-			c.t.Logf("Caddy's log ends with\n%s", text[max(0, len(text)-4000):])
+			fmt.Fprintf(c.t.Output(), "Caddy's log ends with\n%s", caddylog.End(g.log.String()))
 		}
 	}
 }
@@ -309,7 +309,7 @@ func (g *gateway) ready() error {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return fmt.Errorf("the gateway does not answer; its log:\n%s", g.log.String())
+	return fmt.Errorf("the gateway does not answer; its log ends with\n%s", caddylog.End(g.log.String()))
 }
 
 // end stops Caddy, if it runs.

@@ -23,6 +23,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/internal/caddylog"
 )
 
 const (
@@ -121,7 +123,7 @@ func newServer(t *testing.T, keys int) *server {
 			}
 		}
 		if t.Failed() {
-			t.Logf("Caddy's log ends with\n%s", text[max(0, len(text)-4000):])
+			fmt.Fprintf(t.Output(), "Caddy's log ends with\n%s", caddylog.End(string(text)))
 		}
 	})
 	return s

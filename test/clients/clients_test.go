@@ -26,6 +26,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/gemini-balance/caddy-gemini-balance/internal/caddylog"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 )
 
@@ -257,8 +258,7 @@ func (g *gateway) stop() error {
 	kill := time.AfterFunc(15*time.Second, func() { _ = g.cmd.Process.Kill() })
 	defer kill.Stop()
 	if err := g.cmd.Wait(); err != nil {
-		log := g.log.Bytes()
-		return fmt.Errorf("Caddy ended with %w; its log ends with\n%s", err, log[max(0, len(log)-4000):])
+		return fmt.Errorf("Caddy ended with %w; its log ends with\n%s", err, caddylog.End(g.log.String()))
 	}
 	return nil
 }

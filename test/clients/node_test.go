@@ -9,12 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
+	"github.com/gemini-balance/caddy-gemini-balance/internal/nodetest"
 )
 
 // TestNode runs the JavaScript SDKs. They need `npm ci` in this directory,
@@ -37,26 +36,7 @@ func TestNode(t *testing.T) {
 				"GB_CONTROL="+control.URL,
 				"GEMINI_API_KEY=", "GOOGLE_API_KEY=", "OPENAI_API_KEY=")
 			out, err := cmd.CombinedOutput()
-			report(t, string(out), err)
-		})
-	}
-}
-
-var tapLine = regexp.MustCompile(`(?m)^ *(ok|not ok) \d+ - (.*)$`)
-
-// report makes a Go test of each JavaScript test, so that they count.
-func report(t *testing.T, tap string, err error) {
-	t.Helper()
-	results := tapLine.FindAllStringSubmatch(tap, -1)
-	if err != nil || len(results) == 0 || !strings.Contains(tap, "\n# skipped 0\n") || !strings.Contains(tap, "\n# todo 0\n") {
-		t.Errorf("node: %v; %d results; nothing may be skipped\n%s", err, len(results), tap)
-		return
-	}
-	for _, r := range results {
-		t.Run(r[2], func(t *testing.T) {
-			if r[1] != "ok" {
-				t.Error("see the output above")
-			}
+			nodetest.Report(t, string(out), err)
 		})
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gemini-balance/caddy-gemini-balance/internal/caddylog"
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 )
 
@@ -97,7 +98,7 @@ func newServer(t *testing.T, n int) *server {
 		}
 		s.google.Close()
 		if t.Failed() {
-			t.Logf("Caddy's log ends with\n%s", s.log.tail(6000))
+			fmt.Fprintf(t.Output(), "Caddy's log ends with\n%s", caddylog.End(s.log.String()))
 		}
 	})
 	return s
@@ -379,11 +380,6 @@ func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
-}
-
-func (b *logBuffer) tail(n int) string {
-	text := b.String()
-	return text[max(0, len(text)-n):]
 }
 
 // freeAddress is a loopback address that was free a moment ago.

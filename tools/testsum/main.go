@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command testsum runs `go test` with -json, shows what a person wants to see
-// (a line for each package, the output of what failed) and counts the tests.
+// (a line for each package, the output of what failed, and in the end once more what
+// failed and why) and counts the tests.
 //
 //	testsum [-strict] -- go test ./...    run, show and count
-//	testsum -total                        print "N passed, N failed" of all runs
+//	testsum -total                        print what failed, and "N passed, N failed", of all runs
 //
 // The counts of each run are appended to the file that $TESTSUM_FILE names, one
-// line "passed failed skipped" each. With -strict a skipped test is a failure.
+// line "passed failed skipped" each; what failed to the one with .failed behind its
+// name. With -strict a skipped test is a failure.
 package main
 
 import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,6 +35,9 @@ type event struct {
 	Output     string
 	Elapsed    float64
 }
+
+// id tells tests apart, and from their package.
+func (e *event) id() string { return e.Package + "\x00" + e.Test }
 
 type counts struct{ passed, failed, skipped int }
 
@@ -67,8 +73,10 @@ func run(out io.Writer, args []string, strict bool, file string) int {
 		fmt.Fprintln(out, err)
 		return 2
 	}
-	c, seen := show(out, stdout, strict)
+	var why failures
+	c, seen := show(out, stdout, strict, &why)
 	exit := cmd.Wait()
+	fmt.Fprint(out, why.String())
 	if strict {
 		c.failed += c.skipped
 		c.skipped = 0
@@ -82,7 +90,7 @@ func run(out io.Writer, args []string, strict bool, file string) int {
 		c.failed = 1
 	}
 	if file != "" {
-		if err := record(file, c); err != nil {
+		if err := errors.Join(record(file, c), why.record(file)); err != nil {
 			fmt.Fprintln(out, err)
 			return 2
 		}
@@ -94,7 +102,7 @@ func run(out io.Writer, args []string, strict bool, file string) int {
 }
 
 // show reads events until the end and writes what matters.
-func show(out io.Writer, in io.Reader, strict bool) (c counts, seen bool) {
+func show(out io.Writer, in io.Reader, strict bool, why *failures) (c counts, seen bool) {
 	logs := map[string][]string{} // by package and test, until that test has ended
 	byPackage := map[string]*counts{}
 	lines := bufio.NewReader(in)
@@ -111,6 +119,9 @@ func show(out io.Writer, in io.Reader, strict bool) (c counts, seen bool) {
 				p = &counts{}
 				byPackage[e.Package] = p
 			}
+			if e.Action == "fail" {
+				why.add(e, logs[e.id()], p.failed)
+			}
 			seen = handle(out, e, p, logs, strict) || seen
 		}
 		if err != nil {
@@ -125,7 +136,7 @@ func show(out io.Writer, in io.Reader, strict bool) (c counts, seen bool) {
 
 // handle books one event and reports whether it was the end of a test.
 func handle(out io.Writer, e event, p *counts, logs map[string][]string, strict bool) bool {
-	id := e.Package + "\x00" + e.Test
+	id := e.id()
 	switch e.Action {
 	case "build-output":
 		fmt.Fprint(out, e.Output)
@@ -141,10 +152,10 @@ func handle(out io.Writer, e event, p *counts, logs map[string][]string, strict 
 			}
 			return false
 		}
-		switch {
-		case e.Action == "pass":
+		switch e.Action {
+		case "pass":
 			p.passed++
-		case e.Action == "fail":
+		case "fail":
 			p.failed++
 			printLog(out, log)
 		default:
@@ -202,6 +213,9 @@ func printTotal(out io.Writer, file string) int {
 			return 2
 		}
 		sum.add(c)
+	}
+	if why, err := os.ReadFile(file + failedSuffix); err == nil {
+		fmt.Fprintf(out, "%s", why)
 	}
 	fmt.Fprintf(out, "%d passed, %d failed", sum.passed, sum.failed)
 	if sum.skipped > 0 {
