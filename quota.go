@@ -5,12 +5,15 @@ package geminibalance
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/settings"
 )
 
 // QuotaConfig is what is known of Google's quotas: how much each project may use
@@ -78,7 +81,19 @@ func (a *App) limitRules() []balancer.LimitRule {
 func (r *resource) limit() error {
 	r.ruling.Lock()
 	defer r.ruling.Unlock()
-	return r.pool.SetLimits(r.rules)
+	models := *r.perModel.Current()
+	rules := slices.Clone(r.rules)
+	for _, id := range slices.Sorted(maps.Keys(models)) {
+		for _, tier := range []struct {
+			name  string
+			quota *settings.Quota
+		}{{balancer.TierFree, models[id].Free}, {balancer.TierPaid, models[id].Paid}} {
+			if q := tier.quota; q != nil && *q != (settings.Quota{}) {
+				rules = append(rules, balancer.LimitRule{Model: id, Tier: tier.name, RPM: q.RPM, TPM: q.TPM, RPD: q.RPD})
+			}
+		}
+	}
+	return r.pool.SetLimits(rules)
 }
 
 func (a *App) validateQuotas() error {
