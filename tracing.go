@@ -152,6 +152,16 @@ func answerOf(a *gateway.Attempt) (out []attribute.KeyValue) {
 	if u.Version != "" {
 		out = append(out, attribute.String("gen_ai.response.model", u.Version))
 	}
+	s := a.Summary()
+	if id := s.ResponseID(); id != "" {
+		out = append(out, attribute.String("gen_ai.response.id", id))
+	}
+	if reasons := s.FinishReasons(); len(reasons) > 0 {
+		for i, word := range reasons {
+			reasons[i] = strings.ToLower(word) // as other tracers of Gemini write them
+		}
+		out = append(out, attribute.StringSlice("gen_ai.response.finish_reasons", reasons))
+	}
 	if !u.Reported {
 		return out
 	}

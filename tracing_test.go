@@ -147,3 +147,74 @@ func TestOperations(t *testing.T) {
 		}
 	}
 }
+
+// TestTracing_Answers: the span of an attempt tells Google's id of its answer, which
+// every dialect makes the client's of, and why it ended, in Google's words.
+func TestTracing_Answers(t *testing.T) {
+	w := newWorld(t, googleKeys(1), "")
+	spans := w.traced(sdktrace.AlwaysSample())
+	const (
+		openai    = `{"model":"` + testModel + `","messages":[{"role":"user","content":"hi%s"}]%s}`
+		responses = `{"model":"` + testModel + `","input":"hi%s"%s}`
+		anthropic = `{"model":"` + testModel + `","max_tokens":50,"messages":[{"role":"user","content":"hi%s"}]%s}`
+		native    = `{"contents":[{"parts":[{"text":"hi%s"}]}]%s}`
+		of        = "/v1beta/models/" + testModel
+	)
+	for _, tc := range []struct{ name, path, body, more string }{
+		{"chat", "/v1/chat/completions", openai, ""},
+		{"chat, streamed", "/v1/chat/completions", openai, `,"stream":true`},
+		{"responses", "/v1/responses", responses, ""},
+		{"responses, streamed", "/v1/responses", responses, `,"stream":true`},
+		{"messages", "/v1/messages", anthropic, ""},
+		{"messages, streamed", "/v1/messages", anthropic, `,"stream":true`},
+		{"native", of + ":generateContent", native, ""},
+		{"native, streamed", of + ":streamGenerateContent?alt=sse", native, ""},
+		{"native, streamed as an array", of + ":streamGenerateContent", native, ""},
+	} {
+		for say, want := range map[string]string{"": "[stop]", " [[finish MAX_TOKENS]]": "[max_tokens]"} {
+			before := len(spans(0))
+			status, body := w.send(tc.path, fmt.Sprintf(tc.body, say, tc.more))
+			got := spans(before + 1)
+			if status != 200 || len(got) != before+1 {
+				t.Fatalf("%s: %d %s, %d spans", tc.name, status, body, len(got)-before)
+			}
+			a := attributes(&got[before])
+			if a["gen_ai.response.finish_reasons"] != want {
+				t.Errorf("%s%s: finish_reasons is %q, want %q", tc.name, say, a["gen_ai.response.finish_reasons"], want)
+			}
+			// Ids of Responses are our own, because Google's are no names to store under.
+			if id := a["gen_ai.response.id"]; id == "" || !strings.Contains(body, id) && tc.path != "/v1/responses" {
+				t.Errorf("%s%s: id %q, the client has %s", tc.name, say, id, body)
+			}
+		}
+	}
+}
+
+// TestTracing_Candidates: an answer of several candidates has a reason for each; each of
+// several calls of a request tells its own; and an attempt that failed tells none.
+func TestTracing_Candidates(t *testing.T) {
+	w := newWorld(t, googleKeys(2), "")
+	spans := w.traced(sdktrace.AlwaysSample())
+	for _, tc := range []struct {
+		path, body string
+		want       []string
+	}{
+		{"/v1/chat/completions", `{"model":"` + testModel + `","n":2,"messages":[{"role":"user","content":"hi"}]}`, []string{"[stop stop]"}},
+		{"/v1/completions", `{"model":"` + testModel + `","prompt":["hi","ho [[finish MAX_TOKENS]]"]}`, []string{"[max_tokens]", "[stop]"}},
+		{"/v1/chat/completions", `{"model":"` + testModel + `","messages":[{"role":"user","content":"hi [[status 400]]"}]}`, []string{""}},
+	} {
+		before := len(spans(0))
+		w.send(tc.path, tc.body)
+		var got []string
+		ids := map[string]bool{}
+		for _, s := range spans(before + len(tc.want))[before:] {
+			a := attributes(&s)
+			got = append(got, a["gen_ai.response.finish_reasons"])
+			ids[a["gen_ai.response.id"]] = true
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, tc.want) || len(ids) != len(tc.want) || ids[""] != (tc.want[0] == "") {
+			t.Errorf("%s: %q, want %q; ids %v", tc.path, got, tc.want, ids)
+		}
+	}
+}

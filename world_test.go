@@ -129,6 +129,13 @@ func googleKeys(n int, edit ...func(*fakegemini.Config)) fakegemini.Config {
 // post sends a body, or a plain prompt in Google's form, with the key without limits.
 func (w *world) post(path, body string) (status int) {
 	w.t.Helper()
+	status, _ = w.send(path, body)
+	return status
+}
+
+// send is post for those who read the answer.
+func (w *world) send(path, body string) (status int, answer string) {
+	w.t.Helper()
 	if body == "" {
 		body = `{"contents":[{"parts":[{"text":"hi"}]}]}`
 	}
@@ -137,7 +144,7 @@ func (w *world) post(path, body string) (status int) {
 	req.Header.Set("Authorization", "Bearer "+w.secret)
 	res, err := w.server.Client().Do(req)
 	must(w.t, err)
-	_, _ = io.Copy(io.Discard, res.Body)
+	text, _ := io.ReadAll(res.Body)
 	must(w.t, res.Body.Close())
-	return res.StatusCode
+	return res.StatusCode, string(text)
 }

@@ -112,6 +112,14 @@ func (p *batchPart) Unsign() bool { return false }
 // Usage implements translate.Exchange; the batch knows it after Join.
 func (p *batchPart) Usage() gemini.Usage { return gemini.Usage{} }
 
+// Summary implements translate.Summarized. The answer is read for it, so it costs those
+// alone who ask.
+func (p *batchPart) Summary() *gemini.Summary {
+	var answer gemini.Response
+	_ = answer.Decode(p.answer) // what was checked, or nothing
+	return &answer.Summary
+}
+
 // Response implements translate.Exchange: the answer is kept as it came.
 func (p *batchPart) Response(dst, body []byte) ([]byte, error) {
 	if err := p.batch.Check(p.index, body); err != nil {

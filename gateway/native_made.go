@@ -31,13 +31,24 @@ type watched struct {
 	x *exchange
 }
 
-var _ translate.Released = (*watched)(nil)
+var (
+	_ translate.Released   = (*watched)(nil)
+	_ translate.Summarized = (*watched)(nil)
+)
 
 // Release implements [translate.Released].
 func (w *watched) Release() {
 	if conv, ok := w.Exchange.(translate.Released); ok {
 		conv.Release()
 	}
+}
+
+// Summary implements [translate.Summarized].
+func (w *watched) Summary() *gemini.Summary {
+	if conv, ok := w.Exchange.(translate.Summarized); ok {
+		return conv.Summary()
+	}
+	return &gemini.Summary{}
 }
 
 // Response implements [translate.Exchange].

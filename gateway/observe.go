@@ -104,6 +104,14 @@ func (a *Attempt) Usage() (u gemini.Usage) {
 	return u
 }
 
+// Summary is what Google said of its answer; its zero value where it said nothing.
+func (a *Attempt) Summary() *gemini.Summary {
+	if conv, ok := a.x.conv.(translate.Summarized); ok && a.serving {
+		return conv.Summary()
+	}
+	return &gemini.Summary{}
+}
+
 // Parameters are what a request sets of how a model writes; nil where it does not.
 type Parameters struct {
 	MaxTokens, TopK, Seed, Candidates                    *int64

@@ -189,3 +189,6 @@ func (x *Messages) Abort(dst []byte, f *translate.Failure) []byte {
 
 // Usage implements [translate.Exchange].
 func (x *Messages) Usage() gemini.Usage { return x.answer.Usage }
+
+// Summary implements [translate.Summarized].
+func (x *Messages) Summary() *gemini.Summary { return &x.answer.Summary }

@@ -15,6 +15,7 @@ type Response struct {
 	BlockReason  rawjson.Value // promptFeedback.blockReason; nil when the prompt was not blocked
 	BlockMessage rawjson.Value // promptFeedback.blockReasonMessage
 	Usage        Usage
+	Summary      Summary
 	ModelVersion rawjson.Value
 	ResponseID   rawjson.Value
 	Error        rawjson.Value // an error object in place of an answer; nil otherwise
@@ -39,7 +40,7 @@ func (r *Response) Reset() {
 }
 
 // Decode reads one document into r. Candidates are replaced and their memory is
-// reused, Usage is merged, so that one Response serves a whole stream. It
+// reused, Usage and Summary are merged, so that one Response serves a whole stream. It
 // accepts both spellings of names, camelCase and snake_case, where recorded
 // answers have both. The error is a *[rawjson.SyntaxError].
 func (r *Response) Decode(doc []byte) error {
@@ -77,6 +78,7 @@ func (r *Response) DecodeValue(v rawjson.Value) {
 				searches += r.Usage.searched(r.Candidates[len(r.Candidates)-1].Grounding)
 				r.Usage.Queries = max(r.Usage.Queries, searches) // events repeat what there was
 			}
+			r.Summary.ended(r.Candidates)
 		case "predictions":
 			r.Usage.Images = images(c.Value())
 		case "promptFeedback":
@@ -91,6 +93,7 @@ func (r *Response) DecodeValue(v rawjson.Value) {
 			r.Usage.by(r.ModelVersion)
 		case "responseId":
 			r.ResponseID = c.Value()
+			r.Summary.Named(r.ResponseID)
 		case "error":
 			if m := c.Value(); !m.IsNull() {
 				r.Error = m

@@ -145,3 +145,6 @@ func (x *Exchange) Release() { x.call.Body, x.call.Pieces = nil, nil }
 
 // Usage implements [translate.Exchange].
 func (x *Exchange) Usage() gemini.Usage { return x.answer.Usage }
+
+// Summary implements [translate.Summarized].
+func (x *Exchange) Summary() *gemini.Summary { return &x.answer.Summary }

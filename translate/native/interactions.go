@@ -69,8 +69,9 @@ func (x *Interaction) End(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// count takes the usage of an interaction.
+// count takes the id and the usage of an interaction.
 func (x *Interaction) count(interaction rawjson.Value) {
+	x.answer.Summary.Named(interaction.Get("id"))
 	v := interaction.Get("usage")
 	if v.Kind() != rawjson.Object {
 		return

@@ -121,6 +121,9 @@ func (x *Chat) Abort(dst []byte, f *translate.Failure) []byte {
 // Usage implements [translate.Exchange].
 func (x *Chat) Usage() gemini.Usage { return x.answer.Usage }
 
+// Summary implements [translate.Summarized].
+func (x *Chat) Summary() *gemini.Summary { return &x.answer.Summary }
+
 // decode reads a document and reports what is no answer.
 func (x *Chat) decode(doc []byte) error {
 	if err := decodeAnswer(&x.answer, doc); err != nil {

@@ -36,10 +36,9 @@ func (x *Image) Check(_ int, body []byte) error {
 }
 
 // pictures finds the images of one answer.
-func (x *Image) pictures(body []byte) (list []picture, u gemini.Usage, err error) {
-	var answer gemini.Response
+func (x *Image) pictures(body []byte) (list []picture, answer gemini.Response, err error) {
 	if err := readAnswer(&answer, body); err != nil {
-		return nil, u, err
+		return nil, answer, err
 	}
 	var text []byte
 	for p := range visible(&answer) {
@@ -51,12 +50,12 @@ func (x *Image) pictures(body []byte) (list []picture, u gemini.Usage, err error
 		}
 	}
 	if len(list) == 0 {
-		return nil, u, noImage(&answer, text)
+		return nil, answer, noImage(&answer, text)
 	}
 	for i := range list {
 		list[i].revised = text
 	}
-	return list, answer.Usage, nil
+	return list, answer, nil
 }
 
 // noImage says why there is none: a filter, which is final, or the model had
@@ -92,12 +91,12 @@ func (x *Image) Join(dst []byte, answers [][]byte) ([]byte, error) {
 		if body == nil {
 			continue
 		}
-		list, u, err := x.pictures(body)
+		list, answer, err := x.pictures(body)
 		if err != nil {
 			return dst, err
 		}
-		if x.usage = x.usage.Plus(u); first {
-			x.usage = u
+		if x.usage = x.usage.Plus(answer.Usage); first {
+			x.usage, x.said = answer.Usage, answer.Summary
 		}
 		first = false
 		all = append(all, list...)

@@ -101,6 +101,9 @@ func (x *Responses) Error(f *translate.Failure) translate.Answer { return Error(
 // Usage implements [translate.Exchange].
 func (x *Responses) Usage() gemini.Usage { return x.answer.Usage }
 
+// Summary implements [translate.Summarized].
+func (x *Responses) Summary() *gemini.Summary { return &x.answer.Summary }
+
 // Response implements [translate.Exchange].
 func (x *Responses) Response(dst, body []byte) ([]byte, error) {
 	if err := decodeAnswer(&x.answer, body); err != nil {

@@ -29,7 +29,7 @@ func (x *Speech) Response(dst, body []byte) ([]byte, error) {
 	if err := readAnswer(&answer, body); err != nil {
 		return dst, err
 	}
-	x.usage = answer.Usage
+	x.usage, x.said = answer.Usage, answer.Summary
 	var sound []*gemini.Blob
 	for p := range visible(&answer) {
 		if b := p.InlineData; b != nil && strings.HasPrefix(b.MIMEType, "audio/") && len(b.Data) > 0 {

@@ -166,6 +166,9 @@ func (x *Transcription) Begin() {
 // Usage implements [translate.Exchange].
 func (x *Transcription) Usage() gemini.Usage { return x.answer.Usage }
 
+// Summary implements [translate.Summarized].
+func (x *Transcription) Summary() *gemini.Summary { return &x.answer.Summary }
+
 // Response implements [translate.Exchange].
 func (x *Transcription) Response(dst, body []byte) ([]byte, error) {
 	if err := readAnswer(&x.answer, body); err != nil {

@@ -17,6 +17,7 @@ type unary struct {
 	model  string // as the client wrote it
 	stream bool   // the client reads server-sent events
 	usage  gemini.Usage
+	said   gemini.Summary
 }
 
 const (
@@ -50,7 +51,7 @@ func callTo(req *ChatRequest, method string) translate.Call {
 func (x *unary) Call() *translate.Call { return &x.call }
 
 // Begin implements [translate.Exchange].
-func (x *unary) Begin() { x.usage = gemini.Usage{} }
+func (x *unary) Begin() { x.usage, x.said = gemini.Usage{}, gemini.Summary{} }
 
 // Event implements [translate.Exchange]; the upstream answer is no stream.
 func (x *unary) Event(dst []byte, _ translate.Frame) ([]byte, error) { return dst, nil }
@@ -90,6 +91,9 @@ func (x *unary) Unsign() bool { return false }
 
 // Usage implements [translate.Exchange].
 func (x *unary) Usage() gemini.Usage { return x.usage }
+
+// Summary implements [translate.Summarized].
+func (x *unary) Summary() *gemini.Summary { return &x.said }
 
 // readAnswer decodes a whole answer of generateContent and reports what is none.
 func readAnswer(to *gemini.Response, body []byte) error {
