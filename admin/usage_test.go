@@ -111,6 +111,12 @@ func TestRequests_List(t *testing.T) {
 	if items := second["items"].([]any); len(items) != 1 || items[0].(map[string]any)["id"] != "req_ok" || second["next"] != nil {
 		t.Errorf("second page %v", second)
 	}
+	// Nothing follows a page that the last row fills.
+	for _, query := range []string{"limit=4", "limit=1&class=ok"} {
+		if whole := f.must("GET", "/admin/requests?"+query, ""); whole["next"] != nil || whole["complete"] != true {
+			t.Errorf("%s: next %v, complete %v", query, whole["next"], whole["complete"])
+		}
+	}
 }
 
 func TestRequests_Show(t *testing.T) {
@@ -127,6 +133,7 @@ func TestRequests_Show(t *testing.T) {
 		{name: "bad time", path: "?from=yesterday", status: 400, contains: []string{`"field":"from"`}},
 		{name: "times the wrong way", path: "?from=2026-11-25T12:00:00Z&to=2026-11-25T11:00:00Z", status: 400, contains: []string{`"field":"to"`}},
 		{name: "bad cursor", path: "?cursor=!", status: 400, contains: []string{`"field":"cursor"`}},
+		{name: "a cursor that is only a number", path: "?cursor=zzz", status: 400, contains: []string{`"field":"cursor"`}},
 		{name: "bad format", path: "/export?format=xlsx", status: 400, contains: []string{`"field":"format"`}},
 	} {
 		s.method, s.path = "GET", "/admin/requests"+s.path

@@ -34,30 +34,49 @@ type Page struct {
 }
 
 // List returns a page of up to limit requests, those before a cursor, "" for the
-// newest. It looks for a bounded time.
+// newest. It looks for a bounded time, also for one more request: where there is none,
+// no page follows.
 func (l *Log) List(ctx context.Context, f Filter, cursor string, limit int) (p Page, err error) {
 	before := uint64(1<<64 - 1)
 	if cursor != "" {
-		if before, err = strconv.ParseUint(cursor, 36, 64); err != nil {
-			return p, ErrCursor
+		if before, err = readCursor(cursor); err != nil {
+			return p, err
 		}
 	}
 	until := time.Now().Add(l.scan)
-	stopped, last := false, before
+	stopped, more, last := false, false, before
 	err = l.walk(ctx, f, before, func(seq uint64, r *Record) bool {
+		if len(p.Rows) == limit {
+			more = true
+			return false
+		}
 		p.Rows = append(p.Rows, *r)
 		last, p.ScannedTo = seq, r.At
-		return len(p.Rows) < limit
+		return true
 	}, func(seq uint64, at int64) bool {
 		last, p.ScannedTo = seq, time.UnixMilli(at).UTC()
 		stopped = time.Now().After(until)
 		return !stopped
 	})
-	p.Complete = !stopped
-	if stopped || len(p.Rows) == limit {
-		p.Next = strconv.FormatUint(last, 36)
+	p.Complete = !stopped || len(p.Rows) == limit
+	if stopped || more {
+		p.Next = cursorAt(last)
 	}
 	return p, err
+}
+
+// cursorLen is the length of a cursor, so that what somebody made up is none.
+const cursorLen = 16
+
+// cursorAt goes on before a row.
+func cursorAt(seq uint64) string { return fmt.Sprintf("%0*x", cursorLen, seq) }
+
+func readCursor(cursor string) (before uint64, err error) {
+	before, err = strconv.ParseUint(cursor, 16, 64)
+	if err != nil || cursor != cursorAt(before) {
+		return 0, ErrCursor
+	}
+	return before, nil
 }
 
 // Each calls fn for up to limit requests, the newest first, until fn returns false.
