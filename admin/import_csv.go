@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,17 +142,36 @@ func (t *importText) addCells(line int, cells map[string]string) {
 		Name: cells["name"], Project: cells["project"], Proxy: cells["proxy"], Note: cells["note"],
 		Tags: wordsOf(cells["tags"]), Models: wordsOf(cells["models"]), Paid: yes(cells["paid"]), Disabled: off(cells["status"]) || no(cells["enabled"]),
 	}
-	if n, err := strconv.Atoi(cells["weight"]); err == nil && n > 0 && n <= balancer.MaxWeight {
-		k.Weight = n
-	}
+	var bad string
+	k.Weight, bad = weightOf(cells["weight"])
 	secrets := strings.FieldsFunc(unescape(cells["key"]), notOfKey)
 	if len(secrets) == 0 {
 		secrets = []string{cells["key"]}
 	}
 	for _, s := range secrets {
-		k.Secret = s
+		if k.Secret = s; bad != "" {
+			t.keep(importLine{line: line, key: k, bad: bad})
+			continue
+		}
 		t.add(line, k, len(secrets) == 1)
 	}
+}
+
+// weightOf reads a weight, or says why it is none. 0 and nothing leave it open: other
+// programs write 0 for what nobody set. What is no number is not told, because in a
+// column that slipped it may be a key.
+func weightOf(cell string) (weight int, bad string) {
+	if cell == "" {
+		return 0, ""
+	}
+	n, err := strconv.ParseFloat(cell, 64)
+	switch {
+	case err != nil:
+		return 0, fmt.Sprintf("weight is no number; want a whole number from 1 to %d", balancer.MaxWeight)
+	case n < 0 || n > balancer.MaxWeight || n != math.Trunc(n):
+		return 0, fmt.Sprintf("weight is %g; want a whole number from 1 to %d", n, balancer.MaxWeight)
+	}
+	return int(n), ""
 }
 
 func mapValues(m map[string]string) []string {

@@ -148,18 +148,24 @@ func (r *jsonReader) keyed(o map[string]any) bool {
 		Tags: listOf(fields["tags"]), Models: listOf(fields["models"]), Paid: fields["paid"] == true,
 		Disabled: off(textOf(fields["status"])) || fields["status"] == float64(channelDisabled) || fields["enabled"] == false,
 	}
-	if n, ok := fields["weight"].(float64); ok && n >= 1 && n <= balancer.MaxWeight && n == float64(int(n)) {
-		k.Weight = int(n)
+	var bad string
+	if w := fields["weight"]; w != nil {
+		if k.Weight, bad = weightOf(strings.TrimSpace(fmt.Sprint(w))); bad != "" {
+			k.Secret = secret // for its hint
+		}
 	}
 	if kind, channel := o["type"].(float64); channel {
 		// What a channel may be asked for is written in the names of its clients, and
 		// weighed against other channels, not keys.
-		k.Models, k.Weight = nil, 0
+		k.Models, k.Weight, k.Secret, bad = nil, 0, "", ""
 		if kind != channelGemini {
-			r.any = true
-			r.keep(importLine{line: len(r.lines) + 1, key: k, bad: fmt.Sprintf("it is a channel of type %.0f, not of Gemini (%d)", kind, channelGemini)})
-			return true
+			bad = fmt.Sprintf("it is a channel of type %.0f, not of Gemini (%d)", kind, channelGemini)
 		}
+	}
+	if bad != "" {
+		r.any = true
+		r.keep(importLine{line: len(r.lines) + 1, key: k, bad: bad})
+		return true
 	}
 	r.channel(o, secret, k)
 	return true

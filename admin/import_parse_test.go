@@ -69,8 +69,10 @@ func TestParseImport(t *testing.T) {
 		{"ends with a dot", "", "The key is " + a + ".", "text", []string{"1 " + a}},
 		{"nothing but space", "", " \n\t\n", "text", nil},
 
-		{"table", "", "name,key,tags,weight,note,paid,status\nmine," + a + ",eu;de,3,\"a, note\",yes,active\n,'" + b + ",,200,,,disabled\n", "csv",
+		{"table", "", "name,key,tags,weight,note,paid,status\nmine," + a + ",eu;de,3,\"a, note\",yes,active\n,'" + b + ",,0,,,disabled\n", "csv",
 			[]string{"2 " + a + " mine a, note eu+de w3 paid", "3 " + b + " off"}},
+		{"table with weights that are none", "", "key,weight\n" + a + ",-5\n" + b + ",1e9\n" + c + ",101\n" + a + ",1.5\n" + b + ",heavy\n" + c + "," + a + "\n\"" + a + " " + b + "\",200\nshort,200\n" + c + ",100\n", "csv",
+			[]string{"2 bad", "3 bad", "4 bad", "5 bad", "6 bad", "7 bad", "8 bad", "8 bad", "9 bad", "10 " + c + " w100"}},
 		{"table with semicolons", "", "API_KEY;Title\r\n" + a + ";x\r\n", "csv", []string{"2 " + a + " x"}},
 		{"table with tabs", "", "key\tproject\tmodels\n" + a + "\tp\tgemini-*,imagen-*\n", "csv", []string{"2 " + a + " p gemini-*+imagen-*"}},
 		{"table of one column", "", "key_value\n" + a + "\n\n" + b + "\nshort\n", "csv", []string{"2 " + a, "4 " + b, "5 bad"}},
@@ -80,6 +82,8 @@ func TestParseImport(t *testing.T) {
 		{"list", "", `["` + a + `", "` + b + `", 7, "x"]`, "json", []string{"1 " + a, "2 " + b, "3 bad", "4 bad"}},
 		{"objects", "", `[{"key": "` + a + `", "name": "n", "tags": ["x", "y"], "weight": 2, "paid": true, "note": "o", "project": "p", "enabled": false}]`, "json",
 			[]string{"1 " + a + " n o p x+y w2 paid off"}},
+		{"objects with weights that are none", "", `[{"key": "` + a + `", "weight": -5}, {"key": "` + b + `", "weight": 1e9}, {"key": "` + c + `", "weight": 1.5}, {"key": "` + a + `", "weight": "heavy"}, {"key": "` + b + `", "weight": "7"}, {"key": "` + c + `", "weight": null}]`, "json",
+			[]string{"1 bad", "2 bad", "3 bad", "4 bad", "5 " + b + " w7", "6 " + c}},
 		{"a line each", "json", `{"key":"` + a + `"}` + "\n" + `{"api_key":"` + b + `"}` + "\n" + `"` + c + `"`, "json", []string{"1 " + a, "2 " + b, "3 " + c}},
 		{"in containers", "", `{"success": true, "data": {"items": [{"key": "` + a + `"}], "keys": ["` + b + `"]}}`, "json", []string{"1 " + a, "2 " + b}},
 		{"string of several", "", `{"keys": ["` + a + ", " + b + `"]}`, "json", []string{"1 " + a, "2 " + b}},
@@ -131,6 +135,23 @@ func TestParseImport_Faults(t *testing.T) {
 	} {
 		if _, err := parseImport(test.format, test.text); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v; want an error with %q", name, err, test.want)
+		}
+	}
+}
+
+// Of a line that is refused for its weight the admin is told so, with the number, but
+// not what else may stand in that column.
+func TestParseImport_Weights(t *testing.T) {
+	for cell, want := range map[string]string{
+		"-5":     "weight is -5; want a whole number from 1 to 100",
+		"1e9":    "weight is 1e+09; want a whole number from 1 to 100",
+		"2.5":    "weight is 2.5; want a whole number from 1 to 100",
+		"heavy":  "weight is no number; want a whole number from 1 to 100",
+		keyOf(3): "weight is no number; want a whole number from 1 to 100",
+	} {
+		got, err := parseImport("", "key,weight\n"+keyOf(0)+","+cell+"\n")
+		if err != nil || len(got.lines) != 1 || got.lines[0].bad != want || got.lines[0].hint() != balancer.Mask(keyOf(0)) {
+			t.Errorf("%q: %v, %v; want %q", cell, got.lines, err, want)
 		}
 	}
 }

@@ -71,6 +71,12 @@ const oldText = 'This is a key of the old type (AIza…). Google refuses those w
 
 // Word for word.
 export const words = {
+  // Lines of an import (admin/import_parse.go).
+  'it is empty': '为空',
+  'it is something else than a Gemini key': '不是 Gemini 密钥，而是别的凭证',
+  'it is too short for a Gemini key; was it cut off?': '对 Gemini 密钥来说太短，是否被截断？',
+  'it is too long for a Gemini key': '对 Gemini 密钥来说太长',
+  'it does not look like a Gemini key': '看起来不像 Gemini 密钥',
   // Advice about keys (balancer/hint.go).
   'The key has expired: make a new one in AI Studio, add it and delete this one.': '密钥已过期：请在 AI Studio 新建并添加，然后删除此密钥。',
   [`Google does not know the key. ${oldText}`]: `Google 不认识此密钥。${old}`,
@@ -143,6 +149,9 @@ export const forms = [
   [/^(\d+) of (\d+) Gemini keys are in service, (\d+) rests are in force$/, '共 $2 个 Gemini 密钥，$1 个在用，$3 项冷却生效中'],
   [/^(\d+) requests, (\d+) bytes, kept for (\S+); (\d+) were lost while the store could not be written$/, '$1 个请求，$2 字节，保留 $3；存储无法写入期间丢失 $4 个'],
   [/^(\d+) requests, (\d+) bytes, kept for (\S+)$/, '$1 个请求，$2 字节，保留 $3'],
+  [/^weight is no number; want a whole number from 1 to (\d+)$/, '权重不是数字，须为 1 到 $1 的整数'],
+  [/^weight is (\S+); want a whole number from 1 to (\d+)$/, '权重为 $1，须为 1 到 $2 的整数'],
+  [/^it is a channel of type (\d+), not of Gemini \((\d+)\)$/, '渠道类型为 $1，不是 Gemini（$2）'],
   [/^the check itself failed: (.*)$/s, '检查本身失败：$1'],
   [/^no result within (\S+)$/, '$1 内没有结果'],
 ];

@@ -102,7 +102,7 @@ export default {
   'keys.import.new': { one: '{n} new', other: '{n} new' },
   'keys.import.in_pool': { one: '{n} in the pool already', other: '{n} in the pool already' },
   'keys.import.duplicates_in_text': { one: '{n} duplicate', other: '{n} duplicates' },
-  'keys.import.malformed': { one: '{n} not a key', other: '{n} not keys' },
+  'keys.import.malformed': { one: '{n} cannot be added', other: '{n} cannot be added' },
   'keys.import.lines': 'Show the lines',
   'keys.import.line': 'Line',
   'keys.import.verdict': 'What it is',
@@ -120,7 +120,7 @@ export default {
   'keys.verdict.new': 'new',
   'keys.verdict.duplicate': 'duplicate in the text',
   'keys.verdict.in_pool': 'in the pool already',
-  'keys.verdict.malformed': 'not a key',
+  'keys.verdict.malformed': 'cannot be added',
 
   'keys.validate.title': 'Validate keys',
   'keys.validate.model': 'Test model',

@@ -102,7 +102,7 @@ export default {
   'keys.import.new': { other: '{n} 个新密钥' },
   'keys.import.in_pool': { other: '{n} 个已在池中' },
   'keys.import.duplicates_in_text': { other: '{n} 个重复' },
-  'keys.import.malformed': { other: '{n} 个不是密钥' },
+  'keys.import.malformed': { other: '{n} 个无法添加' },
   'keys.import.lines': '显示各行',
   'keys.import.line': '行',
   'keys.import.verdict': '判定',
@@ -120,7 +120,7 @@ export default {
   'keys.verdict.new': '新密钥',
   'keys.verdict.duplicate': '文本中重复',
   'keys.verdict.in_pool': '已在池中',
-  'keys.verdict.malformed': '不是密钥',
+  'keys.verdict.malformed': '无法添加',
 
   'keys.validate.title': '检测密钥',
   'keys.validate.model': '检测用模型',

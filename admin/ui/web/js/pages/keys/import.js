@@ -4,6 +4,7 @@ import { bytes, full } from '../../lib/format.js';
 import { has, t } from '../../lib/i18n.js';
 import { track, whenOver } from '../../lib/jobs.js';
 import { countKeys } from '../../lib/keytext.js';
+import { said } from '../../lib/servertext.js';
 import { Dialog } from '../../ui/dialog.js';
 import { Area, Checkbox, FileDrop, Num, TagInput, Text } from '../../ui/form.js';
 import { Button, ErrorNote } from '../../ui/parts.js';
@@ -55,7 +56,7 @@ function Preview({ text, state }) {
             <thead><tr><th scope="col" class="n">${t('keys.import.line')}</th><th scope="col">${t('keys.col.key')}</th><th scope="col">
               ${t('keys.import.verdict')}</th></tr></thead>
             <tbody>${p.sample.map((s) => html`<tr key=${s.line + s.hint}><td class="n">${full(s.line)}</td><td><code>${s.hint}</code></td>
-              <td>${verdict(s.verdict)}</td></tr>`)}</tbody>
+              <td>${verdict(s.verdict)}${s.error && html`<br /><small class="dim">${said(s.error)}</small>`}</td></tr>`)}</tbody>
           </table></div></details>`}
     </div>`;
 }
