@@ -106,11 +106,7 @@ func (a *api) importGeminiKeys(c *call) (status int, body any, err error) {
 	}
 	run := &importRun{api: a, form: form, text: text, verdicts: verdicts, validateWith: a.validation()}
 	c.note("import %q: %d new keys", form.Batch, fresh)
-	total := len(text.lines)
-	if form.Validate {
-		total += fresh
-	}
-	return a.jobs.start(c, jobSpec{kind: "import", name: fmt.Sprintf("Import of %d keys (%s)", fresh, form.Batch), total: total}, run.run)
+	return a.jobs.start(c, jobSpec{kind: "import", name: fmt.Sprintf("Import of %d keys (%s)", fresh, form.Batch), total: len(text.lines)}, run.run)
 }
 
 func (a *api) inPool(id, _ string) bool {
@@ -231,7 +227,8 @@ func mergeTags(first, more []string) []string {
 	return out
 }
 
-// add adds keys and tells what became of each.
+// add adds keys and tells what became of each. The line of a key that is validated is
+// done with after that: what a job counts are lines.
 func (r *importRun) add(ctx context.Context, j *job, keys []balancer.NewKey, lines []int) error {
 	if len(keys) == 0 {
 		return nil
@@ -256,7 +253,9 @@ func (r *importRun) add(ctx context.Context, j *job, keys []balancer.NewKey, lin
 	}
 	for name, n := range counts {
 		j.count(name, n)
-		j.done(n)
+		if name != lineAdded || !r.form.Validate {
+			j.done(n)
+		}
 	}
 	return err
 }

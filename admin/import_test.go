@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"strings"
@@ -175,12 +176,24 @@ func TestImport_TenThousand(t *testing.T) {
 	f := newFixture(t, settings.Patch{})
 	f.spec = nil
 	j := f.job("POST", "/admin/keys/gemini/import", map[string]any{"text": keyText(0, maxImportKeys), "batch": "big", "validate": true})
-	if got := countsOfJob(j); got["added"] != maxImportKeys || got["valid"] != maxImportKeys || j["done"] != j["total"] {
+	if got := countsOfJob(j); got["added"] != maxImportKeys || got["valid"] != maxImportKeys || j["done"] != float64(maxImportKeys) || j["total"] != float64(maxImportKeys) {
 		t.Errorf("%v", j)
 	}
 	j = f.job("POST", "/admin/keys/gemini/import/undo", map[string]any{"batch": "big"})
 	if got := countsOfJob(j); got["changed"] != maxImportKeys || f.pool.Stats().Keys != 0 {
 		t.Errorf("undo: %v, %d keys are left", j, f.pool.Stats().Keys)
+	}
+}
+
+// A line is done with once, however much is done with its key.
+func TestImport_CountsLines(t *testing.T) {
+	f := newFixture(t, settings.Patch{})
+	f.must("POST", "/admin/keys/gemini", fmt.Sprintf(`{"key":%q}`, keyOf(0)))
+	text := keyText(0, 4) + keyOf(2) + "\njunk\n"
+	j := f.job("POST", "/admin/keys/gemini/import", map[string]any{"text": text, "batch": "b", "validate": true})
+	want := map[string]int{"added": 3, "valid": 3, "in_pool": 1, "duplicate": 1, "malformed": 1}
+	if got := countsOfJob(j); !maps.Equal(got, want) || j["done"] != 6.0 || j["total"] != 6.0 {
+		t.Errorf("%v, %v of %v", got, j["done"], j["total"])
 	}
 }
 
@@ -204,7 +217,7 @@ func TestImport_Cancel(t *testing.T) {
 	f.must("POST", "/admin/jobs/"+id+"/cancel", "")
 	f.state.jobs.workers.Wait()
 	j := f.must("GET", "/admin/jobs/"+id, "")
-	if got := countsOfJob(j); j["state"] != "cancelled" || got["added"] != 100 || f.pool.Stats().Keys != 100 || got["unreachable"] != 0 {
+	if got := countsOfJob(j); j["state"] != "cancelled" || got["added"] != 100 || j["done"] != 0.0 || j["total"] != 100.0 || f.pool.Stats().Keys != 100 || got["unreachable"] != 0 {
 		t.Errorf("%v, %d keys", j, f.pool.Stats().Keys)
 	}
 }

@@ -95,3 +95,37 @@ test('a whole validation ends with what it found', async () => {
   await check(page)
   faultless(page)
 })
+
+/** How far the lower end of a box stands behind the dock; 0 or less for not at all. */
+const behind = async (box) => {
+  const [end, dock] = [await box.boundingBox(), await page.locator('.dock').boundingBox()]
+  return end.y + end.height - dock.y
+}
+
+test('nothing stays behind the dock: a table and a page end before it', async () => {
+  const last = page.locator('table.grid tbody tr:not(.pad)').last()
+  for (const width of [1280, 390]) {
+    await page.setViewportSize({ width, height: 800 })
+    await page.evaluate(() => { location.hash = '/keys' })
+    await job().waitFor()
+    await settled(page)
+    await page.locator('.vbox').focus()
+    await page.keyboard.press('End')
+    await until('the last row is in sight', async () => (await page.locator(`tr[aria-rowindex="${many + 1}"]`).count()) === 1)
+    await until(`the last row is before the dock at ${width}`, async () => (await behind(last)) <= 0)
+    await shot(page, `jobs-dock-${width}-light-en`)
+    await page.evaluate(() => { location.hash = '/settings' })
+    await page.locator('main .page h1', { hasText: 'Settings' }).waitFor()
+    await settled(page)
+    await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight))
+    assert.ok((await behind(page.locator('main .page > *').last())) <= 0, `the page ends behind the dock at ${width}`)
+  }
+  await page.setViewportSize({ width: 1280, height: 800 })
+  const room = () => page.evaluate(() => document.documentElement.style.getPropertyValue('--dock'))
+  assert.match(await room(), /^\d+px$/)
+  for (const each of (await g.api('GET', 'jobs')).items) await g.api('DELETE', `jobs/${each.id}`)
+  await page.reload()
+  await settled(page)
+  assert.equal(await room(), '', 'no room is kept for nothing')
+  faultless(page)
+})

@@ -23,3 +23,6 @@ export function reveal(row, scrollTop, height, rowHeight) {
   if (row * rowHeight < scrollTop) return row * rowHeight;
   return Math.max(scrollTop, (row + 1) * rowHeight - height);
 }
+
+// seen is how much of a box of rows is seen: its end stands behind the dock.
+export const seen = (box) => box.clientHeight - parseFloat(getComputedStyle(box).paddingBottom);

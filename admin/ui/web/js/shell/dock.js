@@ -1,4 +1,4 @@
-import { html, useState } from '../vendor/preact.mjs';
+import { html, useLayoutEffect, useRef, useState } from '../vendor/preact.mjs';
 import { download } from '../lib/api.js';
 import { full, left, short } from '../lib/format.js';
 import { has, t } from '../lib/i18n.js';
@@ -6,11 +6,13 @@ import { cancelJob, closeJob, isOver, jobs } from '../lib/jobs.js';
 import { Button, LinkButton } from '../ui/parts.js';
 import { attempt } from '../ui/toast.js';
 
-const moods = { valid: 'oktext', added: 'oktext', changed: 'oktext', invalid: 'badtext', malformed: 'badtext', failed: 'badtext',
-  unreachable: 'warn', rate_limited: 'warn' };
+// In the order in which they are told; others follow.
+const moods = { added: 'oktext', valid: 'oktext', changed: 'oktext', invalid: 'badtext', rate_limited: 'warn', unreachable: 'warn',
+  failed: 'badtext', malformed: 'badtext' };
+const place = (name) => Object.keys(moods).indexOf(name) + 1 || 99;
 const word = (name) => (has('job.count.' + name) ? t('job.count.' + name) : name);
 
-const Counts = ({ counts }) => Object.entries(counts ?? {}).filter(([, n]) => n > 0).map(([name, n]) => html`
+const Counts = ({ counts }) => Object.entries(counts ?? {}).filter(([, n]) => n > 0).sort(([a], [b]) => place(a) - place(b)).map(([name, n]) => html`
   <span key=${name} class=${moods[name]}>${full(n)} ${word(name)}</span>`);
 
 function Job({ job }) {
@@ -37,15 +39,32 @@ function Job({ job }) {
 
 const words = (n) => t('jobs.finished', { n });
 
+// useRoom tells pages how much of the window's lower end the dock takes, as --dock:
+// what they have at their end must come out from behind it.
+function useRoom() {
+  const dock = useRef(null);
+  useLayoutEffect(() => {
+    const { style } = document.documentElement;
+    const watch = new ResizeObserver(() => {
+      const { height, top } = dock.current.getBoundingClientRect();
+      if (height > 0) style.setProperty('--dock', `${Math.ceil(innerHeight - top)}px`);
+      else style.removeProperty('--dock');
+    });
+    watch.observe(dock.current);
+    return () => { watch.disconnect(); style.removeProperty('--dock'); };
+  }, []);
+  return dock;
+}
+
 // Dock shows long work at the bottom right. Finished jobs stay until closed; of
 // more than one only the newest shows, the others when asked for.
 export function Dock() {
-  const [all, setAll] = useState(false);
+  const [all, setAll] = useState(false), room = useRoom();
   const over = jobs.value.filter(isOver);
   const older = over.slice(0, -1);
   const shown = all ? jobs.value.slice(-5) : jobs.value.filter((job) => !older.includes(job));
   return html`
-    <div class="dock" role="region" aria-label=${t('jobs')}>
+    <div class="dock" ref=${room} role="region" aria-label=${t('jobs')}>
       ${older.length > 0 && html`
         <div class="job more"><${LinkButton} aria-expanded=${all ? 'true' : 'false'} onClick=${() => setAll(!all)}>${words(over.length)}<//>
           <span class="grow"></span><${LinkButton} onClick=${() => over.forEach((job) => closeJob(job.id))}>${t('jobs.closeAll')}<//></div>`}

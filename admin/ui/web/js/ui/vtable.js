@@ -1,6 +1,6 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../vendor/preact.mjs';
 import { lang, t } from '../lib/i18n.js';
-import { pages, reveal, visible } from '../lib/window.js';
+import { pages, reveal, seen, visible } from '../lib/window.js';
 import { ErrorNote, Icon, cls } from './parts.js';
 
 const pageSize = 100;
@@ -144,7 +144,7 @@ export function useWindow(key, load) {
     },
     reveal: (i) => {
       const el = box.current;
-      if (el) el.scrollTop = reveal(i, el.scrollTop, el.clientHeight - (rowHeight === rowLow ? 33 : 0), rowHeight);
+      if (el) el.scrollTop = reveal(i, el.scrollTop, seen(el) - (rowHeight === rowLow ? 33 : 0), rowHeight);
     },
   };
 }
@@ -290,7 +290,7 @@ export function VTable({ w, label, columns, order, onSort, name, onOpen, selecti
 function useTableKeys({ w, current, moveTo, pick, openMenu, onOpen, onMenu }) {
   return (event) => {
     if (event.target.closest('input:not([type=checkbox]), [role=menu]') || event.ctrlKey || event.metaKey || event.altKey) return;
-    const page = Math.max(1, Math.floor(w.box.current.clientHeight / w.rowHeight) - 2);
+    const page = Math.max(1, Math.floor(seen(w.box.current) / w.rowHeight) - 2);
     const steps = { ArrowDown: current + 1, j: current + 1, ArrowUp: current - 1, k: current - 1,
       PageDown: current + page, PageUp: current - page, Home: 0, End: w.total - 1 };
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;

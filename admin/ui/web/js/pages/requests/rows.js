@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from '../../vendor/preact.mjs';
-import { reveal, visible } from '../../lib/window.js';
+import { reveal, seen, visible } from '../../lib/window.js';
 import { useNarrow } from '../../ui/vtable.js';
 
 const OVER = 8;
@@ -37,7 +37,7 @@ export function useRows(items, { ready = true, stale = false, error = null, onEn
     onScroll: () => { measure(); onScroll?.(box.current.scrollTop); },
     reveal: (i) => {
       const el = box.current;
-      if (el) el.scrollTop = reveal(i, el.scrollTop, el.clientHeight - (rowHeight === 36 ? 33 : 0), rowHeight);
+      if (el) el.scrollTop = reveal(i, el.scrollTop, seen(el) - (rowHeight === 36 ? 33 : 0), rowHeight);
     },
   };
 }
