@@ -85,6 +85,7 @@ func TestProvision_Refuses(t *testing.T) {
 		{"quota without a model", `{"quotas": [{"rpm": 1}]}`, "quotas[0]: the model is empty"},
 		{"quota without a limit", `{"quotas": [{"model": "*", "rpm": 1}, {"model": "*"}]}`, "quotas[1]: it sets none"},
 		{"quota below zero", `{"quotas": [{"model": "*", "rpd": -1}]}`, "quotas[0]: rpm, tpm, rpd and spend must be above 0"},
+		{"quota of a strange tier", `{"quotas": [{"model": "*", "tier": "gold", "rpm": 1}]}`, `quotas[0]: the tier is "gold", want free or paid`},
 		{"spend of a model", `{"quotas": [{"model": "gemini-*", "spend": 10}]}`, "quotas[0]: a spend limit is one for all models together: its model must be *"},
 		{"spend below zero", `{"quotas": [{"model": "*", "spend": -1}]}`, "quotas[0]: spend is '-1', want US dollars above 0, such as 10 or 2.50"},
 		{"spend of nothing", `{"quotas": [{"model": "*", "spend": 0.00}]}`, "quotas[0]: spend is '0.00', want"},

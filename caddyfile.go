@@ -62,9 +62,11 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			total        <duration>
 //		}
 //		quota <model> [project <project>] {
-//			rpm <count>
-//			tpm <count>
-//			rpd <count>
+//			tier  free | paid
+//			rpm   <count>
+//			tpm   <count>
+//			rpd   <count>
+//			spend <dollars>
 //		}
 //		limits {
 //			rpm            <count>

@@ -27,6 +27,10 @@ type QuotaConfig struct {
 	// Default: all.
 	Project string `json:"project,omitempty"`
 
+	// `paid` for the projects with a key that is marked as paid, `free` for the others.
+	// Default: both.
+	Tier string `json:"tier,omitempty"`
+
 	// Requests per minute.
 	RPM int64 `json:"rpm,omitempty"`
 
@@ -43,7 +47,7 @@ type QuotaConfig struct {
 
 // rule is the quota for the pool.
 func (q *QuotaConfig) rule() (balancer.LimitRule, error) {
-	r := balancer.LimitRule{Model: q.Model, Project: q.Project, RPM: q.RPM, TPM: q.TPM, RPD: q.RPD}
+	r := balancer.LimitRule{Model: q.Model, Project: q.Project, Tier: q.Tier, RPM: q.RPM, TPM: q.TPM, RPD: q.RPD}
 	if q.Spend != "" {
 		nano, ok := dollars(q.Spend.String())
 		if !ok {
@@ -111,9 +115,10 @@ func (a *App) validateQuotas() error {
 // unmarshalQuota reads what follows quota. Syntax:
 //
 //	quota <model> [project <project>] {
-//		rpm <count>
-//		tpm <count>
-//		rpd <count>
+//		tier  free | paid
+//		rpm   <count>
+//		tpm   <count>
+//		rpd   <count>
 //		spend <dollars>
 //	}
 func (a *App) unmarshalQuota(d *caddyfile.Dispenser) error {
@@ -127,12 +132,10 @@ func (a *App) unmarshalQuota(d *caddyfile.Dispenser) error {
 	default:
 		return d.ArgErr()
 	}
-	for _, other := range a.Quotas {
-		if other.Model == q.Model && other.Project == q.Project {
-			return d.Errf("quota of model '%s' and project '%s' already specified", q.Model, q.Project)
-		}
-	}
 	err := options{
+		"tier": once(value(&q.Tier, func(text string) (string, bool) {
+			return text, text == balancer.TierFree || text == balancer.TierPaid
+		}, "free or paid")),
 		"rpm": once(count(&q.RPM)),
 		"tpm": once(count(&q.TPM)),
 		"rpd": once(count(&q.RPD)),
@@ -143,6 +146,11 @@ func (a *App) unmarshalQuota(d *caddyfile.Dispenser) error {
 	}.block(d)
 	if err != nil {
 		return err
+	}
+	for _, other := range a.Quotas {
+		if other.Model == q.Model && other.Project == q.Project && other.Tier == q.Tier {
+			return d.Errf("quota of model '%s', project '%s' and tier '%s' already specified", q.Model, q.Project, q.Tier)
+		}
 	}
 	if _, err := q.rule(); err != nil {
 		return d.Errf("quota of model '%s': %v", q.Model, err)
