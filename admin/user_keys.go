@@ -173,6 +173,9 @@ func (a *api) createUserKey(c *call) (status int, body any, err error) {
 	if err := decode(c.body, &form); err != nil {
 		return 0, nil, err
 	}
+	if err := checkZeros(c.body); err != nil {
+		return 0, nil, err
+	}
 	if err := checkSpec(&form.Spec); err != nil {
 		return 0, nil, err
 	}
@@ -232,6 +235,9 @@ func specTag(s *users.Spec) string {
 // editUserKey merges fields into a key; null clears one.
 func (a *api) editUserKey(c *call) (status int, body any, err error) {
 	if err := decode(c.body, &users.Spec{}); err != nil {
+		return 0, nil, err
+	}
+	if err := checkZeros(c.body); err != nil {
 		return 0, nil, err
 	}
 	var after users.Spec

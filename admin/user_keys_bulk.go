@@ -65,6 +65,9 @@ func (a *api) bulkUserKeys(c *call) (status int, body any, err error) {
 	if err := json.Unmarshal(c.body, &raw); err != nil {
 		return 0, nil, err
 	}
+	if err := checkZeros(c.body); err != nil {
+		return 0, nil, err
+	}
 	query, err := form.check(c, raw.Expires, raw.Limits)
 	if err != nil {
 		return 0, nil, err

@@ -29,6 +29,8 @@ func TestUserKeys_Edit(t *testing.T) {
 	for _, s := range []scenario{
 		{name: "name", body: `{"name":"bob"}`, status: 200, contains: []string{`"name":"bob"`, `"rpm":600`}},
 		{name: "one limit", body: `{"limits":{"rpm":5}}`, status: 200, contains: []string{`"name":"bob"`, `"rpm":5,"tpm":4000000`}},
+		{name: "a limit of 0", body: `{"limits":{"rpm":0}}`, status: 400, contains: []string{`"field":"limits.rpm"`, "null in a PATCH"}},
+		{name: "a budget of 0", body: `{"limits":{"budget":{"day":0}}}`, status: 400, contains: []string{`"field":"limits.budget.day"`}},
 		{name: "null is the default", body: `{"limits":{"rpm":null}}`, status: 200, contains: []string{`"rpm":600`}},
 		{name: "a part of the budget", body: `{"limits":{"budget":{"day":1,"month":2}}}`, status: 200, contains: []string{`"budget":{"day":1,"month":2}`}},
 		{name: "another part", body: `{"limits":{"budget":{"day":null,"total":3.5}}}`, status: 200, contains: []string{`"budget":{"month":2,"total":3.5}`}},
@@ -245,6 +247,7 @@ func TestUserKeys_Bulk(t *testing.T) {
 		{name: "limits of another action", body: `{"action":"enable",` + two + `,"limits":{}}`, status: 400, contains: []string{`"limits"`}},
 		{name: "wrong filter", body: `{"action":"enable","filter":{"status":"ill","expiring":"x"}}`, status: 400, contains: []string{"filter.status", "filter.expiring"}},
 		{name: "unknown filter", body: `{"action":"enable","filter":{"name":"x"}}`, status: 400, contains: []string{"filter.name"}},
+		{name: "a limit of 0", body: `{"action":"limits",` + two + `,"limits":{"rpd":0}}`, status: 400, contains: []string{`"field":"limits.rpd"`}},
 		{name: "wrong limit", body: `{"action":"limits",` + two + `,"limits":{"rpm":-7}}`, status: 400, contains: []string{"limits.rpm"}},
 	} {
 		s.method, s.path = "POST", "/admin/keys/user/bulk"

@@ -31,6 +31,13 @@ func TestUserKeys_Create(t *testing.T) {
 			name: "wrong types", body: `{"name":1,"limits":{"rpm":"60"},"expires_at":"tomorrow"}`, status: 400,
 			contains: []string{`"limits.rpm"`, "a whole number", `"expires_at"`, "a time such as"}, excludes: []string{"tomorrow"},
 		},
+		{name: "limits of 0", body: `{"limits":{"rpm":0,"concurrency":-0,"budget":0}}`, status: 400, contains: []string{
+			`"field":"limits.rpm"`, `"field":"limits.concurrency"`, `"field":"limits.budget"`, "set unlimited for no limit",
+		}},
+		{name: "budgets of 0", body: `{"limits":{"budget":{"day":0,"month":1,"total":0e5}},"unlimited":true}`, status: 400, contains: []string{
+			`"field":"limits.budget.day"`, `"field":"limits.budget.total"`, "disable the key",
+		}, excludes: []string{"budget.month"}},
+		{name: "limits left open", body: `{"limits":{"rpm":null,"tpm":7,"budget":null}}`, status: 201, contains: []string{`"rpm":600`, `"tpm":7`}},
 		{name: "fraction of a request", body: `{"limits":{"rpm":1.5}}`, status: 400, contains: []string{`"limits.rpm"`}},
 		{name: "limits that are none", body: `{"limits":[]}`, status: 400, contains: []string{"must be an object"}},
 		{name: "negative limit", body: `{"limits":{"rpm":-1}}`, status: 400, contains: []string{"limits.rpm"}},

@@ -26,6 +26,8 @@ test('user key: faults by field', async (t) => {
     ['count', { count: '1001' }, { count: 'range' }],
     ['past', { expiry: 'date', date: '2020-01-01T00:00' }, { expires_at: 'past' }],
     ['no date', { expiry: 'date', date: '' }, { expires_at: 'past' }],
+    ['a limit of 0', { limits: { rpm: '00' } }, { 'limits.rpm': 'integer' }],
+    ['a budget of 0', { budget: { day: '0.0' } }, { 'limits.budget.day': 'money' }],
     ['limit', { limits: { rpm: '1.5' } }, { 'limits.rpm': 'integer' }],
     ['money', { budget: { day: '-1' } }, { 'limits.budget.day': 'money' }],
     ['network', { cidrs: '10.0.0.0/33' }, { cidrs: 'network' }],

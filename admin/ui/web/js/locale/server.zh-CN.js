@@ -71,6 +71,9 @@ const oldText = 'This is a key of the old type (AIza…). Google refuses those w
 
 // Word for word.
 export const words = {
+  // Limits of user keys (admin/user_keys_limits.go).
+  'is 0; leave it out (null in a PATCH) for the default, set unlimited for no limit, or disable the key to stop it': '不能为 0：留空（PATCH 中用 null）即默认值，不限请设为 unlimited，要停用请禁用密钥',
+  'is 0; leave it out (null in a PATCH) for the default, which is none unless the settings have one, or disable the key to stop it': '不能为 0：留空（PATCH 中用 null）即默认值（设置中没有时为不设预算），要停用请禁用密钥',
   // Lines of an import (admin/import_parse.go).
   'it is empty': '为空',
   'it is something else than a Gemini key': '不是 Gemini 密钥，而是别的凭证',

@@ -30,7 +30,7 @@ export default {
 
   'users.selected': { one: '{n} selected', other: '{n} selected' }, 'users.selectAll': 'Select all {n} matching', 'users.clearSelection': 'Clear selection',
   'users.apply': 'Apply', 'users.bulk.extend': 'Set expiry', 'users.bulk.extendShort': 'Expiry', 'users.bulk.limits': 'Set limits', 'users.bulk.limitsShort': 'Limits',
-  'users.bulk.limitsHelp': 'Only the filled fields change. 0 means no limit.', 'users.bulk.label': 'Change labels', 'users.bulk.labelShort': 'Label',
+  'users.bulk.limitsHelp': 'Only the filled fields change. Fill in whole numbers from 1 up.', 'users.bulk.label': 'Change labels', 'users.bulk.labelShort': 'Label',
   'users.bulk.what': 'Action', 'users.bulk.labelDo': 'Add labels', 'users.bulk.unlabelDo': 'Remove labels',
   'users.bulk.deleteTitle': { one: 'Delete {n} key?', other: 'Delete {n} keys?' },
   'users.bulk.deleteText': 'Applications with these keys are refused at once. They can be restored for 24 hours.',
@@ -51,7 +51,7 @@ export default {
   'users.save': 'Save', 'users.discard': 'Discard the changes?', 'users.discardText': 'What you typed is lost.', 'users.discardDo': 'Discard',
   'users.fault.sum': { one: '{n} field needs a change.', other: '{n} fields need a change.' }, 'users.fault.required': 'Required.',
   'users.fault.too_long': 'At most 64 characters.', 'users.fault.range': 'A whole number from 1 to 1,000.', 'users.fault.past': 'Choose a time to come.',
-  'users.fault.integer': 'A whole number.', 'users.fault.money': 'An amount such as 12.50.', 'users.fault.network': 'Not an address or network.',
+  'users.fault.integer': 'A whole number from 1 up, or nothing.', 'users.fault.money': 'An amount above 0 such as 12.50, or nothing.', 'users.fault.network': 'Not an address or network.',
 
   'users.made': '{name} created', 'users.madeMany': '{n} keys created', 'users.once': 'Values are shown only now. Keep them somewhere safe.',
   'users.value': 'User key', 'users.use': 'Use it', 'users.haveSaved': 'I have saved it', 'users.done': 'Done', 'users.saveCsv': 'Save {n} keys as CSV',

@@ -30,7 +30,7 @@ export default {
 
   'users.selected': { other: '已选 {n} 个' }, 'users.selectAll': '选择全部 {n} 个符合的密钥', 'users.clearSelection': '取消选择',
   'users.apply': '应用', 'users.bulk.extend': '设置过期时间', 'users.bulk.extendShort': '过期时间', 'users.bulk.limits': '设置限额', 'users.bulk.limitsShort': '限额',
-  'users.bulk.limitsHelp': '只更改已填写的字段。0 表示不限。', 'users.bulk.label': '更改标签', 'users.bulk.labelShort': '标签',
+  'users.bulk.limitsHelp': '只更改已填写的字段。请填写 1 以上的整数。', 'users.bulk.label': '更改标签', 'users.bulk.labelShort': '标签',
   'users.bulk.what': '操作', 'users.bulk.labelDo': '添加标签', 'users.bulk.unlabelDo': '移除标签',
   'users.bulk.deleteTitle': { other: '删除 {n} 个密钥？' },
   'users.bulk.deleteText': '使用这些密钥的应用将立即被拒绝。24 小时内可以恢复。',
@@ -51,7 +51,7 @@ export default {
   'users.save': '保存', 'users.discard': '放弃更改？', 'users.discardText': '已输入的内容将丢失。', 'users.discardDo': '放弃',
   'users.fault.sum': { other: '{n} 个字段需要修改。' }, 'users.fault.required': '必填。',
   'users.fault.too_long': '最多 64 个字符。', 'users.fault.range': '1 到 1,000 的整数。', 'users.fault.past': '请选择将来的时间。',
-  'users.fault.integer': '请输入整数。', 'users.fault.money': '请输入金额，例如 12.50。', 'users.fault.network': '不是地址或网络。',
+  'users.fault.integer': '请输入 1 以上的整数，或留空。', 'users.fault.money': '请输入大于 0 的金额，例如 12.50，或留空。', 'users.fault.network': '不是地址或网络。',
 
   'users.made': '已创建 {name}', 'users.madeMany': '已创建 {n} 个密钥', 'users.once': '密钥值只在此时显示。请妥善保存。',
   'users.value': '用户密钥', 'users.use': '使用方法', 'users.haveSaved': '我已保存', 'users.done': '完成', 'users.saveCsv': '将 {n} 个密钥保存为 CSV',

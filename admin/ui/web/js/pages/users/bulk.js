@@ -26,7 +26,7 @@ function ExtendDialog({ onClose, onSend }) {
 function LimitsDialog({ onClose, onSend }) {
   const [limits, setLimits] = useState({});
   const set = Object.fromEntries(Object.entries(limits).filter(([, v]) => v !== null));
-  const wrong = Object.values(set).some((v) => !Number.isInteger(v) || v < 0) || !Object.keys(set).length;
+  const wrong = Object.values(set).some((v) => !Number.isInteger(v) || v < 1) || !Object.keys(set).length;
   return html`<${Ask} title=${t('users.bulk.limits')} disabled=${wrong} onClose=${onClose}
     onSend=${() => onSend('limits', { limits: set })}>
     <p class="dim">${t('users.bulk.limitsHelp')}</p><div class="formgrid">

@@ -45,11 +45,11 @@ export function faults(form, now) {
   for (const cidr of words(form.cidrs)) if (!looksLikeNetwork(cidr)) bad.cidrs = 'network';
   for (const name of limitNames) {
     const text = form.limits[name];
-    if (text && !/^\d{1,15}$/.test(text)) bad['limits.' + name] = 'integer';
+    if (text && !(/^\d{1,15}$/.test(text) && Number(text) > 0)) bad['limits.' + name] = 'integer';
   }
   for (const name of budgetNames) {
     const text = form.budget[name];
-    if (text && !/^\d{1,9}(\.\d{1,9})?$/.test(text)) bad['limits.budget.' + name] = 'money';
+    if (text && !(/^\d{1,9}(\.\d{1,9})?$/.test(text) && Number(text) > 0)) bad['limits.budget.' + name] = 'money';
   }
   return bad;
 }
