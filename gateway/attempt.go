@@ -20,9 +20,9 @@ import (
 
 // Why the gateway ended an attempt itself.
 var (
-	errTotal       = errors.New("the request took longer than timeouts.total")
-	errFirstOutput = errors.New("no output within timeouts.first_output")
-	errIdle        = errors.New("the stream was silent for longer than timeouts.idle")
+	errTotal       = &ending{"the request took longer than timeouts.total", context.DeadlineExceeded}
+	errFirstOutput = &ending{"no output within timeouts.first_output", context.Canceled}
+	errIdle        = &ending{"the stream was silent for longer than timeouts.idle", context.Canceled}
 )
 
 const (
@@ -44,15 +44,13 @@ type result struct {
 func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	started := time.Now()
 	x.record.Attempts++
-	ctx, cancel := context.WithCancelCause(x.ctx)
-	defer cancel(nil)
-	dog := newWatchdog(x.firstOutput(), cancel)
-	defer dog.stop()
+	dog := newWatchdog(x.ctx, x.firstOutput(), started)
+	defer dog.end(context.Canceled)
 
 	defer func() { x.observe(lease, res.outcome, started) }()
 	request := x.request(lease)
-	answer, err := x.g.Upstream.Do(ctx, &request)
-	return x.receive(ctx, answer, err, dog, lease)
+	answer, err := x.g.Upstream.Do(dog, &request)
+	return x.receive(answer, err, dog, lease)
 }
 
 // request is what an attempt sends.
@@ -64,13 +62,13 @@ func (x *exchange) request(lease *balancer.Lease) upstream.Request {
 }
 
 // receive takes the answer of an attempt, or the error that came instead.
-func (x *exchange) receive(ctx context.Context, answer *http.Response, err error, dog *watchdog, lease *balancer.Lease) result {
+func (x *exchange) receive(answer *http.Response, err error, dog *watchdog, lease *balancer.Lease) result {
 	x.carry()
 	x.leased(lease)
 	x.bound = lease.Binding()
 	x.conv.Begin()
 	if err != nil {
-		return x.broken(ctx, err, false)
+		return x.broken(dog, err, false)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusOK {
@@ -81,9 +79,9 @@ func (x *exchange) receive(ctx context.Context, answer *http.Response, err error
 		body, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody))
 		return x.refused(answer.StatusCode, answer.Header, body, lease.Secret())
 	case x.call.Stream == translate.Unary:
-		return x.priced(x.whole(ctx, answer, dog, lease.Secret()))
+		return x.priced(x.whole(answer, dog, lease.Secret()))
 	default:
-		return x.priced(x.stream(ctx, answer, dog, lease.Secret()))
+		return x.priced(x.stream(answer, dog, lease.Secret()))
 	}
 }
 
@@ -109,10 +107,10 @@ func (x *exchange) forwarded() http.Header {
 }
 
 // whole handles an answer that comes in one piece.
-func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchdog, secret string) result {
+func (x *exchange) whole(answer *http.Response, dog *watchdog, secret string) result {
 	body, err := readAll(answer, func() { dog.feed(x.site().timeouts.Idle, time.Now()) })
 	if err != nil {
-		return x.broken(ctx, err, true)
+		return x.broken(dog, err, true)
 	}
 	scratch := takeScratch(len(body) + 512)
 	defer scratch.giveBack()
@@ -134,7 +132,7 @@ func (x *exchange) whole(ctx context.Context, answer *http.Response, dog *watchd
 
 // stream converts event after event. Events that arrived together leave in one
 // write; none waits for another that has not come.
-func (x *exchange) stream(ctx context.Context, answer *http.Response, dog *watchdog, secret string) result {
+func (x *exchange) stream(answer *http.Response, dog *watchdog, secret string) result {
 	frames := newFrames(x.call.Stream, answer.Body)
 	defer frames.Release()
 	scratch := takeScratch(0)
@@ -147,13 +145,13 @@ func (x *exchange) stream(ctx context.Context, answer *http.Response, dog *watch
 		}
 		if err != nil {
 			// A reset after the finishing event loses nothing: the converter knows.
-			if whole, endErr := x.conv.End(pending); ctx.Err() == nil && endErr == nil {
+			if whole, endErr := x.conv.End(pending); dog.Err() == nil && endErr == nil {
 				return x.finish(whole)
 			}
 			if x.out.committed() {
 				_ = x.flush(pending)
 			}
-			return x.broken(ctx, err, true)
+			return x.broken(dog, err, true)
 		}
 		pending, err = x.conv.Event(pending, translate.Frame{Raw: raw, Data: data})
 		if err != nil {

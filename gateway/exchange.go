@@ -31,7 +31,7 @@ type exchange struct {
 
 	accepted time.Time
 	ctx      context.Context // ends with the client, or at Timeouts.Total
-	cancel   context.CancelFunc
+	life     lifetime        // what ctx is, but for parts of an exchange
 	out      *clientWriter
 	client   clientWriter // what out points to, but for parts of an exchange
 	env      translate.Env
@@ -66,13 +66,24 @@ type exchange struct {
 func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) *exchange {
 	x := &exchange{g: g, r: r, rt: rt, accepted: time.Now(), settings: g.site()}
 	x.record = usage.Record{RequestID: requestID(), Dialect: string(rt.dialect), Outcome: "ok"}
-	x.ctx, x.cancel = context.WithTimeoutCause(r.Context(), x.settings.timeouts.Total, errTotal)
+	x.begin(x.settings.timeouts.Total)
 	x.out = x.client.to(w)
 	x.out.owner = x
 	x.out.deadline, _ = x.ctx.Deadline()
 	x.keepBodies()
 	return x
 }
+
+// begin begins the time that the request may take.
+func (x *exchange) begin(total time.Duration) {
+	x.life.deadline = x.accepted.Add(total)
+	x.life.begin(x.r.Context())
+	x.life.alarm(total, func() { x.life.end(errTotal) })
+	x.ctx = &x.life
+}
+
+// cancel ends it.
+func (x *exchange) cancel() { x.life.end(context.Canceled) }
 
 // headers sets those that every answer of a dialect has. A heartbeat calls it, too, from
 // a goroutine of its own: it reads only what never changes.

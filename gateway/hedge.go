@@ -5,7 +5,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -184,8 +183,6 @@ type runner struct {
 	number  int // of the request's attempts
 	second  bool
 	started time.Time
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
 	dog     *watchdog
 
 	// Written before the runner arrives, and by nobody after it.
@@ -199,8 +196,7 @@ func (h *hedge) start(lease *balancer.Lease) {
 	x := h.x
 	x.record.Attempts++
 	r := &runner{lease: lease, number: x.record.Attempts, second: len(h.running) > 0, started: time.Now()}
-	r.ctx, r.cancel = context.WithCancelCause(x.ctx)
-	r.dog = newWatchdog(x.firstOutput(), r.cancel)
+	r.dog = newWatchdog(x.ctx, x.firstOutput(), r.started)
 	h.running = append(h.running, r)
 	request, stream := x.request(lease), x.call.Stream
 	arrived := h.arrived
@@ -214,12 +210,12 @@ func (h *hedge) start(lease *balancer.Lease) {
 }
 
 // errLost is why an attempt was cancelled that another one was faster than.
-var errLost = errors.New("another project answered first")
+var errLost = &ending{"another project answered first", context.Canceled}
 
 // run asks Google and reads the answer up to its first output, or to the end of an
 // error. It touches nothing of the exchange.
 func (r *runner) run(google *upstream.Client, request *upstream.Request, stream translate.Stream) {
-	if r.answer, r.err = google.Do(r.ctx, request); r.err != nil { //nolint:bodyclose // by who takes the answer, or below
+	if r.answer, r.err = google.Do(r.dog, request); r.err != nil { //nolint:bodyclose // by who takes the answer, or below
 		return
 	}
 	var seen bytes.Buffer
@@ -237,7 +233,7 @@ func (r *runner) run(google *upstream.Client, request *upstream.Request, stream 
 	}
 	// An error of the body is met again by whoever reads on.
 	r.answer.Body = resumed{io.MultiReader(&seen, body), body}
-	if context.Cause(r.ctx) == errLost { //nolint:errorlint // the very value
+	if r.dog.cause() == errLost { //nolint:errorlint // the very value
 		_ = body.Close() // nobody else will
 	}
 }
@@ -303,7 +299,7 @@ func (h *hedge) finish(r *runner) (res result) {
 	if r.panicked != nil {
 		panic(r.panicked)
 	}
-	return h.x.receive(r.ctx, r.answer, r.err, r.dog, r.lease)
+	return h.x.receive(r.answer, r.err, r.dog, r.lease)
 }
 
 // cancel ends the attempts that are left.
@@ -323,8 +319,7 @@ func (h *hedge) cancel() {
 
 // end stops an attempt, reports it and gives its lease back.
 func (h *hedge) end(r *runner, o balancer.Outcome) {
-	r.cancel(errLost)
-	r.dog.stop()
+	r.dog.end(errLost)
 	h.x.attempted(r.number, r.lease, o, r.started, r.second)
 	if o.Reason != lost.Reason && !h.guessed {
 		h.guessed = h.x.ended(&o)

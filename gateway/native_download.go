@@ -94,22 +94,20 @@ func (x *exchange) download(lease *balancer.Lease) (res result) {
 	x.record.Attempts++
 	x.leased(lease)
 	defer func() { x.observe(lease, res.outcome, started) }()
-	ctx, cancel := context.WithCancelCause(x.ctx)
-	defer cancel(nil)
-	dog := newWatchdog(x.site().timeouts.FirstOutput, cancel)
-	defer dog.stop()
-	answer, err := x.g.Upstream.Download(ctx, x.downloadRequest(lease))
+	dog := newWatchdog(x.ctx, x.site().timeouts.FirstOutput, started)
+	defer dog.end(context.Canceled)
+	answer, err := x.g.Upstream.Download(dog, x.downloadRequest(lease))
 	if errors.Is(err, upstream.ErrRedirect) {
 		return unreadable("Gemini sent the download to an address that this gateway does not follow.")
 	}
 	if err != nil {
-		return x.broken(ctx, err, false)
+		return x.broken(dog, err, false)
 	}
 	defer answer.Body.Close()
 	switch answer.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
 		lease.Accepted()
-		return x.passDownload(ctx, answer, dog)
+		return x.passDownload(answer, dog)
 	}
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBody))
 	return x.refusedDownload(answer, body, lease.Secret())
@@ -121,7 +119,7 @@ var downloadHeaders = []string{
 }
 
 // passDownload passes an answer on.
-func (x *exchange) passDownload(ctx context.Context, answer *http.Response, dog *watchdog) result {
+func (x *exchange) passDownload(answer *http.Response, dog *watchdog) result {
 	h := x.out.w.Header()
 	for _, name := range downloadHeaders {
 		if v := answer.Header.Get(name); v != "" {
@@ -153,7 +151,7 @@ func (x *exchange) passDownload(ctx context.Context, answer *http.Response, dog 
 			return ok
 		}
 		if err != nil {
-			return x.broken(ctx, err, true)
+			return x.broken(dog, err, true)
 		}
 	}
 }

@@ -219,19 +219,19 @@ func (c *clientWriter) header(status int) {
 	c.w.WriteHeader(status)
 }
 
-// watchdog ends an attempt that makes no progress: first after the time for the
-// first output, then after the time between two outputs.
+// watchdog is the lifetime of an attempt. It ends one that makes no progress: first
+// after the time for the first output, then after the time between two outputs.
 type watchdog struct {
-	timer  *time.Timer
-	cancel context.CancelCauseFunc
-	began  time.Time
-	last   atomic.Int64 // when it was fed last, in nanoseconds since began
-	idle   atomic.Int64 // nanoseconds; 0 until fed
+	lifetime
+	began time.Time
+	last  atomic.Int64 // when it was fed last, in nanoseconds since began
+	idle  atomic.Int64 // nanoseconds; 0 until fed
 }
 
-func newWatchdog(first time.Duration, cancel context.CancelCauseFunc) *watchdog {
-	d := &watchdog{cancel: cancel, began: time.Now()}
-	d.timer = time.AfterFunc(first, d.look)
+func newWatchdog(parent context.Context, first time.Duration, now time.Time) *watchdog {
+	d := &watchdog{began: now}
+	d.begin(parent)
+	d.alarm(first, d.look)
 	return d
 }
 
@@ -239,14 +239,14 @@ func newWatchdog(first time.Duration, cancel context.CancelCauseFunc) *watchdog 
 func (d *watchdog) look() {
 	idle := time.Duration(d.idle.Load())
 	if idle == 0 {
-		d.cancel(errFirstOutput)
+		d.end(errFirstOutput)
 		return
 	}
 	if silent := time.Since(d.began) - time.Duration(d.last.Load()); silent < idle {
-		d.timer.Reset(idle - silent)
+		d.again(idle - silent)
 		return
 	}
-	d.cancel(errIdle)
+	d.end(errIdle)
 }
 
 // feed notes progress. The timer is moved only when it fires or for the first
@@ -255,8 +255,6 @@ func (d *watchdog) feed(idle time.Duration, now time.Time) {
 	d.last.Store(int64(now.Sub(d.began)))
 	if d.idle.Load() == 0 {
 		d.idle.Store(int64(idle))
-		d.timer.Reset(idle)
+		d.again(idle)
 	}
 }
-
-func (d *watchdog) stop() { d.timer.Stop() }

@@ -84,3 +84,15 @@ func write(t *testing.T, got map[string]int) {
 		t.Fatal(err)
 	}
 }
+
+// BenchmarkCases tells the time and the bytes of the same cases.
+func BenchmarkCases(b *testing.B) {
+	for _, c := range cases(b) {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				c.run()
+			}
+		})
+	}
+}

@@ -36,7 +36,7 @@ type measured struct {
 
 const model = "gemini-3-flash-preview"
 
-func cases(t *testing.T) []measured {
+func cases(t testing.TB) []measured {
 	h := newHouse(t)
 	return append(h.rooms(),
 		measured{"request: small chat", h.ask("/v1/chat/completions", chat(false))},
@@ -55,7 +55,7 @@ func chat(stream bool) string {
 
 // house is a gateway before a Google that allocates nothing, and what it is made of.
 type house struct {
-	t       *testing.T
+	t       testing.TB
 	pool    *balancer.Pool
 	users   *users.Registry
 	ledger  *usage.Ledger
@@ -63,7 +63,7 @@ type house struct {
 	secret  string
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

@@ -109,13 +109,21 @@ var past = time.Unix(1, 0)
 // connection is closed.
 func (c *conn) roundTrip(ctx context.Context, r *Request, head []byte) (*http.Response, error) {
 	a := &answer{}
-	a.body = body{c: c, ctx: ctx, stop: context.AfterFunc(ctx, c.abort)}
+	a.body = body{c: c, ctx: ctx, stop: after(ctx, c.abort)}
 	err := c.exchange(r, head, a)
 	if err != nil {
 		a.body.end(err)
 		return nil, err
 	}
 	return &a.Response, nil
+}
+
+// after is [context.AfterFunc], which makes less of a context that can do it itself.
+func after(ctx context.Context, f func()) (stop func() bool) {
+	if c, ok := ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // inline is the largest request that is sent before its answer is waited for. What
