@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -117,23 +118,22 @@ func TestAnthropic_Faults(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s stream %v once %v", f.prompt, stream, once), func(t *testing.T) {
 					t.Parallel()
-					w := newWorld(t, keys(3), func(c *Config) {
-						c.Timeouts = Timeouts{FirstOutput: 300 * time.Millisecond, Idle: 300 * time.Millisecond, Total: 10 * time.Second}
+					f.in(t, func(t *testing.T, w *world) {
+						patchWait(t, w, 0)
+						prompt := f.prompt
+						if once {
+							w.google.Script(onceAs(prompt))
+							prompt = "[[say well]][[events 1]]"
+						}
+						got := w.message(fmt.Sprintf(`{"model":%q,"max_tokens":2000,"stream":%v,"messages":[{"role":"user","content":%q}]}`, model, stream, prompt))
+						checkClaude(t, &f, got, stream, once)
+						if rests := w.pool.Rests(10); !f.rests && len(rests) > 0 {
+							t.Errorf("keys rest for what was not their fault: %+v", rests)
+						}
+						if states := w.pool.Stats().States; !f.rests && states[balancer.StateActive]+states[balancer.StateUntested] != 3 {
+							t.Errorf("keys changed state for what was not their fault: %v", states)
+						}
 					})
-					patchWait(t, w, 0)
-					prompt := f.prompt
-					if once {
-						w.google.Script(onceAs(prompt))
-						prompt = "[[say well]][[events 1]]"
-					}
-					got := w.message(fmt.Sprintf(`{"model":%q,"max_tokens":2000,"stream":%v,"messages":[{"role":"user","content":%q}]}`, model, stream, prompt))
-					checkClaude(t, &f, got, stream, once)
-					if rests := w.pool.Rests(10); !f.rests && len(rests) > 0 {
-						t.Errorf("keys rest for what was not their fault: %+v", rests)
-					}
-					if states := w.pool.Stats().States; !f.rests && states[balancer.StateActive]+states[balancer.StateUntested] != 3 {
-						t.Errorf("keys changed state for what was not their fault: %v", states)
-					}
 				})
 			}
 		}
@@ -178,23 +178,25 @@ func checkClaude(t *testing.T, f *fault, got answer, stream, once bool) {
 // TestAnthropic_Ping: a stream that waits gets pings before it has begun, still
 // changes keys, and breaks in-band.
 func TestAnthropic_Ping(t *testing.T) {
-	w := newWorld(t, keys(3), func(c *Config) { c.Heartbeat = 30 * time.Millisecond })
-	w.google.Script(fakegemini.Rule{Times: 1, Steer: fakegemini.Steer{Delay: 200 * time.Millisecond, Status: 503}})
-	body := strings.Replace(claudeHi, `"max_tokens"`, `"stream":true,"max_tokens"`, 1)
-	got := w.message(body)
-	events := claudeEvents(t, got.body)
-	if got.status != 200 || !strings.HasPrefix(got.body, "event: ping\ndata: {\"type\":\"ping\"}\n\n") || events[len(events)-1].Type != "message_stop" {
-		t.Errorf("%d %s", got.status, got.body)
-	}
-	if got.header.Get("Request-Id") == "" {
-		t.Error("no request-id")
-	}
-	w.google.Script(fakegemini.Rule{Steer: fakegemini.Steer{Delay: 100 * time.Millisecond, Status: 400}})
-	got = w.message(body)
-	events = claudeEvents(t, got.body)
-	if last := events[len(events)-1]; got.status != 200 || last.Error.Type != "invalid_request_error" || outline(events) != "error" {
-		t.Errorf("%d %s", got.status, got.body)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubble(t, keys(3), func(c *Config) { c.Heartbeat = 30 * time.Millisecond })
+		w.google.Script(fakegemini.Rule{Times: 1, Steer: fakegemini.Steer{Delay: 200 * time.Millisecond, Status: 503}})
+		body := strings.Replace(claudeHi, `"max_tokens"`, `"stream":true,"max_tokens"`, 1)
+		got := w.message(body)
+		events := claudeEvents(t, got.body)
+		if got.status != 200 || !strings.HasPrefix(got.body, "event: ping\ndata: {\"type\":\"ping\"}\n\n") || events[len(events)-1].Type != "message_stop" {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		if got.header.Get("Request-Id") == "" {
+			t.Error("no request-id")
+		}
+		w.google.Script(fakegemini.Rule{Steer: fakegemini.Steer{Delay: 100 * time.Millisecond, Status: 400}})
+		got = w.message(body)
+		events = claudeEvents(t, got.body)
+		if last := events[len(events)-1]; got.status != 200 || last.Error.Type != "invalid_request_error" || outline(events) != "error" {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	})
 }
 
 // TestAnthropic_Limits: where a user key stands, and that it has to wait.

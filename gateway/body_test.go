@@ -147,9 +147,7 @@ func TestGzip_Bomb(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			started := time.Now()
 			got := w.zipped(s, "gzip", packed)
-			took := time.Since(started)
 			runtime.ReadMemStats(&after)
 			made := after.TotalAlloc - before.TotalAlloc
 			status := 413
@@ -159,8 +157,8 @@ func TestGzip_Bomb(t *testing.T) {
 			if got.status != status {
 				t.Fatalf("%d %s", got.status, got.body)
 			}
-			if made > 4*limit || took > 5*time.Second { // unpacking it all takes as long
-				t.Errorf("%d bytes were allocated in %s", made, took)
+			if made > 4*limit {
+				t.Errorf("%d bytes were allocated", made)
 			}
 		})
 	}

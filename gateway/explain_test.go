@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -70,33 +71,36 @@ func TestExplain(t *testing.T) {
 // TestExplain_Heartbeat: once a heartbeat has sent the header, the key that served
 // comes in a trailer; the header must not name one that another replaced.
 func TestExplain_Heartbeat(t *testing.T) {
-	w := newWorld(t, keys(3), func(c *Config) { c.Heartbeat = 30 * time.Millisecond })
-	ordinary := w.explained()
-	ask := func() (header, trailer http.Header, body string) {
-		t.Helper()
-		w.google.Script(fakegemini.Rule{Times: 1, Steer: fakegemini.Steer{Delay: 200 * time.Millisecond, Status: 503}})
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, w.server.URL+"/v1/chat/completions",
-			strings.NewReader(`{"model":"`+model+`","messages":[{"role":"user","content":"[[say done]]"}],"stream":true}`))
-		must(t, err)
-		req.Header.Set("Authorization", "Bearer "+w.key)
-		res, err := w.server.Client().Do(req)
-		must(t, err)
-		defer res.Body.Close()
-		data, err := io.ReadAll(res.Body)
-		must(t, err)
-		return res.Header, res.Trailer, string(data)
-	}
-	header, trailer, body := ask()
-	if !strings.HasPrefix(body, ": ") || !strings.Contains(body, "done") {
-		t.Fatalf("no heartbeat before the answer: %s", body)
-	}
-	if header.Get(keyHeader) != "" || trailer.Get(keyHeader) != w.served() || trailer.Get(attemptsHeader) != "2" {
-		t.Errorf("header %q, trailer %v; want %s", header.Get(keyHeader), trailer, w.served())
-	}
-	w.key = ordinary
-	if header, trailer, _ = ask(); header.Get(keyHeader) != "" || len(trailer) > 0 {
-		t.Errorf("an ordinary key hears %v", trailer)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubble(t, keys(3), func(c *Config) { c.Heartbeat = 30 * time.Millisecond })
+		client := w.front(t)
+		ordinary := w.explained()
+		ask := func() (header, trailer http.Header, body string) {
+			t.Helper()
+			w.google.Script(fakegemini.Rule{Times: 1, Steer: fakegemini.Steer{Delay: 200 * time.Millisecond, Status: 503}})
+			req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://gw/v1/chat/completions",
+				strings.NewReader(`{"model":"`+model+`","messages":[{"role":"user","content":"[[say done]]"}],"stream":true}`))
+			must(t, err)
+			req.Header.Set("Authorization", "Bearer "+w.key)
+			res, err := client.Do(req)
+			must(t, err)
+			defer res.Body.Close()
+			data, err := io.ReadAll(res.Body)
+			must(t, err)
+			return res.Header, res.Trailer, string(data)
+		}
+		header, trailer, body := ask()
+		if !strings.HasPrefix(body, ": ") || !strings.Contains(body, "done") {
+			t.Fatalf("no heartbeat before the answer: %s", body)
+		}
+		if header.Get(keyHeader) != "" || trailer.Get(keyHeader) != w.served() || trailer.Get(attemptsHeader) != "2" {
+			t.Errorf("header %q, trailer %v; want %s", header.Get(keyHeader), trailer, w.served())
+		}
+		w.key = ordinary
+		if header, trailer, _ = ask(); header.Get(keyHeader) != "" || len(trailer) > 0 {
+			t.Errorf("an ordinary key hears %v", trailer)
+		}
+	})
 }
 
 // TestExplain_OtherAnswers: uploads, batches and lists tell it, too.

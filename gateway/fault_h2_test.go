@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 )
@@ -38,7 +37,7 @@ func TestTLSFaults(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("h2 %v %s %s", h2, name, s.name), func(t *testing.T) {
 					google := newTLSGoogle(t, h2, "", tc.act)
-					got := askBroken(t, s, upstreamOf(google, h2), 5*time.Second)
+					got := askBroken(t, newWorld, s, upstreamOf(google, h2))
 					checkEnd(t, s, got, tc.end, map[wireEnd]string{succeeds: "all of it", breaks: "all"}[tc.end])
 				})
 			}

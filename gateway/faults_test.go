@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -54,54 +55,78 @@ var faults = []fault{
 	{"[[finish MALFORMED_FUNCTION_CALL]][[say ]]", [2]int{502, 200}, [2]int{502, 200}, false, [2]int{1, 2}, false},
 }
 
+// ends reports whether it is a timeout that ends the fault.
+func (f *fault) ends() bool {
+	return strings.Contains(f.prompt, "[[hang") || strings.Contains(f.prompt, "[[silence")
+}
+
+// in runs a test in a world of three keys: a bubble where a timeout decides, else on a
+// network, where connections can be reset, with timeouts that no slow machine meets.
+func (f *fault) in(t *testing.T, run func(t *testing.T, w *world)) {
+	if !f.ends() {
+		run(t, newWorld(t, keys(3), func(c *Config) {
+			c.Timeouts = Timeouts{FirstOutput: time.Minute, Idle: time.Minute, Total: 5 * time.Minute}
+		}))
+		return
+	}
+	synctest.Test(t, func(t *testing.T) {
+		run(t, newBubble(t, keys(3), func(c *Config) {
+			c.Timeouts = Timeouts{FirstOutput: 300 * time.Millisecond, Idle: 300 * time.Millisecond, Total: 10 * time.Second}
+		}))
+	})
+}
+
 // TestFaults runs every fault on every surface.
 func TestFaults(t *testing.T) {
 	for _, f := range faults {
 		for _, s := range surfaces {
 			t.Run(strings.ReplaceAll(f.prompt, "/", "_")+" "+s.name, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, keys(3), func(c *Config) {
-					c.Timeouts = Timeouts{FirstOutput: 300 * time.Millisecond, Idle: 300 * time.Millisecond, Total: 10 * time.Second}
-				})
-				patchWait(t, w, 0)
-				start := time.Now()
-				got := w.ask(s, f.prompt)
-				if took := time.Since(start); took > 8*time.Second {
-					t.Errorf("answered after %s; all timeouts together are less", took)
-				}
-				if got.err != nil {
-					t.Fatalf("the client's connection broke: %v", got.err)
-				}
-				column := 1
-				if s.openai {
-					column = 0
-				}
-				want := f.unary[column]
-				if s.stream {
-					want = f.stream[column]
-				}
-				if got.status != want {
-					t.Fatalf("status %d, want %d: %s", got.status, want, got.body)
-				}
-				if want != http.StatusOK {
-					checkError(t, s, got)
-				} else if s.stream && f.inBand {
-					checkInBand(t, s, got)
-				}
-				if n := w.google.Count(); !s.stream && (n < f.attempts[0] || n > f.attempts[1]) {
-					t.Errorf("%d attempts, want %v", n, f.attempts)
-				}
-				if rests := w.pool.Rests(10); !f.rests && len(rests) > 0 {
-					t.Errorf("keys rest for what was not their fault: %+v", rests)
-				}
-				if states := w.pool.Stats().States; !f.rests && states[balancer.StateActive]+states[balancer.StateUntested] != 3 {
-					t.Errorf("keys changed state for what was not their fault: %v", states)
-				}
-				if v := w.google.Violations(); len(v) > 0 {
-					t.Errorf("violations: %+v", v)
-				}
+				f.in(t, func(t *testing.T, w *world) { f.meet(t, w, s) })
 			})
 		}
+	}
+}
+
+// meet asks a world for the fault.
+func (f *fault) meet(t *testing.T, w *world, s surface) {
+	t.Helper()
+	patchWait(t, w, 0)
+	start := time.Now()
+	got := w.ask(s, f.prompt)
+	if took := time.Since(start); f.ends() && took > 8*time.Second {
+		t.Errorf("answered after %s; all timeouts together are less", took)
+	}
+	if got.err != nil {
+		t.Fatalf("the client's connection broke: %v", got.err)
+	}
+	column := 1
+	if s.openai {
+		column = 0
+	}
+	want := f.unary[column]
+	if s.stream {
+		want = f.stream[column]
+	}
+	if got.status != want {
+		t.Fatalf("status %d, want %d: %s", got.status, want, got.body)
+	}
+	if want != http.StatusOK {
+		checkError(t, s, got)
+	} else if s.stream && f.inBand {
+		checkInBand(t, s, got)
+	}
+	if n := w.google.Count(); !s.stream && (n < f.attempts[0] || n > f.attempts[1]) {
+		t.Errorf("%d attempts, want %v", n, f.attempts)
+	}
+	if rests := w.pool.Rests(10); !f.rests && len(rests) > 0 {
+		t.Errorf("keys rest for what was not their fault: %+v", rests)
+	}
+	if states := w.pool.Stats().States; !f.rests && states[balancer.StateActive]+states[balancer.StateUntested] != 3 {
+		t.Errorf("keys changed state for what was not their fault: %v", states)
+	}
+	if v := w.google.Violations(); len(v) > 0 {
+		t.Errorf("violations: %+v", v)
 	}
 }
 
@@ -192,14 +217,13 @@ func TestFaults_OtherKeyTakesOver(t *testing.T) {
 			}
 			t.Run(fmt.Sprint(f.prompt, " ", s.name), func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, keys(3), func(c *Config) {
-					c.Timeouts = Timeouts{FirstOutput: 300 * time.Millisecond, Idle: 300 * time.Millisecond, Total: 10 * time.Second}
+				f.in(t, func(t *testing.T, w *world) {
+					w.google.Script(onceAs(f.prompt))
+					got := w.ask(s, "[[say well]][[events 1]]")
+					if got.err != nil || got.status != http.StatusOK || !strings.Contains(got.body, "well") || strings.Contains(got.body, `"error"`) {
+						t.Fatalf("the client noticed: %d %v %s", got.status, got.err, got.body)
+					}
 				})
-				w.google.Script(onceAs(f.prompt))
-				got := w.ask(s, "[[say well]][[events 1]]")
-				if got.err != nil || got.status != http.StatusOK || !strings.Contains(got.body, "well") || strings.Contains(got.body, `"error"`) {
-					t.Fatalf("the client noticed: %d %v %s", got.status, got.err, got.body)
-				}
 			})
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -124,16 +125,19 @@ func TestLive_Limits(t *testing.T) {
 
 // TestLive_Revoked: a session ends with its user key.
 func TestLive_Revoked(t *testing.T) {
-	w := newWorld(t, keys(1), func(c *Config) { c.Live.Idle = 400 * time.Millisecond }) // looks four times as often
-	key, secret, err := w.users.Create(t.Context(), users.Spec{Name: "short", Unlimited: true})
-	must(t, err)
-	c := w.liveAs(t, secret, plainSetup)
-	c.ready()
-	_, err = w.users.SetEnabled(t.Context(), key.ID, false)
-	must(t, err)
-	if e := c.closed(); e.Code != websocket.StatusPolicyViolation || !strings.Contains(e.Reason, "not valid any more") {
-		t.Errorf("got %v", e)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, Live{})
+		key, secret, err := s.users.Create(t.Context(), users.Spec{Name: "short", Unlimited: true})
+		must(t, err)
+		s.key = secret
+		c, _ := s.open(t, livePath, plainSetup)
+		c.ready()
+		_, err = s.users.SetEnabled(t.Context(), key.ID, false)
+		must(t, err)
+		if e := c.closed(); e.Code != websocket.StatusPolicyViolation || !strings.Contains(e.Reason, "not valid any more") {
+			t.Errorf("got %v", e)
+		}
+	})
 }
 
 // TestLive_Leaves: a side that vanishes takes the other one along.

@@ -158,7 +158,7 @@ func TestLive_CloseCodes(t *testing.T) {
 		c := w.live(t, plainSetup)
 		c.ready()
 		_ = c.conn.Close(4001, "Bye")
-		if !w.google.Wait(5*time.Second, 1, func(e *fakegemini.Entry) bool { return e.Note == "left: StatusCode(4001)" }) {
+		if !w.google.Wait(time.Minute, 1, func(e *fakegemini.Entry) bool { return e.Note == "left: StatusCode(4001)" }) {
 			t.Errorf("Google saw %+v", w.google.Entries())
 		}
 	})

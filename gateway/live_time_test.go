@@ -5,7 +5,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -42,13 +41,7 @@ func (s *stage) Served(_ context.Context, r usage.Record) { s.served <- r }
 func newStage(t *testing.T, live Live) *stage {
 	s := &stage{served: make(chan usage.Record, 10)}
 	s.world = newBubble(t, keys(1), func(c *Config) { c.Live, c.Observer = live, s })
-	front := &pipes{make(chan net.Conn), make(chan struct{})}
-	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { s.gw.ServeHTTP(rw, r) })} //nolint:gosec // no network
-	go func() { _ = server.Serve(front) }()                                                                                    // ends with the server
-	t.Cleanup(func() { _ = server.Close() })
-	transport := &http.Transport{DialContext: front.dial}
-	t.Cleanup(transport.CloseIdleConnections)
-	s.client = &http.Client{Transport: transport}
+	s.client = s.front(t)
 	return s
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
@@ -53,7 +54,7 @@ func TestStalledClient(t *testing.T) {
 	body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"hi"}],"stream":true}`, model)
 	_, err = fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", key, len(body), body)
 	must(t, err)
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		got := w.do(t.Context(), http.MethodGet, "/v1/models", "", "Authorization", "Bearer "+key)
 		if got.status != http.StatusTooManyRequests && w.pool.Stats().InFlight == 0 {
 			break
@@ -68,18 +69,28 @@ func TestStalledClient(t *testing.T) {
 // TestSlowAnswer: a whole answer that keeps arriving is not cut by the time for
 // the first output.
 func TestSlowAnswer(t *testing.T) {
-	w := newWorld(t, keys(1), scripted(t, func(w http.ResponseWriter, _ *http.Request) {
-		for _, c := range []byte(wholeAnswer) {
-			_, _ = w.Write([]byte{c})
-			_ = http.NewResponseController(w).Flush()
-			time.Sleep(4 * time.Millisecond) //nolint:forbidigo // a slow line
+	synctest.Test(t, func(t *testing.T) {
+		l := &pipes{make(chan net.Conn), make(chan struct{})}
+		google := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { //nolint:gosec // no network
+			for _, c := range []byte(wholeAnswer) {
+				_, _ = w.Write([]byte{c})
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(time.Second) //nolint:forbidigo // a slow line
+			}
+		})}
+		go func() { _ = google.Serve(l) }() // ends with the server
+		t.Cleanup(func() { _ = google.Close() })
+		w := newBubble(t, keys(1), func(c *Config) {
+			c.Timeouts = Timeouts{FirstOutput: 30 * time.Second, Idle: 30 * time.Second}
+			up, err := upstream.New(upstream.Config{BaseURL: "http://127.0.0.1", Dial: l.dial})
+			must(t, err)
+			t.Cleanup(up.Close)
+			c.Upstream = up
+		})
+		if got := w.askCtx(t.Context(), surfaces[0], "hi"); got.status != http.StatusOK {
+			t.Errorf("%d %s", got.status, got.body)
 		}
-	}), func(c *Config) {
-		c.Timeouts = Timeouts{FirstOutput: 200 * time.Millisecond, Idle: 200 * time.Millisecond}
 	})
-	if got := w.ask(surfaces[0], "hi"); got.status != http.StatusOK {
-		t.Errorf("%d %s", got.status, got.body)
-	}
 }
 
 // TestBrokenBody: a body that breaks off gets an error that can be read.

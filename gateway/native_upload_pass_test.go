@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -176,7 +177,7 @@ func TestNativeUpload_TooLarge(t *testing.T) {
 // TestNativeUpload_Stalled: a client that sends nothing gives up its lease and is not
 // taken for a Google that is slow; a Google that is slow is.
 func TestNativeUpload_Stalled(t *testing.T) {
-	w := newWorld(t, keys(2), func(c *Config) { c.Timeouts.Idle = 200 * time.Millisecond })
+	w := newWorld(t, keys(2), func(c *Config) { c.Timeouts.Idle = time.Second }) // Google is faster
 	at, _ := w.begin("/upload/v1beta/files", `{}`)
 	stalled, client := io.Pipe()
 	defer client.Close()
@@ -194,13 +195,20 @@ func TestNativeUpload_Stalled(t *testing.T) {
 	if res.StatusCode != 400 || !strings.Contains(string(body), "timeouts.idle") {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
-	w.google.Script(fakegemini.Rule{Method: "files.upload", Times: 1, Steer: fakegemini.Steer{Delay: time.Second}})
-	if a := w.chunk(at, "upload, finalize", 0, "x"); a.status != 200 {
-		t.Errorf("%d %s", a.status, a.body)
-	}
 	if s := w.pool.Stats(); s.InFlight != 0 || s.Resting != 0 || s.Usable != 2 {
 		t.Errorf("%+v", s)
 	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubble(t, keys(2), func(c *Config) { c.Timeouts.Idle = 200 * time.Millisecond })
+		at, _ := w.begin("/upload/v1beta/files", `{}`)
+		w.google.Script(fakegemini.Rule{Method: "files.upload", Times: 1, Steer: fakegemini.Steer{Delay: time.Second}})
+		if a := w.chunk(at, "upload, finalize", 0, "x"); a.status != 200 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+		if s := w.pool.Stats(); s.InFlight != 0 || s.Resting != 0 || s.Usable != 2 {
+			t.Errorf("%+v", s)
+		}
+	})
 }
 
 // heap is how much of memory lives.

@@ -205,7 +205,7 @@ func TestNativeUpload_Left(t *testing.T) {
 	req.Header.Set("X-Goog-Upload-Command", "upload, finalize")
 	req.Header.Set("X-Goog-Upload-Offset", "0")
 	go func() {
-		w.google.Wait(5*time.Second, 1, fakegemini.ByMethod("files.upload"))
+		w.google.Wait(time.Minute, 1, fakegemini.ByMethod("files.upload"))
 		cancel()
 	}()
 	if res, err := w.server.Client().Do(req); err == nil {

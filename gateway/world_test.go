@@ -148,6 +148,17 @@ func newBubble(t testing.TB, google fakegemini.Config, edit ...func(*Config)) *w
 	return w
 }
 
+// front serves in a world without a network. It returns a client for http://gw.
+func (w *world) front(t testing.TB) *http.Client {
+	front := &pipes{make(chan net.Conn), make(chan struct{})}
+	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.gw.ServeHTTP(rw, r) })} //nolint:gosec // no network
+	go func() { _ = server.Serve(front) }()                                                                                    // ends with the server
+	t.Cleanup(func() { _ = server.Close() })
+	transport := &http.Transport{DialContext: front.dial}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
 // keys are n good keys, each of a project of its own.
 func keys(n int) fakegemini.Config {
 	var c fakegemini.Config
@@ -215,7 +226,7 @@ var surfaces = []surface{
 // ask sends a prompt and gives up after a time that no test should need.
 func (w *world) ask(s surface, prompt string) answer {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	return w.askCtx(ctx, s, prompt)
 }
