@@ -67,7 +67,7 @@ func TestDiskFull(t *testing.T) {
 		pause(500 * time.Millisecond)
 	}
 	must(t, os.Remove(ballast))
-	eventually(t, 5*time.Second, "admin writes go on when there is room", func() bool {
+	eventually(t, "admin writes go on when there is room", func() bool {
 		id, ok := s.tryAddKey(t)
 		if ok {
 			kept = append(kept, id)
@@ -80,7 +80,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("%d of %d requests failed", failed, served)
 	}
 	var stats struct{ Requests, Dropped int64 }
-	eventually(t, 10*time.Second, "the sums have what was served", func() bool {
+	eventually(t, "the sums have what was served", func() bool {
 		s.call(http.MethodGet, "/admin/stats", "", &stats)
 		return stats.Requests >= int64(served)
 	})

@@ -31,7 +31,12 @@ func TestCancelled(t *testing.T) {
 	s.client.CloseIdleConnections()
 	goroutines, files := s.profile("goroutine"), s.files()
 	load(requests)
-	eventually(t, 5*time.Second, "goroutines and files are as before", func() bool {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%d goroutines and %d files before, %d and %d after", goroutines, files, s.profile("goroutine"), s.files())
+		}
+	})
+	eventually(t, "goroutines and files are as before", func() bool {
 		s.client.CloseIdleConnections()
 		return s.profile("goroutine") <= goroutines+5 && s.files() <= files+5
 	})

@@ -58,7 +58,7 @@ func TestReloadStorm(t *testing.T) {
 	}
 	client.CloseIdleConnections()
 	warm()
-	eventually(t, 20*time.Second, "goroutines are as before", func() bool {
+	eventually(t, "goroutines are as before", func() bool {
 		client.CloseIdleConnections()
 		return s.profile("goroutine") <= goroutines+100
 	})
@@ -104,7 +104,7 @@ func TestStop(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, 20*time.Second, "all streams are open", func() bool { return s.google.asked.Load() == 2*each })
+	eventually(t, "all streams are open", func() bool { return s.google.asked.Load() == 2*each })
 	pause(500 * time.Millisecond)
 	began := time.Now()
 	must(t, s.cmd.Process.Signal(terminate))

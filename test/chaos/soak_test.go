@@ -79,7 +79,7 @@ func TestSoak(t *testing.T) {
 	cancel()
 	load.Wait()
 	var stats struct{ Requests, Output, Dropped int64 }
-	eventually(t, 20*time.Second, "all is booked", func() bool {
+	eventually(t, "all is booked", func() bool {
 		s.call(http.MethodGet, "/admin/stats", "", &stats)
 		return stats.Requests >= sent.Load()-left.Load()
 	})

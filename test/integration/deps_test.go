@@ -44,6 +44,8 @@ var rooms = []room{
 	{room: "fetch"},
 	{room: "gateway", may: []string{"balancer", "fetch", "settings", "store", "translate", "translate/*", "upstream", "usage", "users"}, others: []string{"github.com/coder/websocket"}},
 	{room: "admin", may: []string{"balancer", "settings", "store", "usage", "users"}},
+	{room: "internal/caddylog"},
+	{room: "internal/nodetest"},
 	{room: "internal/fakegemini", may: []string{"translate/gemini", "translate/rawjson", "translate/sse"}, others: []string{"github.com/coder/websocket"}},
 	{room: "bench", may: []string{"balancer", "store", "store/badger", "users"}},
 	{room: "bench/allocs", may: []string{"balancer", "gateway", "settings", "store", "store/memory", "translate", "translate/openai", "upstream", "usage", "users"}},
