@@ -36,6 +36,9 @@ test('every problem has words in both languages', async () => {
   const kinds = [...go.matchAll(/jobSpec\{kind: "(\w+)"/g)].map((m) => m[1]);
   assert.ok(kinds.length > 4);
   assert.deepEqual(kinds.filter((kind) => !en['job.' + kind] || !zh['job.' + kind]), []);
+  const counts = [...go.matchAll(/\bj\.count\("(\w+)"/g)].map((m) => m[1]);
+  assert.ok(counts.length > 6);
+  assert.deepEqual(counts.filter((name) => !en['job.count.' + name] || !zh['job.count.' + name]), []);
   for (const code of own(en)) assert.ok(made.has(code), `the server has no problem ${code}`);
   assert.deepEqual(own(en).filter((code) => server.codes[code]), [], 'said twice in Chinese');
 });

@@ -1,19 +1,19 @@
 import { html, useEffect, useMemo, useRef, useState } from '../vendor/preact.mjs';
 import { api, patch, post } from '../lib/api.js';
-import { full, ms, pct, short, usd } from '../lib/format.js';
+import { full, ms, pct, short } from '../lib/format.js';
 import { lang, t } from '../lib/i18n.js';
 import { track, whenOver } from '../lib/jobs.js';
 import { useShortcuts } from '../lib/keyboard.js';
 import { formatSort, parseSort } from '../lib/query.js';
-import { href, route, setQuery } from '../lib/route.js';
+import { route, setQuery } from '../lib/route.js';
 import { isAdmin } from '../lib/session.js';
-import { Drawer } from '../ui/drawer.js';
 import { Switch } from '../ui/form.js';
-import { Button, Empty, ErrorNote, Facts, Go, Icon, PageHead, Segmented, Skeleton, Tags } from '../ui/parts.js';
+import { Button, Empty, ErrorNote, Go, Icon, PageHead, Segmented, Skeleton, Tags } from '../ui/parts.js';
 import { sheet } from '../ui/sheet.js';
 import { attempt, undoable } from '../ui/toast.js';
 import { VTable } from '../ui/vtable.js';
 import { Aliases, useAliases } from './models/aliases.js';
+import { ModelDrawer } from './models/drawer.js';
 import { useRows } from './requests/rows.js';
 
 await sheet('models');
@@ -30,11 +30,13 @@ function useModels() {
       (error) => error.name === 'AbortError' || setState((s) => ({ ...s, error })));
     return () => abort.abort();
   }, [version]);
-  const offer = (model, offered) => attempt(async () => {
-    await patch('models/' + encodeURIComponent(model.id), { offered });
-    setState((s) => ({ ...s, items: s.items.map((m) => (m.id === model.id ? { ...m, offered } : m)) }));
-  });
-  return { ...state, reload: () => setVersion((v) => v + 1), offer };
+  // change saves a part of a model; the server answers with the whole.
+  const change = async (id, part) => {
+    const changed = await patch('models/' + encodeURIComponent(id), part);
+    setState((s) => ({ ...s, items: s.items.map((m) => (m.id === id ? changed : m)) }));
+  };
+  const offer = (model, offered) => attempt(() => change(model.id, { offered }));
+  return { ...state, reload: () => setVersion((v) => v + 1), offer, change };
 }
 
 const flip = (model, models) => models.offer(model, !model.offered).then(() =>
@@ -92,33 +94,6 @@ function ModelTable({ models }) {
       name=${(m) => m.id} onOpen=${(m) => setQuery({ id: m.id }, { push: true })} empty=${none} /></section>`;
 }
 
-function ModelDrawer({ model, models, onClose }) {
-  const per = (nano) => (nano === undefined || nano === null || nano < 0 ? '–' : t('models.perMillion', { usd: usd(nano) }));
-  return html`<${Drawer} title=${model.id} subtitle=${html`<span class="dim">${t('models.kind.' + model.kind)}</span>`} onClose=${onClose}>
-    <label class="offer"><${Switch} label=${t('models.offer', { model: model.id })} checked=${model.offered} disabled=${!isAdmin.value}
-      onChange=${() => flip(model, models)} />
-      <span><b>${t(model.offered ? 'models.isOffered' : 'models.notOffered')}</b><small>${t('models.offerHelp')}</small></span></label>
-    <div class="actions wrap"><${Go} to="/requests" query=${{ model: model.id }} icon="requests">${t('models.viewRequests')}<//>
-      <${Go} to="/playground" query=${{ model: model.id }} icon="play">${t('models.try')}<//></div>
-    <h3>${t('models.last24')}</h3><${Facts} rows=${[
-    [t('models.col.requests'), full(model.requests_24h)], [t('models.col.success'), model.requests_24h ? pct(model.success, 2) : '–'],
-      [t('models.col.ttft'), ms(model.ttft_p50_ms)],
-    [t('models.col.p95'), ms(model.p95_ms)], [t('models.col.speed'), model.tokens_out_per_s ? model.tokens_out_per_s.toFixed(1) : '–'],
-  ]} />
-    <h3>${t('models.about')}</h3><${Facts} rows=${[
-    [t('models.contextIn'), full(model.context_in)], [t('models.contextOut'), full(model.context_out)],
-    [t('models.col.keys'), html`<a class="inline" href=${href('/keys')}>
-      ${t('models.usable', { n: model.keys_usable, all: model.keys })}</a>`],
-    [t('models.left'), model.left_today === null || model.left_today === undefined ? html`<span class="dim">
-      ${t('models.leftUnknown')}</span>` : t('models.leftN', { n: model.left_today })],
-    [t('models.aliases'), model.aliases?.length ? html`<${Tags} tags=${model.aliases} />` : t('none')],
-  ]} />
-    <h3>${t('models.price')}</h3>${model.price ? html`<${Facts} rows=${[
-    [t('models.priceIn'), per(model.price.input_nano_per_mtok)], [t('models.priceOut'), per(model.price.output_nano_per_mtok)],
-    [t('models.priceFrom'), html`<span class="break">${model.price.source}</span> <small>${model.price.date}</small>`],
-  ]} />` : html`<p class="dim">${t('models.noPrice')}</p>`}<//>`;
-}
-
 export function Page() {
   const q = route.value.q, tab = q.get('tab') === 'aliases' ? 'aliases' : 'models', id = q.get('id');
   const models = useModels(), aliases = useAliases(), [syncing, setSyncing] = useState(false);
@@ -140,5 +115,6 @@ export function Page() {
     ${models.error && models.items && html`<${ErrorNote} error=${models.error} onRetry=${models.reload} />`}
     ${tab === 'aliases' ? html`<${Aliases} list=${aliases} known=${known} />` : models.items || models.error
       ? html`<${ModelTable} models=${models} />` : html`<${Skeleton} height=${400} />`}
-    ${open && html`<${ModelDrawer} model=${open} models=${models} onClose=${() => setQuery({ id: undefined })} />`}</div>`;
+    ${open && html`<${ModelDrawer} model=${open} models=${models} onFlip=${() => flip(open, models)}
+      onClose=${() => setQuery({ id: undefined })} />`}</div>`;
 }

@@ -185,6 +185,7 @@ export default {
   'job.count.changed': 'changed',
   'job.count.skipped': 'skipped',
   'job.count.deleted': 'deleted',
+  'job.count.asked': 'asked',
   'job.count.resealed': 'sealed anew',
   'job.count.failed': 'failed',
 

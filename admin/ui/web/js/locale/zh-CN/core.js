@@ -185,6 +185,7 @@ export default {
   'job.count.changed': '已更改',
   'job.count.skipped': '已跳过',
   'job.count.deleted': '已删除',
+  'job.count.asked': '已询问',
   'job.count.resealed': '重新加密',
   'job.count.failed': '失败',
 

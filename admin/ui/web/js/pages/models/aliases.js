@@ -6,11 +6,12 @@ import { isAdmin } from '../../lib/session.js';
 import { Dialog } from '../../ui/dialog.js';
 import { Area, Checkbox, Text } from '../../ui/form.js';
 import { MenuButton } from '../../ui/menu.js';
-import { Button, Empty, ErrorNote, Icon, Note, Skeleton, cls } from '../../ui/parts.js';
+import { Button, Empty, ErrorNote, Icon, Note, Skeleton, Tags, cls } from '../../ui/parts.js';
 import { attempt, failed, toast, undoable } from '../../ui/toast.js';
+import { Thinking, optionWords } from './fields.js';
 import { isPattern, match, move, problems, withPreset } from './match.js';
+import { sent } from './options.js';
 
-const sent = (list) => list.map(({ name, targets, listed }) => ({ name, targets, listed: listed !== false }));
 const own = (alias) => !alias.locked;
 
 // useAliases holds the list with its ETag. put saves the operator's part as one
@@ -49,15 +50,16 @@ const rebuilt = (items, mine) => [...items.filter((a) => a.source === 'caddyfile
 
 function AliasDialog({ alias, others, known, onSave, onClose }) {
   const [form, setForm] = useState({ name: alias?.name ?? '', targets: (alias?.targets ?? []).join('\n'),
-    listed: alias?.listed !== false });
+    listed: alias?.listed !== false, thinking_budget: alias?.thinking_budget ?? null, search: alias?.search === true });
   const [wrong, setWrong] = useState(''), [error, setError] = useState(null), [busy, setBusy] = useState(false);
   const set = (part) => { setForm({ ...form, ...part }); setWrong(''); };
-  const made = { name: form.name.trim(), targets: form.targets.split(/[\s,]+/).filter(Boolean), listed: form.listed, source: 'store',
-    locked: false };
+  const made = { name: form.name.trim(), targets: form.targets.split(/[\s,]+/).filter(Boolean), listed: form.listed,
+    thinking_budget: form.thinking_budget, search: form.search, source: 'store', locked: false };
   const warning = problems([...others, made], known).at(-1);
   const stops = ['empty', 'all', 'no_target', 'itself', 'duplicate'];
   const save = async () => {
     if (stops.includes(warning)) { setWrong(warning); return; }
+    if (Number.isNaN(made.thinking_budget)) { setWrong('tokens'); return; }
     setBusy(true);
     setError(null);
     try { await onSave(made); } catch (e) { setError(e); setBusy(false); }
@@ -74,6 +76,10 @@ function AliasDialog({ alias, others, known, onSave, onClose }) {
     <${Checkbox} label=${t('models.alias.listed')} help=${t('models.alias.listedHelp')} checked=${form.listed && !isPattern(form.name)}
       disabled=${isPattern(form.name)}
       onChange=${(listed) => set({ listed })} />
+    <${Thinking} value=${form.thinking_budget} help=${t('models.alias.thinkingHelp')}
+      error=${wrong === 'tokens' && t('models.thinking.fault')} onChange=${(thinking_budget) => set({ thinking_budget })} />
+    <${Checkbox} label=${t('models.option.search')} help=${t('models.alias.searchHelp')} checked=${form.search}
+      onChange=${(search) => set({ search })} />
     ${!wrong && ['shadowed', 'unknown'].includes(warning) && html`<${Note} kind="warn">${t('models.problem.' + warning)}<//>`}<//>`;
 }
 
@@ -102,6 +108,7 @@ function TestName({ items, onMark }) {
       onInput=${(e) => setName(e.target.value)} /></label>
     <span role="status" class=${answer && (answer.known === false || answer.offered === false) ? 'warn' : undefined}>${said}
       ${answer?.targets?.length > 1 && html` <small>${t('models.test.then', { list: answer.targets.slice(1).join(', ') })}</small>`}
+      ${answer && optionWords(answer).map((word) => html` <small key=${word}>· ${word}</small>`)}
       ${answer?.offered === false && html` <small>${t('models.test.hidden')}</small>`}</span></div>`;
 }
 
@@ -115,7 +122,7 @@ function Row({ alias, at, fault, marked, drag, onMove, onEdit, onRemove }) {
     event.stopPropagation();
     onMove(at, at + by);
   };
-  const movable = !alias.locked && isAdmin.value;
+  const movable = !alias.locked && isAdmin.value, options = optionWords(alias);
   return html`<tr class=${cls(marked && 'marked', drag.over === at && movable && 'over')} draggable=${movable} onKeyDown=${keys}
     data-alias=${alias.name}
     onDragStart=${(e) => { e.dataTransfer.effectAllowed = 'move'; drag.start(at); }} onDragEnd=${() => drag.start(-1)}
@@ -125,7 +132,8 @@ function Row({ alias, at, fault, marked, drag, onMove, onEdit, onRemove }) {
       { name: alias.name })} title=${t('models.alias.moveHelp')}><${Icon} name="grip" /></button>`
     : html`<${Icon} name="lock" size=${14} />`}</td>
     <th scope="row" class="mono">${alias.name} ${alias.listed && html`<span class="tag">${t('models.alias.isListed')}</span>`}</th>
-    <td class="mono targets">${alias.targets.join(' → ')}</td>
+    <td class="targets">${alias.targets.map((target, i) => html`${i > 0 && ' → '}<span class="mono" key=${target}>${target}</span>`)}
+      ${options.length > 0 && html`${' '}<span class="options"><${Tags} tags=${options} /></span>`}</td>
     <td class="origin">${sourceText(alias)}${alias.hits_24h > 0 && html`<span class="hitsnarrow"> · ${t('models.alias.hits',
     { n: alias.hits_24h })}</span>`}</td><td class="n hits">${full(alias.hits_24h)}</td>
     <td class="faultcell">${fault && html`<span class="warn" title=${fault}><${Icon} name="alert" size=${13} /> ${fault}</span>`}</td>
@@ -166,7 +174,7 @@ export function Aliases({ list, known }) {
     drop: (to) => { const { from } = drag; setDrag({ from: -1, over: -1 }); if (from >= 0) reorder(from, to); } };
   const local = problems(items, known);
   return html`<section class="card aliascard" aria-label=${t('models.aliases')}><div class="toolbar wraps"><${TestName} items=${items}
-    onMark=${setMark} /><span class="grow"></span>
+    onMark=${setMark} />
       ${isAdmin.value && html`<${MenuButton} icon="sparkles" kind="" label=${t('models.preset')}
         items=${['openai', 'anthropic'].map((p) => ({ text: t('models.preset.' + p), act: preset(p) }))}>${t('models.preset')}<//>
         <${Button} icon="plus" kind="primary" onClick=${() => setDialog({})}>${t('models.alias.add')}<//>`}</div>
