@@ -141,7 +141,7 @@ func (a *api) models() ([]modelView, error) {
 	for _, id := range slices.Sorted(maps.Keys(views)) {
 		v := views[id]
 		v.Price = priceOf(prices, id, a.Now())
-		if a.System.Thinking != nil {
+		if a.System.Thinking != nil && v.Kind != "embedding" && v.Kind != "video" { // for which the table knows nothing
 			v.Thinking = a.System.Thinking(id)
 		}
 		if a.System.PerModel != nil {

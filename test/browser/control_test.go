@@ -32,7 +32,7 @@ import (
 //	POST /gateways/{id}/start   starts it again, on the same port and store
 //	POST /gateways/{id}/reload  {"app": "…", "site": "…"} runs another configuration in its place
 //	GET  /gateways/{id}/log     what Caddy printed
-//	GET  /gateways/{id}/google  {"requests": n, "entries": [{"method", "path", "status"}, …]}
+//	GET  /gateways/{id}/google  {"requests": n, "entries": [{"method", "path", "status", "body"}, …]}
 //	POST /gateways/{id}/google  {"secret": "…", "state": "…"} changes what Google thinks of a key
 //
 // All gateways end with the test.
@@ -54,6 +54,7 @@ type options struct {
 	NoAdminKey bool   `json:"no_admin_key"` // the first start makes one
 	Limits     bool   `json:"limits"`       // small limits of Google's instead of none
 	Uplink     string `json:"uplink"`       // how long until Google takes a request up, about; "" = no time
+	Bodies     bool   `json:"bodies"`       // what is asked of Google is kept whole
 	TLS        bool   `json:"tls"`          // https with Caddy's own authority
 	Host       string `json:"host"`         // in URLs, default 127.0.0.1
 	AnyHost    bool   `json:"any_host"`     // the site answers to every name
@@ -66,15 +67,19 @@ type options struct {
 // gatewayInfo is what a test needs to know.
 type gatewayInfo struct {
 	ID     int      `json:"id"`
-	Base   string   `json:"base"`  // URL without path
-	Admin  string   `json:"admin"` // the admin key, "" with no_admin_key
-	Dir    string   `json:"dir"`   // of the store
+	Base   string   `json:"base"`   // URL without path
+	Admin  string   `json:"admin"`  // the admin key, "" with no_admin_key
+	Viewer string   `json:"viewer"` // what env.GB_VIEWER_KEY has
+	Dir    string   `json:"dir"`    // of the store
 	Google string   `json:"google"`
 	Keys   []string `json:"keys"`  // declared
 	Known  []string `json:"known"` // to import
 }
 
-const adminKey = "admin-key-of-the-browser-tests-0123456789"
+const (
+	adminKey  = "admin-key-of-the-browser-tests-0123456789"
+	viewerKey = "viewer-key-of-the-browser-tests-0123456789" // env.GB_VIEWER_KEY, for a viewer_key
+)
 
 // gateway is a Caddy process with the plugin in front of a simulated Google.
 type gateway struct {
@@ -174,7 +179,7 @@ func (c *control) create(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		c.mu.Lock()
-		g := &gateway{options: o, info: gatewayInfo{ID: len(c.gateways)}}
+		g := &gateway{options: o, info: gatewayInfo{ID: len(c.gateways), Viewer: viewerKey}}
 		g.info.Dir = filepath.ToSlash(filepath.Join(c.dir, strconv.Itoa(g.info.ID)))
 		config := g.simulate()
 		g.google = fakegemini.New(config)
@@ -214,7 +219,7 @@ func (c *control) create(w http.ResponseWriter, r *http.Request) {
 
 // simulate makes up the keys and what Google knows of them.
 func (g *gateway) simulate() fakegemini.Config {
-	config := fakegemini.Config{Entries: 10_000, Brief: true, TokenPrice: 300}
+	config := fakegemini.Config{Entries: 10_000, Brief: !g.options.Bodies, TokenPrice: 300}
 	if g.options.Limits {
 		config.Limits = fakegemini.Limits{RPM: 5, RPD: 20}
 	}
@@ -290,7 +295,7 @@ func (g *gateway) start() error {
 		return err
 	}
 	cmd := exec.Command(caddyBinary, "run", "--config", file, "--adapter", "caddyfile")
-	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+g.info.Dir, "XDG_CONFIG_HOME="+g.info.Dir, "GB_ADMIN_KEY="+adminKey)
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+g.info.Dir, "XDG_CONFIG_HOME="+g.info.Dir, "GB_ADMIN_KEY="+adminKey, "GB_VIEWER_KEY="+viewerKey)
 	cmd.Stdout, cmd.Stderr = &g.log, &g.log
 	if err := cmd.Start(); err != nil {
 		return err
@@ -345,10 +350,11 @@ func (g *gateway) asked(*http.Request) (any, error) {
 		Method string `json:"method"`
 		Path   string `json:"path"`
 		Status int    `json:"status"`
+		Body   string `json:"body,omitempty"`
 	}
 	entries := []entry{}
 	for _, e := range g.google.Entries() {
-		entries = append(entries, entry{e.Method, e.Path, e.Status})
+		entries = append(entries, entry{e.Method, e.Path, e.Status, string(e.Body)})
 	}
 	return map[string]any{"requests": g.google.Requests(), "entries": entries}, nil
 }

@@ -90,7 +90,16 @@ const overlays = [
   ['users-limits', '/users', bulk('users.bulk.limitsShort'), '.bulk .btn'],
   ['users-label', '/users', bulk('users.bulk.labelShort'), '.bulk .btn'],
   ['model', '/models?id=gemini-2.5-pro', (p) => dialog(p).locator('h3').first().waitFor(), 'body, .vbox'],
-  ['alias', '/models?tab=aliases', (p, t) => press(p, t('models.alias.editOne', { name: 'gpt-4o' })), '.rowbuttons .btn'],
+  ['model-set', '/models?id=gemini-2.5-flash', async (p, t) => { // with everything that can be wrong about it
+    await dialog(p).getByLabel(t('models.thinking'), { exact: true }).selectOption('tokens')
+    for (const name of ['thinking.n', 'first', 'priceIn']) await dialog(p).getByLabel(t('models.' + name), { exact: true }).fill('x')
+    for (const tier of ['free', 'paid']) await dialog(p).getByLabel(`${t('models.tier.' + tier)}: ${t('models.limit.tpm')}`).fill('0')
+    await dialog(p).getByLabel(t('models.priceOut'), { exact: true }).press('Tab')
+  }, 'body, .vbox'],
+  ['alias', '/models?tab=aliases', async (p, t) => {
+    await press(p, t('models.alias.editOne', { name: 'gpt-4o' }))
+    await dialog(p).getByLabel(t('models.thinking'), { exact: true }).selectOption('tokens')
+  }, '.rowbuttons .btn'],
   ['alias-presets', '/models?tab=aliases', (p, t) => press(p, t('models.preset'))],
   ['request', () => `/requests?id=${ids.request}`, (p) => dialog(p).locator('h3').nth(1).waitFor(), 'body, .vbox'],
   ['settings-review', '/settings', async (p, t) => { await change(p, t); await press(p, t('settings.review')) }, '.savebar .btn', (p, t) => press(p, t('settings.discard'))],
