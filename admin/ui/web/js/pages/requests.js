@@ -1,7 +1,7 @@
 import { html, useEffect, useMemo, useState } from '../vendor/preact.mjs';
 import { api, download } from '../lib/api.js';
 import { serverNow } from '../lib/clock.js';
-import { bytes, full, stamp } from '../lib/format.js';
+import { bytes, full, stamp, step } from '../lib/format.js';
 import { lang, t } from '../lib/i18n.js';
 import { pref } from '../lib/prefs.js';
 import { route, setQuery } from '../lib/route.js';
@@ -19,7 +19,6 @@ import { useTail } from './requests/live.js';
 import { useHistogram, useLog } from './requests/log.js';
 import { useRows } from './requests/rows.js';
 import { sampling } from './requests/tail.js';
-import { span } from './settings/diff.js';
 
 await sheet('requests');
 
@@ -64,7 +63,7 @@ const namesOf = (rows) => ({
 
 function Kept({ kept, scannedTo, onMore }) {
   if (!kept) return null;
-  return html`<footer class="kept"><span>${t('requests.kept', { rows: full(kept.rows), span: span(kept.retention_ms),
+  return html`<footer class="kept"><span>${t('requests.kept', { rows: full(kept.rows), span: step(kept.retention_ms),
     size: bytes(kept.bytes) })}</span>
     ${kept.from && html`<span title=${kept.from}>${t('requests.keptFrom', { at: stamp(kept.from) })}</span>`}
     ${scannedTo && html`<span class="warn">${t('requests.partly', { at: stamp(scannedTo) })}</span> <${LinkButton} onClick=${onMore}>

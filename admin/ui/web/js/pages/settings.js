@@ -1,4 +1,4 @@
-import { html, useLayoutEffect, useState } from '../vendor/preact.mjs';
+import { html, useLayoutEffect, useRef, useState } from '../vendor/preact.mjs';
 import { t } from '../lib/i18n.js';
 import { guardLeaving, href, route } from '../lib/route.js';
 import { isAdmin } from '../lib/session.js';
@@ -19,7 +19,9 @@ const panelOf = { appearance: Appearance, backup: Backup, deleted: Deleted, audi
 
 function SectionNav({ ids, current, config, sections }) {
   const count = (id) => sections.find(([x]) => x === id)?.[1].filter((name) => name in config.draft || config.faults[name]).length ?? 0;
-  return html`<nav class="sections" aria-label=${t('settings.sections')}><ul>${ids.map((id) => html`<li key=${id}>
+  const nav = useRef();
+  useLayoutEffect(() => { nav.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }); }, [current]);
+  return html`<nav class="sections" aria-label=${t('settings.sections')} ref=${nav}><ul>${ids.map((id) => html`<li key=${id}>
     <a href=${href('/settings', { section: id })} aria-current=${id === current ? 'true' : undefined}>${t('settings.section.' + id)}
       ${count(id) > 0 && html`<span class="badge" title=${t('settings.changes', { n: count(id) })}>${count(id)}</span>`}</a></li>`)}</ul>
         </nav>`;
