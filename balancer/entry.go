@@ -94,11 +94,11 @@ type project struct {
 	keys []*entry
 	rest *rest // project-wide
 
-	models    int          // rests for single models
-	paid      atomic.Int32 // keys that are marked as paid
+	models    int // rests for single models
 	quotas    map[*model]*quota
 	met       []meeting                // the last ones; see seekKin
 	bold      bool                     // a guess that holds if nobody outside the pool uses the project
+	paid      atomic.Int32             // keys that are marked as paid; beside bold, where there is room
 	spending  atomic.Pointer[spending] // nil where nobody asks for it
 	escalated atomic.Int32             // rests, of all models or of one, whose next would be longer
 }
