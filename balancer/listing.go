@@ -124,22 +124,7 @@ func (p *Pool) block(m *model, e *entry) {
 	m.block(e.slot, !e.gone && (m.rests[project].holds() || p.lacks(e, m) || full && !q.soft || q != nil && q.gated))
 }
 
-// Models returns the ids of all models that some key in service may use, sorted;
-// nil while nothing is known.
-func (p *Pool) Models() []string {
-	p.lock()
-	defer p.unlock()
-	var all []string
-	for _, s := range p.listings {
-		if s.keys > 0 {
-			all = append(all, s.names...)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// takeListings returns the writes of lists that are not in the store. Under p.mu.
+// takeListing returns the writes of lists that are not in the store. Under p.mu.
 func (p *Pool) takeListing(e *entry) []store.Op {
 	s := e.listing
 	if s == nil || s.saved {

@@ -140,6 +140,7 @@ type Pool struct {
 	overdue      []*entry            // keys to be asked again; some may be no more
 	nextProbe    time.Time
 	listings     map[string]*listing
+	servable     *Servable   // the last; nil before it
 	swept        time.Time   // when models were last swept
 	dropped      time.Time   // when projects were last looked through
 	timer        *time.Timer // serves the queue; nil before the first waiter

@@ -20,13 +20,13 @@ func (x *exchange) anthropic() (translate.Exchange, *translate.Failure) {
 		c, f := anthropic.NewCountTokens(x.env, o, x.body)
 		return kept(&counting{CountTokens: c}, f)
 	case opAnthropicModel:
-		return kept(anthropic.NewModel(o, x.rt.model, x.visible()))
+		return kept(anthropic.NewModel(o, x.rt.model, x.shown()))
 	default:
 		aliases := make([]anthropic.Alias, len(x.site().aliases.listed))
 		for i, a := range x.site().aliases.listed {
 			aliases[i] = anthropic.Alias(a)
 		}
-		list, f := anthropic.NewModels(o, x.r.URL.Query(), aliases, x.visible())
+		list, f := anthropic.NewModels(o, x.r.URL.Query(), aliases, x.shown())
 		if f == nil {
 			list.Also(x.g.Pool.Models())
 		}

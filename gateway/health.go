@@ -21,19 +21,28 @@ func (g *Gateway) health(w http.ResponseWriter, r *http.Request) {
 // probes found.
 func (g *Gateway) status(w http.ResponseWriter, r *http.Request) {
 	here := g.site()
-	models := g.lists.models()
+	servable := g.servable(here)
+	aliases := slices.DeleteFunc(here.aliases.names(), func(name string) bool { return !servable(name) })
+	models := slices.DeleteFunc(g.models(), func(id string) bool { return !here.offers(id) })
+	g.public(w, r, map[string]any{
+		"version":        g.Version,
+		"models":         append(aliases, models...),
+		"usable_keys":    g.Pool.Stats().Usable,
+		"uptime_seconds": int64(time.Since(g.Started).Seconds()),
+	})
+}
+
+// models are those that some Gemini key may serve: of Google's list as it was last
+// asked for, then of the keys' own.
+func (g *Gateway) models() []string {
+	keys := g.Pool.Servable()
+	models := slices.DeleteFunc(g.lists.models(), func(id string) bool { return !keys.Has(id) })
 	for _, id := range g.Pool.Models() {
 		if !slices.Contains(models, id) {
 			models = append(models, id)
 		}
 	}
-	models = slices.DeleteFunc(models, func(id string) bool { return !here.offers(id) })
-	g.public(w, r, map[string]any{
-		"version":        g.Version,
-		"models":         append(here.aliases.names(), models...),
-		"usable_keys":    g.Pool.Stats().Usable,
-		"uptime_seconds": int64(time.Since(g.Started).Seconds()),
-	})
+	return models
 }
 
 // hello answers those who only want to know whether somebody is there, before they

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,13 +75,31 @@ func (l *lists) models() (ids []string) {
 	return ids
 }
 
+// shown says which models lists tell this user of: those that are visible and that some
+// Gemini key may serve, and aliases of one.
+func (x *exchange) shown() func(model string) bool {
+	visible, servable := x.visible(), x.g.servable(x.site())
+	return func(name string) bool { return (visible == nil || visible(name)) && servable(name) }
+}
+
+// servable says which models and aliases some Gemini key may serve.
+func (g *Gateway) servable(s *site) func(name string) bool {
+	keys := g.Pool.Servable()
+	return func(name string) bool {
+		if a := s.aliases.find(name); a != nil {
+			return slices.ContainsFunc(a.Targets, func(target string) bool { return keys.Has(openai.PlainModel(target)) })
+		}
+		return keys.Has(name)
+	}
+}
+
 // models makes the converter of a question about models.
 func (x *exchange) models() (*openai.Models, *translate.Failure) {
 	aliases := x.site().aliases.listed
 	if id := x.rt.model; x.site().aliases.find(id) != nil {
 		aliases = []openai.Alias{{ID: id, Target: x.resolve(id)}}
 	}
-	list, f := openai.NewModels(x.rt.model, aliases, x.visible())
+	list, f := openai.NewModels(x.rt.model, aliases, x.shown())
 	if f == nil {
 		list.Also(x.g.Pool.Models())
 	}
@@ -90,13 +109,13 @@ func (x *exchange) models() (*openai.Models, *translate.Failure) {
 // nativeModels makes the converter of a question about models in Google's dialect.
 func (x *exchange) nativeModels() (*native.Models, *translate.Failure) {
 	if id := x.rt.model; id != "" {
-		return native.NewModel(id, x.resolve(id), x.visible())
+		return native.NewModel(id, x.resolve(id), x.shown())
 	}
 	aliases := make([]native.Alias, len(x.site().aliases.listed))
 	for i, a := range x.site().aliases.listed {
 		aliases[i] = native.Alias(a)
 	}
-	return native.NewModels(x.r.URL.Query(), aliases, x.visible(), x.g.Pool.Models())
+	return native.NewModels(x.r.URL.Query(), aliases, x.shown(), x.g.Pool.Models())
 }
 
 // aboutModels reports whether the answer to the call is one that lists keep.

@@ -13,8 +13,8 @@ import (
 // knownFresh is how long the set of known models is used before it is made anew.
 const knownFresh = 10 * time.Second
 
-// known is the set of models that some Gemini key is known to have. It never
-// changes.
+// known is the set of models that some Gemini key is known to have and may serve. It
+// never changes.
 type known struct {
 	models map[string]bool // empty while nothing is known
 	at     time.Time
@@ -26,10 +26,8 @@ func (g *Gateway) knows(model string) bool {
 	k := g.known.Load()
 	if k == nil || time.Since(k.at) > knownFresh {
 		k = &known{models: map[string]bool{}, at: time.Now()}
-		for _, ids := range [][]string{g.Pool.Models(), g.lists.models()} {
-			for _, id := range ids {
-				k.models[id] = true
-			}
+		for _, id := range g.models() {
+			k.models[id] = true
 		}
 		g.known.Store(k)
 	}

@@ -53,7 +53,7 @@ func NewModels(id string, aliases []Alias, visible func(id string) bool) (*Model
 	target := bare
 	for _, a := range aliases {
 		if a.ID == id {
-			target = plainModel(a.Target)
+			target = PlainModel(a.Target)
 			break
 		}
 	}
@@ -80,9 +80,9 @@ func modelID(s string) bool {
 	return s != "" && len(s) <= 128
 }
 
-// plainModel is the model of an alias's target, which may have the prefixes and
+// PlainModel is the model of an alias's target, which may have the prefixes and
 // suffixes of clients.
-func plainModel(target string) string {
+func PlainModel(target string) string {
 	return bareModel((&decoder{}).suffix(bareModel(strings.TrimSpace(target))))
 }
 
@@ -183,7 +183,7 @@ func (x *Models) Join(dst []byte, answers [][]byte) ([]byte, error) {
 	start := len(dst)
 	listed := ""
 	for _, a := range x.aliases {
-		if m, ok := byName[plainModel(a.Target)]; ok && a.ID != listed && x.visible(a.ID) {
+		if m, ok := byName[PlainModel(a.Target)]; ok && a.ID != listed && x.visible(a.ID) {
 			dst = appendModel(separate(dst, start), rawjson.Quote(a.ID).Inner(), m)
 			listed = a.ID
 		}
