@@ -57,9 +57,9 @@ func newChat(env translate.Env, req *ChatRequest, size int) *Chat {
 		x.call.Path = "/v1beta/models/" + req.Target + ":streamGenerateContent"
 		x.call.Query = "alt=sse"
 		x.call.Stream = translate.SSE
+		x.tail = `,"logprobs":null,"finish_reason":null}]` + x.noUsage() + "}\n\n"
 	}
 	x.call.Body, x.call.Pieces = req.Gemini.Encode(nil, size)
-	x.tail = `,"logprobs":null,"finish_reason":null}]` + x.noUsage() + "}\n\n"
 	return x
 }
 

@@ -5,6 +5,7 @@ package openai
 import (
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/capability"
@@ -159,6 +160,7 @@ var chatWords = wording{
 type decoder struct {
 	env     translate.Env
 	opts    *Options
+	own     Options // room for what opts points to
 	req     *ChatRequest
 	family  *capability.Family
 	in      chatFields
@@ -194,10 +196,13 @@ func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *trans
 	if f != nil {
 		return nil, f
 	}
-	d := newDecoder(env, &o, &chatWords)
+	d := decoders.Get().(*decoder)
+	defer d.giveBack()
+	d.own = o
+	d.begin(env, &d.own, &chatWords)
 	d.fields(root)
 	if d.in.messages == nil && hasItems(root) {
-		return decodeChatItems(env, &o, root)
+		return decodeChatItems(env, o, root)
 	}
 	d.model(d.in.model)
 	f = d.run(
@@ -223,11 +228,24 @@ func parseBody(body []byte) (rawjson.Value, *translate.Failure) {
 	return root, nil
 }
 
+// decoders are used again: one is 2 kB, and what it makes refers to nothing of it.
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+func (d *decoder) giveBack() {
+	*d = decoder{}
+	decoders.Put(d)
+}
+
 func newDecoder(env translate.Env, o *Options, words *wording) *decoder {
-	return &decoder{
-		env: env, opts: o, words: words, req: &ChatRequest{N: 1, ParallelCalls: true},
-		message: -1, part: -1, list: "content",
-	}
+	d := new(decoder)
+	d.begin(env, o, words)
+	return d
+}
+
+// begin makes the zero decoder d ready.
+func (d *decoder) begin(env translate.Env, o *Options, words *wording) {
+	d.env, d.opts, d.words, d.req = env, o, words, &ChatRequest{N: 1, ParallelCalls: true}
+	d.message, d.part, d.list = -1, -1, "content"
 }
 
 // run takes the steps up to the first fault.
