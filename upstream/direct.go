@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
@@ -101,10 +103,26 @@ func plainHost(s string) bool {
 	return true
 }
 
+// asking is a request on its way to package http1, which reads nothing of it any more
+// when it has answered. It is used again.
+type asking struct {
+	request http1.Request
+	fields  [10]http1.Field
+	body    [1][]byte
+}
+
+var askings = sync.Pool{New: func() any { return new(asking) }}
+
+func (a *asking) giveBack() {
+	*a = asking{}
+	askings.Put(a)
+}
+
 // ask sends a request by package http1.
 func (c *Client) ask(ctx context.Context, google *http1.Transport, r *Request) (*http.Response, error) {
-	var room [10]http1.Field
-	fields := room[:0]
+	a := askings.Get().(*asking)
+	defer a.giveBack()
+	fields := a.fields[:0]
 	if c.agent != "" {
 		fields = append(fields, http1.Field{Name: "User-Agent", Value: c.agent})
 	}
@@ -119,17 +137,18 @@ func (c *Client) ask(ctx context.Context, google *http1.Transport, r *Request) (
 			fields = append(fields, http1.Field{Name: name, Value: v})
 		}
 	}
-	request := http1.Request{Method: r.Method, Target: r.Path}
+	request := &a.request
+	request.Method, request.Target = r.Method, r.Path
 	if r.Query != "" {
 		request.Target += "?" + r.Query
 	}
 	if r.Body != nil {
 		fields = append(fields, http1.Field{Name: "Content-Type", Value: cmp.Or(r.Type, "application/json")})
 		request.Length = gemini.Length(r.Body, r.Pieces)
-		request.Body, request.Rest = parts(r.Body, r.Pieces)
+		request.Body, request.Rest = parts(a.body[:0], r.Body, r.Pieces)
 	}
 	request.Fields = fields
-	res, err := google.Do(ctx, &request)
+	res, err := google.Do(ctx, request)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w (%w)", cause, err)
@@ -140,9 +159,9 @@ func (c *Client) ask(ctx context.Context, google *http1.Transport, r *Request) (
 }
 
 // parts is a body with its pieces as http1 sends it: each from where it is, or what
-// is encoded on its way as a reader.
-func parts(body []byte, pieces []gemini.Piece) ([][]byte, io.Reader) {
-	list := make([][]byte, 0, 1+2*len(pieces))
+// is encoded on its way as a reader. room is for the list of a small one.
+func parts(room [][]byte, body []byte, pieces []gemini.Piece) ([][]byte, io.Reader) {
+	list := slices.Grow(room, 1+2*len(pieces))
 	at := 0
 	for i := range pieces {
 		p := &pieces[i]
