@@ -78,7 +78,6 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 func (x *exchange) begin(total time.Duration) {
 	x.life.deadline = x.accepted.Add(total)
 	x.life.begin(x.r.Context())
-	x.life.alarm(total, func() { x.life.end(errTotal) })
 	x.ctx = &x.life
 }
 

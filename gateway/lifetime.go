@@ -14,12 +14,12 @@ import (
 // somebody asks for it.
 type lifetime struct {
 	context.Context           // the parent, which has the values
-	deadline        time.Time // zero = the parent's
+	deadline        time.Time // when it ends for errTotal; zero = the parent's
 
 	mu     sync.Mutex
 	why    error         // it ended; nil until then
 	done   chan struct{} // nil until somebody asks
-	timer  *time.Timer   // stopped with the end; nil for none
+	timer  *time.Timer   // stopped with the end; nil for none, and while nobody waits for the deadline
 	leave  func() bool   // it follows a parent that is no lifetime; nil otherwise
 	parent follower      // as which it follows a parent that is one
 	first  *follower     // of those that hear of the end
@@ -61,6 +61,22 @@ func (l *lifetime) begin(parent context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.leave = context.AfterFunc(parent, func() { l.end(context.Cause(parent)) })
+}
+
+// wait sees to it that l ends in time for somebody who does not look at the clock. l.mu
+// is held.
+func (l *lifetime) wait() {
+	if l.why == nil && l.timer == nil && !l.deadline.IsZero() {
+		l.timer = time.AfterFunc(time.Until(l.deadline), func() { l.end(errTotal) })
+	}
+}
+
+// left is what of d is left until the deadline.
+func (l *lifetime) left(d time.Duration, now time.Time) time.Duration {
+	if l.deadline.IsZero() {
+		return d
+	}
+	return min(d, l.deadline.Sub(now))
 }
 
 // alarm calls f after d, unless l has ended before.
@@ -170,6 +186,7 @@ func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
 	}
 	l.roomed, w.call = true, f
 	l.put(w)
+	l.wait()
 	return w.part
 }
 
@@ -182,6 +199,7 @@ func (l *lifetime) Done() <-chan struct{} {
 		if l.why != nil {
 			close(l.done)
 		}
+		l.wait()
 	}
 	return l.done
 }
@@ -192,8 +210,11 @@ func (l *lifetime) Err() error {
 	if why := l.cause(); why != nil {
 		return why
 	}
-	if l.Context.Err() != nil { // and l has not heard of it yet
+	switch { // what l has not heard of yet
+	case l.Context.Err() != nil:
 		l.end(context.Cause(l.Context))
+	case !l.deadline.IsZero() && !time.Now().Before(l.deadline):
+		l.end(errTotal)
 	}
 	return l.cause()
 }

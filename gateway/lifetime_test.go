@@ -34,6 +34,7 @@ func TestLifetime_EndsWhatFollows(t *testing.T) {
 		"by its owner":    {func(l *lifetime, _ context.CancelCauseFunc) { l.end(errIdle); l.end(errTotal) }, errIdle, context.Canceled},
 		"by its parent":   {func(_ *lifetime, leave context.CancelCauseFunc) { leave(errLeft) }, errLeft, nil},
 		"when time is up": {func(l *lifetime, _ context.CancelCauseFunc) { l.alarm(time.Minute, func() { l.end(errTotal) }) }, errTotal, context.DeadlineExceeded},
+		"at its deadline": {func(l *lifetime, _ context.CancelCauseFunc) { l.deadline = time.Now().Add(time.Minute) }, errTotal, context.DeadlineExceeded},
 		"when it was moved": {func(l *lifetime, _ context.CancelCauseFunc) {
 			l.alarm(time.Hour, func() { l.end(errTotal) })
 			l.again(time.Minute)
@@ -46,7 +47,9 @@ func TestLifetime_EndsWhatFollows(t *testing.T) {
 					parent, leave := context.WithCancelCause(t.Context())
 					defer leave(nil)
 					var l lifetime
-					l.begin(parent)
+					if l.begin(parent); name == "at its deadline" {
+						end.do(&l, leave)
+					}
 					all := below(t, &l)
 					var called atomic.Int64
 					for _, c := range all {
@@ -62,7 +65,9 @@ func TestLifetime_EndsWhatFollows(t *testing.T) {
 					if !stop() || stop() {
 						t.Error("stop does not tell whether it stopped")
 					}
-					end.do(&l, leave)
+					if name != "at its deadline" {
+						end.do(&l, leave)
+					}
 					time.Sleep(time.Minute)
 					synctest.Wait()
 					for kind, c := range all {
@@ -114,6 +119,64 @@ func TestLifetime_Deadline(t *testing.T) {
 			t.Errorf("%v, want %v", at, d.want)
 		}
 		l.end(context.Canceled)
+	}
+}
+
+// Without anybody who waits, the deadline needs no timer of its own.
+func TestLifetime_DeadlineWithoutTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, other := lifetime{deadline: time.Now().Add(time.Minute)}, lifetime{deadline: time.Now().Add(time.Minute)}
+		l.begin(t.Context())
+		other.begin(t.Context())
+		dog := newWatchdog(&l, time.Hour, time.Now())
+		fed := newWatchdog(&l, 10*time.Second, time.Now())
+		fed.feed(time.Hour, time.Now())
+		time.Sleep(time.Minute - 1)
+		if l.Err() != nil || dog.Err() != nil || fed.Err() != nil || l.timer != nil {
+			t.Error("ended before the end, or a timer runs")
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		for name, c := range map[string]context.Context{"request": &l, "attempt": dog, "with output": fed, "without attempts": &other} {
+			if c.Err() != errTotal { //nolint:errorlint // the very value
+				t.Errorf("%s: %v", name, c.Err())
+			}
+		}
+	})
+}
+
+func TestWatchdog(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		first, idle time.Duration // 0 = no output
+		after       time.Duration
+		why         error
+	}{
+		{"no output", time.Minute, 0, time.Minute, errFirstOutput},
+		{"silent for longer than before", time.Minute, time.Hour, time.Hour + time.Second, errIdle},
+		{"silent for less than before", time.Hour, time.Minute, time.Minute + time.Second, errIdle},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var l lifetime
+				l.begin(t.Context())
+				d := newWatchdog(&l, c.first, time.Now())
+				if began := time.Now(); c.idle > 0 {
+					time.Sleep(time.Second)
+					d.feed(c.idle, time.Now())
+					c.after -= time.Since(began)
+				}
+				time.Sleep(c.after - 1)
+				if d.Err() != nil {
+					t.Fatal("too early")
+				}
+				time.Sleep(time.Nanosecond)
+				if synctest.Wait(); d.Err() != c.why || l.Err() != nil { //nolint:errorlint // the very value
+					t.Errorf("%v, want %v; the request: %v", d.Err(), c.why, l.Err())
+				}
+				l.end(context.Canceled)
+			})
+		})
 	}
 }
 

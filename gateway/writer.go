@@ -220,41 +220,56 @@ func (c *clientWriter) header(status int) {
 }
 
 // watchdog is the lifetime of an attempt. It ends one that makes no progress: first
-// after the time for the first output, then after the time between two outputs.
+// after the time for the first output, then after the time between two outputs. With
+// one timer it looks after the request's deadline, too.
 type watchdog struct {
 	lifetime
+	whole *lifetime // of the request; zero where its context is another
 	began time.Time
+	due   time.Time    // when it looks for the first time
 	last  atomic.Int64 // when it was fed last, in nanoseconds since began
 	idle  atomic.Int64 // nanoseconds; 0 until fed
 }
 
 func newWatchdog(parent context.Context, first time.Duration, now time.Time) *watchdog {
 	d := &watchdog{began: now}
+	d.whole, _ = parent.(*lifetime)
+	if d.whole == nil {
+		d.whole = new(lifetime)
+	}
 	d.begin(parent)
+	first = d.whole.left(first, now)
+	d.due = now.Add(first)
 	d.alarm(first, d.look)
 	return d
 }
 
 // look ends the attempt, or comes back when its time would be up.
 func (d *watchdog) look() {
-	idle := time.Duration(d.idle.Load())
+	now, idle := time.Now(), time.Duration(d.idle.Load())
+	if d.whole.left(1, now) <= 0 {
+		d.whole.end(errTotal)
+		return
+	}
 	if idle == 0 {
 		d.end(errFirstOutput)
 		return
 	}
-	if silent := time.Since(d.began) - time.Duration(d.last.Load()); silent < idle {
-		d.again(idle - silent)
+	if silent := now.Sub(d.began) - time.Duration(d.last.Load()); silent < idle {
+		d.again(d.whole.left(idle-silent, now))
 		return
 	}
 	d.end(errIdle)
 }
 
-// feed notes progress. The timer is moved only when it fires or for the first
-// time, so that feeding per event costs next to nothing. One goroutine feeds.
+// feed notes progress. The timer is moved when it fires, or for the first time if that
+// would be too late, so that feeding per event costs next to nothing. One goroutine feeds.
 func (d *watchdog) feed(idle time.Duration, now time.Time) {
 	d.last.Store(int64(now.Sub(d.began)))
 	if d.idle.Load() == 0 {
 		d.idle.Store(int64(idle))
-		d.again(idle)
+		if now.Add(idle).Before(d.due) {
+			d.again(idle)
+		}
 	}
 }
