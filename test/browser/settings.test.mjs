@@ -63,6 +63,25 @@ test('a wrong value is said at its field and cannot be saved', async () => {
   await page.getByText('2 fields are not right.').first().waitFor()
   await page.getByRole('button', { name: 'Discard' }).click()
   assert.equal(await page.locator('.savebar').count(), 0)
+  for (const [label, name] of [['Retry budget', 'retry.budget'], ['Attempts', 'retry.attempts']]) {
+    assert.equal(await page.getByLabel(label, { exact: true }).inputValue(), String((await field(name)).value), 'what was typed is gone')
+  }
+  faultless(page)
+})
+
+test('a field that is set, then typed back to its default, is not set any more', async () => {
+  await go(page, '/settings')
+  const attempts = page.getByLabel('Attempts', { exact: true }), row = page.locator('[id="setting-retry.attempts"]')
+  const { default: usual } = await field('retry.attempts')
+  for (const [typed, source, says] of [['7', 'store', 'Set here'], [String(usual), 'default', 'Default']]) {
+    await attempts.fill(typed)
+    await row.getByText('Changed').waitFor()
+    await save().click()
+    await until(`it says ${says}`, async () => (await row.locator('.source').textContent()).trim().startsWith(says))
+    const { value, source: is } = await field('retry.attempts')
+    assert.deepEqual([String(value), is], [typed, source])
+    assert.equal(await row.getByRole('button', { name: 'Back to default' }).count(), source === 'store' ? 1 : 0)
+  }
   faultless(page)
 })
 

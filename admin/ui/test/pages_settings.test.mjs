@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { changes, duration, flatten, kind, merge, parse, put, resolve, shown, size, span } from '../web/js/pages/settings/diff.js';
+import { changes, duration, flatten, kind, merge, parse, patchOf, put, resolve, shown, size, span } from '../web/js/pages/settings/diff.js';
 
 const fields = {
   strategy: { type: 'word', value: 'adaptive', default: 'adaptive', options: ['adaptive', 'least_used', 'round_robin'] },
@@ -18,6 +18,16 @@ test('settings: a draft holds changes only, in the order of the fields', () => {
   assert.deepEqual(changes(fields, draft), [
     { name: 'strategy', old: 'adaptive', new: 'round_robin' }, { name: 'retry.attempts', old: 3, new: 5 }]);
   assert.deepEqual(put(fields, draft, 'retry.attempts', 3), { strategy: 'round_robin' });
+});
+
+test('settings: who types the default means it, and nothing else is set', () => {
+  const set = { ...fields, 'retry.attempts': { ...fields['retry.attempts'], value: 7, source: 'store' },
+    'retry.wait': { ...fields['retry.wait'], default: '1m30s', source: 'store' } };
+  let draft = put(set, {}, 'retry.attempts', 3);
+  draft = put(set, draft, 'retry.wait', parse(set['retry.wait'], '90s').value);
+  draft = put(set, draft, 'retry.budget', 0.5);
+  assert.deepEqual(patchOf(set, draft), { 'retry.attempts': null, 'retry.wait': null, 'retry.budget': 0.5 });
+  assert.deepEqual(changes(set, draft).map((c) => c.new), [3, 0.5, '1m30s'], 'what is looked through are values');
 });
 
 test('settings: durations', () => {

@@ -3,7 +3,7 @@ import { apiTagged } from '../../lib/api.js';
 import { useEvent } from '../../lib/events.js';
 import { t } from '../../lib/i18n.js';
 import { toast } from '../../ui/toast.js';
-import { changes, merge, put, resolve } from './diff.js';
+import { changes, merge, patchOf, put, resolve } from './diff.js';
 
 // useConfig holds the server's fields, the operator's draft over them, and what is
 // wrong with it. A 412 leads to `conflicts`, the fields that both sides changed.
@@ -37,7 +37,8 @@ export function useConfig() {
     return { merged, fresh };
   };
 
-  const send = async (body, etag) => {
+  const send = async (mine, etag) => {
+    const body = patchOf(server.fields, mine);
     setBusy(true);
     setError(null);
     try {

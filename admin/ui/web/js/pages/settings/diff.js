@@ -14,7 +14,10 @@ export function put(fields, draft, name, value) {
 export const changes = (fields, draft) =>
   Object.keys(fields).filter((name) => name in draft).map((name) => ({ name, old: fields[name].value, new: draft[name] }));
 
-export const patchOf = (draft) => ({ ...draft });
+// patchOf is what is sent: a field whose value is its default again is not set any more,
+// which null says, so that it follows the default of later versions.
+export const patchOf = (fields, draft) => Object.fromEntries(Object.entries(draft).map(([name, value]) =>
+  [name, same(value, fields[name]?.default) ? null : value]));
 
 const durations = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -108,8 +111,9 @@ export function parse(field, text) {
     return { error: range(least, most), min: least === undefined ? undefined : shown(field, field.min), max: most === undefined
       ? undefined : shown(field, field.max) };
   }
-  // The same span in another spelling is no change.
-  return { value: kind(field) === 'duration' && duration(field.value) === n ? field.value : value };
+  // The same span in another spelling is no change, and no other than the default.
+  const spelled = kind(field) === 'duration' && [field.value, field.default].find((known) => known && duration(known) === n);
+  return { value: spelled || value };
 }
 
 const bound = (limit) => (limit == null ? undefined : typeof limit === 'number' ? limit : duration(limit) ?? undefined);

@@ -25,9 +25,10 @@ const unitOf = (field) => (field.unit && field.unit !== 'bytes' ? (has('settings
 export const faultText = ({ error, min, max }) => (has('settings.fault.' + error) ? t('settings.fault.' + error, { min: min ?? '',
   max: max ?? '' }) : error);
 
-function Control({ name, field, value, props, onPut, onFault }) {
+function Control({ name, field, value, fault, props, onPut, onFault }) {
   const what = kind(field), [text, setText] = useState(shown(field, value));
-  useEffect(() => { if (!same(parse(field, text).value, value)) setText(shown(field, value)); }, [value, field]);
+  // What is not right stays as it was typed, until it is discarded.
+  useEffect(() => { if (!fault && !same(parse(field, text).value, value)) setText(shown(field, value)); }, [value, field, Boolean(fault)]);
   if (what === 'switch') return html`<${Switch} id=${props.id} label=${labelOf(name)} checked=${value === true} disabled=${props.disabled}
     onChange=${onPut} />`;
   if (what === 'word') {
@@ -68,7 +69,7 @@ export function SettingField({ name, field, draft, fault, onPut, onFault, onServ
   const props = { id, disabled: locked, 'aria-describedby': described, 'aria-invalid': fault ? 'true' : undefined };
   return html`<div class=${cls('setting', fault && 'wrong', field.locked && 'islocked')} id=${'setting-' + name}>
     <div class="what"><label for=${id}>${labelOf(name)}</label>${helpOf(name) && html`<small id=${id + 'h'}>${helpOf(name)}</small>`}</div>
-    <div class="how"><div class="control"><${Control} name=${name} field=${field} value=${value} props=${props}
+    <div class="how"><div class="control"><${Control} name=${name} field=${field} value=${value} fault=${fault} props=${props}
         onPut=${(v) => onPut(name, v)} onFault=${(f) => onFault(name, f)} /></div>
       ${fault && html`<small class="badtext" id=${id + 'e'} role="alert">${typeof fault === 'string' ? fault : faultText(fault)}</small>`}
       <small id=${id + 's'}><${Source} name=${name} field=${field} changed=${changed} onDefault=${toDefault} />
