@@ -310,12 +310,16 @@ func startTLS(t *testing.T, c Config) *client {
 // TestHold: answers wait until they are let go, and no longer.
 func TestHold(t *testing.T) {
 	c := start(t, Config{})
-	for range 2 { // a release is for those that wait at that time
+	for prompt, method := range map[string]string{ // a release is for those that wait at that time
+		"[[hold]]":                  "generateContent",
+		"[[events 9]] [[hold 4]]":   "streamGenerateContent?alt=sse",
+		"[[events 9]] [[hold 4]] .": "generateContent",
+	} {
 		c.s.Forget()
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
-				if status, body, err := c.do("gemini-3.8-flash", "generateContent", say("[[hold]]")); status != 200 || err != nil {
+				if status, body, err := c.do("gemini-3.8-flash", method, say(prompt)); status != 200 || err != nil || !strings.Contains(body, `"STOP"`) {
 					t.Errorf("%d %v %s", status, err, body)
 				}
 			})
@@ -325,6 +329,9 @@ func TestHold(t *testing.T) {
 		}
 		if n := c.s.Count(Done); n > 0 {
 			t.Errorf("%d of those that are held have ended", n)
+		}
+		if streamed := strings.HasPrefix(method, "stream"); (c.s.Entries()[0].Bytes > 0) != streamed {
+			t.Errorf("%s: %d bytes came before", prompt, c.s.Entries()[0].Bytes)
 		}
 		c.s.Release()
 		all.Wait()

@@ -72,7 +72,7 @@ func (x *exchange) reset() {
 // faultBeforeQuota does what the steer says instead of an answer.
 func (x *exchange) faultBeforeQuota() (done bool) {
 	st := &x.steer
-	if !x.pause(st.Delay) || st.Hold && !x.hold() {
+	if !x.pause(st.Delay) || st.Hold && (st.After == 0 || !x.stream) && !x.hold() {
 		return true
 	}
 	switch st.Break {

@@ -44,7 +44,7 @@ type Steer struct {
 	After int
 
 	Delay  time.Duration // before the headers
-	Hold   bool          // before the headers, until [Server.Release]
+	Hold   bool          // until [Server.Release]: before the headers, or a stream after After events
 	Pace   time.Duration // between events
 	Chunk  int           // bytes per write; 0 = one write per event
 	Events int           // events of text; 0 = as it comes
@@ -73,7 +73,7 @@ var directives = map[string]func(s *Steer, arg string, n int, d time.Duration){
 	"empty":         func(s *Steer, _ string, _ int, _ time.Duration) { s.Empty = true },
 	"error200":      func(s *Steer, _ string, _ int, _ time.Duration) { s.ErrorIn200 = true },
 	"delay":         func(s *Steer, _ string, _ int, d time.Duration) { s.Delay = d },
-	"hold":          func(s *Steer, _ string, _ int, _ time.Duration) { s.Hold = true },
+	"hold":          func(s *Steer, _ string, n int, _ time.Duration) { s.Hold, s.After = true, n },
 	"pace":          func(s *Steer, _ string, _ int, d time.Duration) { s.Pace = d },
 	"chunk":         func(s *Steer, _ string, n int, _ time.Duration) { s.Chunk = n },
 	"events":        func(s *Steer, _ string, n int, _ time.Duration) { s.Events = n },

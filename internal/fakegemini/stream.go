@@ -134,6 +134,9 @@ func (x *exchange) streamReply(q *request, r reply) {
 		if token := r.tokenAt(i); token != "" {
 			doc.Candidates[0]["continuationToken"] = token
 		}
+		if x.steer.Hold && i > 0 && i == x.steer.After && !x.hold() {
+			return
+		}
 		if x.steer.Break != "" && (i >= x.steer.After || last) {
 			x.breakStream(doc, i)
 			return

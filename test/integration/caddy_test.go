@@ -163,7 +163,7 @@ func (s *server) start(config string) {
 	must(s.t, s.cmd.Start())
 	s.done = make(chan error, 1)
 	go func() { s.done <- s.cmd.Wait() }()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		select {
 		case err := <-s.done:
 			s.done <- err
@@ -211,7 +211,7 @@ func (s *server) load(config string) error {
 func (s *server) signal(sig os.Signal) error {
 	s.t.Helper()
 	must(s.t, s.cmd.Process.Signal(sig))
-	return s.wait(30 * time.Second)
+	return s.wait(patience)
 }
 
 func (s *server) wait(limit time.Duration) error {
@@ -313,7 +313,7 @@ func (s *server) stream(prompt string) *stream {
 	s.t.Cleanup(func() { res.Body.Close() })
 	select {
 	case <-st.first:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatal("the stream does not begin")
 	}
 	return st
@@ -338,22 +338,12 @@ func follow(body io.Reader) *stream {
 	return st
 }
 
-// running reports whether more may come.
-func (st *stream) running() bool {
-	select {
-	case <-st.end:
-		return false
-	default:
-		return true
-	}
-}
-
 // finish waits for the end, which must be that of a whole answer.
 func (st *stream) finish(t *testing.T) {
 	t.Helper()
 	select {
 	case <-st.end:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the stream does not end")
 	}
 	if st.err != nil || st.last != "[DONE]" {
@@ -363,6 +353,17 @@ func (st *stream) finish(t *testing.T) {
 
 // pieces is a prompt for a streamed answer of that many pieces, 50 ms apart.
 func pieces(n int) string { return fmt.Sprintf("Tell me a story. [[events %d]] [[pace 50ms]]", n) }
+
+// held is a prompt for a streamed answer that stops after its first piece until
+// Release of the simulated Google.
+const held = "Tell me a story. [[events 4]] [[hold 1]]"
+
+// release lets held streams end, once Google holds so many.
+func (s *server) release(n int) {
+	s.t.Helper()
+	eventually(s.t, "Google holds the streams", func() bool { return s.google.Held() == n })
+	s.google.Release()
+}
 
 // logBuffer is what a process wrote. Safe for concurrent use.
 type logBuffer struct {

@@ -29,7 +29,7 @@ type session struct {
 // live opens a session, which is set up.
 func (s *server) live() *session {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, "ws://"+s.site+"//ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key="+s.user, nil)
 	must(s.t, err)
@@ -45,7 +45,7 @@ func (s *server) live() *session {
 // say has a turn with the model.
 func (c *session) say(text string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	must(c.t, c.conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"clientContent":{"turns":[{"parts":[{"text":%q}]}],"turnComplete":true}}`, text)))
 	for {
@@ -60,7 +60,7 @@ func (c *session) say(text string) {
 // closed waits for the close frame.
 func (c *session) closed() websocket.CloseError {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	for {
 		if _, _, err := c.conn.Read(ctx); err != nil {
@@ -115,21 +115,17 @@ func TestLive_Reload(t *testing.T) {
 	}
 	eventually(t, "store B is closed after its last session", func() bool { return storeFree(t, s.storeDir("b")) })
 	long.say("and still there")
-	if !s.google.Wait(5*time.Second, 2, fakegemini.ByModel(liveModel), fakegemini.Done) {
+	if !s.google.Wait(patience, 2, fakegemini.ByModel(liveModel), fakegemini.Done) {
 		t.Errorf("sessions at Google: %d ended, want 2", s.google.Count(fakegemini.ByModel(liveModel), fakegemini.Done))
 	}
 
 	// The first configuration is long gone; exiting ends its session all the same.
-	began = time.Now()
 	must(t, s.cmd.Process.Signal(syscall.SIGTERM))
 	if e := long.closed(); e.Code != websocket.StatusGoingAway {
 		t.Errorf("at exit: %v", e)
 	}
-	if err := s.wait(20 * time.Second); err != nil {
+	if err := s.wait(patience); err != nil {
 		t.Errorf("Caddy ended with %v", err)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("exiting took %v", took)
 	}
 	if !storeFree(t, s.storeDir("a")) {
 		t.Error("store A is still open")

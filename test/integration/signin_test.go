@@ -151,9 +151,9 @@ func (s *server) events(ctx context.Context, cookies []*http.Cookie) (lines chan
 }
 
 // last waits for the end of an event stream and returns its last line with data.
-func lastEvent(t *testing.T, lines chan string, limit time.Duration) (last string) {
+func lastEvent(t *testing.T, lines chan string) (last string) {
 	t.Helper()
-	for timeout := time.After(limit); ; {
+	for timeout := time.After(patience); ; {
 		select {
 		case line, more := <-lines:
 			if !more {
@@ -163,7 +163,7 @@ func lastEvent(t *testing.T, lines chan string, limit time.Duration) (last strin
 				last = data
 			}
 		case <-timeout:
-			t.Fatalf("the stream does not end within %v", limit)
+			t.Fatalf("the stream does not end within %v", patience)
 		}
 	}
 }
@@ -182,21 +182,17 @@ func TestEvents_EndWithTheirConfiguration(t *testing.T) {
 	}
 	before := s.events(t.Context(), cookies)
 	must(t, s.load(s.config(s.store("a")+"affinity off\n", "")))
-	if last := lastEvent(t, before, 10*time.Second); last != `{"reason":"reload"}` {
+	if last := lastEvent(t, before); last != `{"reason":"reload"}` {
 		t.Errorf("after a reload the stream ends with %q", last)
 	}
 	after := s.events(t.Context(), cookies) // the session lives
 	if first := <-after; !strings.HasPrefix(first, ":") {
 		t.Errorf("the new stream begins with %q", first)
 	}
-	started := time.Now()
 	if err := s.signal(syscall.SIGTERM); err != nil {
 		t.Errorf("Caddy ended with %v", err)
 	}
-	if took := time.Since(started); took > 10*time.Second {
-		t.Errorf("that took %v", took)
-	}
-	if last := lastEvent(t, after, 5*time.Second); !strings.Contains(last, `"reason"`) {
+	if last := lastEvent(t, after); !strings.Contains(last, `"reason"`) {
 		t.Errorf("at the end the stream says %q", last)
 	}
 }
