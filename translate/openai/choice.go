@@ -22,7 +22,10 @@ type choice struct {
 	tagged  bool // there was one
 	flowing bool // JSON that is streamed goes out as it comes
 
-	content   []byte // message content so far
+	// Message content so far. Streams keep it, too: sources that come with the last
+	// event point anywhere into it, a signature is remembered by the whole text, and
+	// Google's answers end at some 300 KiB of it.
+	content   []byte
 	gaps      []gap  // what of it is not the model's text
 	partAt    []int  // where each part of the answer starts in it
 	lastPart  int    // what the last of them is
