@@ -54,6 +54,8 @@ test('figures come through, unknown words stay', async () => {
   assert.equal(said('3.4 of 20.0 GiB are free'), '共 20.0 GiB，可用 3.4 GiB');
   assert.equal(said('weight is -5; want a whole number from 1 to 100'), '权重为 -5，须为 1 到 100 的整数');
   assert.equal(said('weight is no number; want a whole number from 1 to 100'), '权重不是数字，须为 1 到 100 的整数');
+  assert.equal(said('loaded 1h0m46s ago, with the built-in prices'), '1 小时 0 分钟 46 秒前加载，使用内置价格');
+  assert.equal(said('the clock is right within 250ms'), '时钟准确，误差在 250 毫秒以内');
   assert.equal(said('no such sentence'), 'no such sentence');
   assert.equal(saidProblem('session_ended', 'The session has ended. Sign in again.'), '会话已结束，请重新登录。');
   assert.equal(saidProblem('invalid_body', 'name is empty.'), '输入有误：name is empty.');

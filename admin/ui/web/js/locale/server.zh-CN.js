@@ -127,6 +127,10 @@ export const words = {
   'Please report this as a bug.': '请将此作为缺陷报告。', 'Look whether what it is about answers at all.': '请查看所检查的对象是否有响应。',
 };
 
+// span is a duration as Go writes it, 1m46s.
+const spans = { h: '小时', m: '分钟', s: '秒', ms: '毫秒', µs: '微秒' };
+const span = (text) => text.replace(/([\d.]+)(h|ms|µs|m|s)/g, (_, n, unit) => ` ${n} ${spans[unit]}`).trim();
+
 // With figures in them. Those of checks are whole messages.
 export const forms = [
   [/^This is not the setup token of Caddy's log\. (\d+) tries are left\.$/, '这不是 Caddy 日志中的设置令牌，还可尝试 $1 次。'],
@@ -146,9 +150,9 @@ export const forms = [
   [/^key (\S+) was refused: (.*)$/s, '密钥 $1 被拒绝：$2'],
   [/^key (\S+) has (\d+) models$/, '密钥 $1 有 $2 个模型'],
   [/^the clock is off by (.*)$/, '时钟偏差 $1'],
-  [/^the clock is right within (.*)$/, '时钟准确，误差在 $1 以内'],
-  [/^loaded (\S+) ago, with the built-in prices$/, '$1 前加载，使用内置价格'],
-  [/^loaded (\S+) ago, with the prices of (.*)$/, '$1 前加载，使用 $2 的价格'],
+  [/^the clock is right within (.*)$/, (_, by) => `时钟准确，误差在 ${span(by)}以内`],
+  [/^loaded (\S+) ago, with the built-in prices$/, (_, ago) => `${span(ago)}前加载，使用内置价格`],
+  [/^loaded (\S+) ago, with the prices of (.*)$/, (_, ago, file) => `${span(ago)}前加载，使用 ${file} 的价格`],
   [/^(\d+) of (\d+) Gemini keys are in service, (\d+) rests are in force$/, '共 $2 个 Gemini 密钥，$1 个在用，$3 项冷却生效中'],
   [/^(\d+) requests, (\d+) bytes, kept for (\S+); (\d+) were lost while the store could not be written$/, '$1 个请求，$2 字节，保留 $3；存储无法写入期间丢失 $4 个'],
   [/^(\d+) requests, (\d+) bytes, kept for (\S+)$/, '$1 个请求，$2 字节，保留 $3'],
