@@ -212,23 +212,26 @@ func (k NewKey) Check() error { return clean(k).validate() }
 // enlist makes an entry, untested since a time unless more is known, and gives
 // it a slot. It takes part once it is published. Under p.mu.
 func (p *Pool) enlist(id, secret string, since time.Time) *entry {
-	e := &entry{id: id, secret: &secret}
+	e := p.blocks.entries.next(p.blocks.size)
+	e.id, e.secret = p.blocks.text(id), p.blocks.secrets.next(p.blocks.size)
+	*e.secret = p.blocks.text(secret)
 	l := &live{state: StateUntested, since: since}
 	o := p.orphans[id]
 	if o != nil {
 		l = o.live()
+		l.state, l.reason = State(p.blocks.word(string(l.state))), p.blocks.word(l.reason)
 		delete(p.orphans, id)
 	}
 	e.live.Store(l)
 	p.counts[l.state]++
-	p.byID[id] = e
+	p.byID[e.id] = e
 	e.slot = p.takeSlot()
 	if o != nil && p.listings[o.Listing] != nil {
 		p.lists(e, p.listings[o.Listing], o.Listed)
 		e.probedAt.Store(o.Listed.UnixNano())
 	}
 	if o != nil {
-		e.recall(o)
+		p.recall(e, o)
 	}
 	e.probing.known = l.state != StateUntested
 	p.reprobe(e, l.state, since)

@@ -198,7 +198,8 @@ func (p *Pool) loadQuota(r *quotaRecord, now time.Time) {
 	if m.name != r.Model {
 		return // more models than are kept
 	}
-	spends := make([]spend, 0, len(r.Spends))
+	var few [fewSpends]spend
+	spends := few[:0]
 	for _, s := range r.Spends {
 		if s[1] > 0 && s[1] <= math.MaxInt32 && s[2] >= 0 {
 			spends = append(spends, spend{min(s[0], now.UnixMilli()) * int64(time.Millisecond), int32(s[1]), 0, s[2]})

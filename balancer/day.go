@@ -57,5 +57,5 @@ func (q *quota) renew() {
 	for _, l := range [...]*limit{&q.rpm, &q.tpm, &q.rpd} {
 		l.value, l.learned, l.under = 0, 0, 0
 	}
-	q.announced, q.dayTry, q.odds = 0, 0, time.Time{}
+	q.announced, q.dayTry, q.odds = 0, 0, 0
 }

@@ -71,7 +71,8 @@ func (p *Pool) quotasFor(e *entry, now time.Time) []KeyQuota {
 		out = append(out, q)
 	}
 	midnight := pacificMidnight(now)
-	for m, q := range t.quotas {
+	for _, q := range t.quotas {
+		m := q.model
 		if m.name == "" {
 			continue
 		}

@@ -33,10 +33,10 @@ type entry struct {
 	gone     bool      // no longer in the pool; leases may still point here
 	dirty    bool      // in Pool.dirtyKeys
 	usedAt   uint32    // lastUsed as the store has it
-	history  *history  // nil while nothing happened
-	pays     *project  // which it makes a paid one; nil while it is not paid
-	way      *route    // among whose keys it is; nil while it is not leasable
-	wayAt    int       // where
+	history  history
+	pays     *project // which it makes a paid one; nil while it is not paid
+	way      *route   // among whose keys it is; nil while it is not leasable
+	wayAt    int      // where
 }
 
 // spec is what an operator says of a key. It never changes once published.
@@ -92,15 +92,27 @@ type live struct {
 type project struct {
 	id   string // the operator's name, "projects/<number>", or the only key's id
 	keys []*entry
-	rest *rest // project-wide
+	only [1]*entry // what keys begins in: most projects have one
+	main [1]*quota // and quotas
+	rest *rest     // project-wide
 
-	models    int // rests for single models
-	quotas    map[*model]*quota
+	models    int                      // rests for single models
+	quotas    []*quota                 // of few models, in the order of their first request
 	met       []meeting                // the last ones; see seekKin
 	bold      bool                     // a guess that holds if nobody outside the pool uses the project
 	paid      atomic.Int32             // keys that are marked as paid; beside bold, where there is room
 	spending  atomic.Pointer[spending] // nil where nobody asks for it
 	escalated atomic.Int32             // rests, of all models or of one, whose next would be longer
+}
+
+// quota returns that of a model, nil for none. Under Pool.mu.
+func (t *project) quota(m *model) *quota {
+	for _, q := range t.quotas {
+		if q.model == m {
+			return q
+		}
+	}
+	return nil
 }
 
 // leasable reports whether keys in this state are given out.

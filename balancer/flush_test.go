@@ -91,7 +91,8 @@ func knownTo(p *Pool, hashes []uint64) map[string]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, project := range p.projects {
-		for m, q := range project.quotas {
+		for _, q := range project.quotas {
+			m := q.model
 			if q.today == 0 {
 				continue // nothing to keep
 			}

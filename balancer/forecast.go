@@ -273,8 +273,8 @@ func (p *Pool) Quotas(query QuotaQuery) (page []QuotaView, total int) {
 			continue
 		}
 		n := 0
-		for m := range t.quotas {
-			if matches(m) {
+		for _, q := range t.quotas {
+			if matches(q.model) {
 				n++
 			}
 		}
@@ -297,7 +297,8 @@ func (p *Pool) Quotas(query QuotaQuery) (page []QuotaView, total int) {
 			continue
 		}
 		from := len(all)
-		for m, q := range t.quotas {
+		for _, q := range t.quotas {
+			m := q.model
 			if matches(m) {
 				all = append(all, found{t.id, m.name, q})
 			}

@@ -48,40 +48,36 @@ type change struct {
 func (v event) change() change { return change{fromNanos(v.at), v.what, v.detail} }
 
 // history is what happened to a key, the oldest first. Guarded by Pool.mu.
-type history struct{ events []event }
+type history []event
 
 // happened remembers a change. Under Pool.mu.
 func (e *entry) happened(now time.Time, what, detail string) {
-	if e.history == nil {
-		e.history = new(history)
-	}
-	h := e.history
 	if len(detail) > maxDetail {
 		detail = clip(detail)
 	}
 	v := event{now.UnixNano(), what, detail}
-	if len(h.events) < maxHistory {
-		h.events = append(h.events, v)
+	if len(e.history) < maxHistory {
+		e.history = append(e.history, v)
 		return
 	}
-	copy(h.events, h.events[1:])
-	h.events[len(h.events)-1] = v
+	copy(e.history, e.history[1:])
+	e.history[len(e.history)-1] = v
 }
 
 // changes is the history for the store, with room for one more.
-func (h *history) changes() []change {
-	if h == nil {
+func (h history) changes() []change {
+	if len(h) == 0 {
 		return nil
 	}
-	out := make([]change, 0, len(h.events)+1)
-	for _, v := range h.events {
+	out := make([]change, 0, len(h)+1)
+	for _, v := range h {
 		out = append(out, v.change())
 	}
 	return out
 }
 
-// recall takes over what the store knows of a key besides its state. Under Pool.mu.
-func (e *entry) recall(r *record) {
+// recall takes over what the store knows of a key besides its state. Under p.mu.
+func (p *Pool) recall(e *entry, r *record) {
 	if !r.Probed.IsZero() {
 		e.probedAt.Store(r.Probed.UnixNano())
 	}
@@ -92,19 +88,18 @@ func (e *entry) recall(r *record) {
 	if len(r.History) == 0 {
 		return
 	}
-	e.history = &history{events: make([]event, 0, len(r.History))}
-	for _, c := range r.History[max(0, len(r.History)-maxHistory):] {
-		e.history.events = append(e.history.events, event{nanos(c.At), c.What, c.Detail})
+	last := r.History[max(0, len(r.History)-maxHistory):]
+	e.history = p.blocks.events.some(len(last), p.blocks.size)
+	for i, c := range last {
+		e.history[i] = event{nanos(c.At), p.blocks.word(c.What), p.blocks.word(c.Detail)}
 	}
 }
 
 // events is the history for operators, the newest first. Under Pool.mu.
 func (e *entry) events() []Event {
 	var out []Event
-	if e.history != nil {
-		for _, v := range slices.Backward(e.history.events) {
-			out = append(out, Event{fromNanos(v.at), v.what, v.detail})
-		}
+	for _, v := range slices.Backward(e.history) {
+		out = append(out, Event{fromNanos(v.at), v.what, v.detail})
 	}
 	s := e.spec.Load()
 	if s.created == 0 {

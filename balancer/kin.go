@@ -64,9 +64,9 @@ func (p *Pool) part(t *project, refuted bool, now time.Time) {
 		rpm, tpm, rpd limit
 	}
 	shares := map[*model]share{}
-	for m, q := range t.quotas {
+	for _, q := range t.quotas {
 		q.mu.Lock()
-		shares[m] = share{q.minute.part(slots), q.rpm, q.tpm, q.rpd}
+		shares[q.model] = share{q.minute.part(slots), q.rpm, q.tpm, q.rpd}
 		q.mu.Unlock()
 	}
 	for _, e := range leave {

@@ -68,9 +68,9 @@ func (p *Pool) SetLimits(rules []LimitRule) error {
 
 // limit applies the rules to a project. Under p.mu.
 func (p *Pool) limit(t *project, now time.Time) {
-	for m, q := range t.quotas {
+	for _, q := range t.quotas {
 		q.mu.Lock()
-		q.rpm.set, q.tpm.set, q.rpd.set = p.limits.of(t, m.name)
+		q.rpm.set, q.tpm.set, q.rpd.set = p.limits.of(t, q.model.name)
 		q.mu.Unlock()
 		p.look(q, now)
 	}

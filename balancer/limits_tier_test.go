@@ -279,7 +279,8 @@ func (w *tierWorld) check(t *testing.T, after string) {
 		return of(w.rules[i])
 	}
 	for id, project := range p.projects {
-		for m, q := range project.quotas {
+		for _, q := range project.quotas {
+			m := q.model
 			got := [3]int64{q.rpm.set, q.tpm.set, q.rpd.set}
 			want := [3]int64{
 				said(id, m.name, func(r LimitRule) int64 { return r.RPM }), said(id, m.name, func(r LimitRule) int64 { return r.TPM }),

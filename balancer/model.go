@@ -256,9 +256,9 @@ func (p *Pool) sweepModels(known map[string]*model) map[string]*model {
 	p.swept = now
 	busy := map[*model]bool{}
 	for _, t := range p.projects {
-		for m, q := range t.quotas {
+		for _, q := range t.quotas {
 			q.mu.Lock()
-			busy[m] = busy[m] || q.inFlight > 0
+			busy[q.model] = busy[q.model] || q.inFlight > 0
 			q.mu.Unlock()
 		}
 	}
@@ -270,15 +270,15 @@ func (p *Pool) sweepModels(known map[string]*model) map[string]*model {
 	})
 	p.models.Store(&next)
 	for _, t := range p.projects {
-		for m, q := range t.quotas {
-			if next[m.name] == m {
-				continue
+		t.quotas = slices.DeleteFunc(t.quotas, func(q *quota) bool {
+			if next[q.model.name] == q.model {
+				return false
 			}
-			delete(t.quotas, m)
 			if q.fill != nil {
 				p.forget(q.fill)
 			}
-		}
+			return true
+		})
 	}
 	return next
 }

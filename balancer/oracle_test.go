@@ -149,7 +149,8 @@ func settledBut(t *testing.T, p *Pool, leases []*Lease) {
 		}
 	}
 	for _, project := range p.projects {
-		for m, q := range project.quotas {
+		for _, q := range project.quotas {
+			m := q.model
 			q.mu.Lock()
 			var requests, tokens int64
 			for _, s := range q.minute.spends {
@@ -174,7 +175,8 @@ func emptied(t *testing.T, p *Pool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, project := range p.projects {
-		for m, q := range project.quotas {
+		for _, q := range project.quotas {
+			m := q.model
 			q.mu.Lock()
 			q.forget(now, p.aligned())
 			if q.minute.requests != 0 || q.minute.tokens != 0 || q.today != 0 || q.inFlight != 0 || q.exploring != 0 {

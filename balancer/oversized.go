@@ -79,10 +79,10 @@ func (p *Pool) excuse(l *Lease, o *Outcome) bool {
 	if m == doubtful {
 		if suspect := l.tried.suspects(); suspect != nil {
 			m = tooBig // two projects with an empty minute: it is the request
-		} else if now.Sub(q.odds) < minute {
+		} else if now.UnixNano()-q.odds < int64(minute) {
 			m = noMisfit // two requests: it is the project, that others draw on
 		} else {
-			q.odds = now
+			q.odds = now.UnixNano()
 		}
 	}
 	q.mu.Unlock()
@@ -91,7 +91,7 @@ func (p *Pool) excuse(l *Lease, o *Outcome) bool {
 	}
 	if suspect := l.tried.misfits(limit, m, l.quota); suspect != nil {
 		suspect = suspect.acquire()
-		suspect.odds = time.Time{}
+		suspect.odds = 0
 		suspect.mu.Unlock()
 	}
 	o.Blame, o.Rest, o.RetryAfter = ScopeNone, 0, 0

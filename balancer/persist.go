@@ -224,6 +224,8 @@ func (p *Pool) load() error {
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.blocks.size = blockSize
+	defer func() { p.blocks = blocks{} }()
 	var failed error
 	var damaged []store.Op
 	err := p.store.Scan(listingPrefix, "", func(key string, value []byte) bool {
@@ -308,8 +310,12 @@ func (p *Pool) loadKeys(now time.Time) error {
 	slices.SortStableFunc(all, func(a, b loaded) int { return cmp.Compare(a.spec.created, b.spec.created) })
 	for _, k := range all {
 		e := p.enlist(k.id, k.secret, fromNanos(k.spec.created))
-		e.stored = k.spec
+		e.stored = p.blocks.specs.next(p.blocks.size)
+		*e.stored = *k.spec
 		p.publish(e, now)
+	}
+	if len(p.orphans) == 0 {
+		p.orphans = map[string]*record{} // an emptied map keeps its size
 	}
 	return nil
 }

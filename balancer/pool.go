@@ -100,6 +100,7 @@ type Pool struct {
 	probeWanted chan struct{} // wakes who serves Probes; capacity 1
 
 	mu           sync.Mutex
+	blocks       blocks // where entries and their like are made
 	version      uint64 // of all below, as far as a census depends on it
 	byID         map[string]*entry
 	free         []int              // slots of deleted keys

@@ -98,11 +98,11 @@ type quota struct {
 	// announced is a time at which Google said there is room although the books say
 	// otherwise, in Unix ns: from then on it is explored. 0 for none.
 	announced int64
-	allowed   int32     // of exploring at once; 0 means 1
-	trial     kinTrial  // of the guess that keys share the project
-	odd       int8      // refusals in trials that ended at another moment than the books say
-	doubted   int64     // dayEnds of the day whose first refusal was not believed
-	odds      time.Time // of the last refusal for tokens that the books do not explain
+	allowed   int32    // of exploring at once; 0 means 1
+	trial     kinTrial // of the guess that keys share the project
+	odd       int8     // refusals in trials that ended at another moment than the books say
+	doubted   int64    // dayEnds of the day whose first refusal was not believed
+	odds      int64    // of the last refusal for tokens that the books do not explain, in Unix ns; 0 for none
 
 	half bool // the breaker had it rest, and no attempt succeeded since
 
@@ -110,6 +110,8 @@ type quota struct {
 	fill  *rest // what the books say; nil where there is room
 	soft  bool  // fill makes a second choice of the project and does not rule it out
 	gated bool  // as many requests explore as may
+
+	_ [8]byte // whole cache lines, so that those of its neighbours begin at one, too
 }
 
 // load is how many requests a quota has in flight, with those that have chosen it

@@ -32,7 +32,7 @@ func quotaFor(tb testing.TB, p *Pool, secret, model string) *quota {
 	tb.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q := p.byID[KeyID(secret)].live.Load().project.quotas[(*p.models.Load())[model]]
+	q := p.byID[KeyID(secret)].live.Load().project.quota((*p.models.Load())[model])
 	if q == nil {
 		tb.Fatalf("no books of %s for %s", secret, model)
 	}
@@ -294,7 +294,8 @@ func settled(tb testing.TB, p *Pool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range p.projects {
-		for m, q := range t.quotas {
+		for _, q := range t.quotas {
+			m := q.model
 			q.mu.Lock()
 			var requests, tokens int64
 			for _, s := range q.minute.spends {

@@ -93,16 +93,14 @@ func (p *Pool) quotaOf(e *entry, m *model, locked bool) *quota {
 
 // makeQuota returns the quota of a project for a model. Under p.mu.
 func (p *Pool) makeQuota(t *project, m *model) *quota {
-	q := t.quotas[m]
+	q := t.quota(m)
 	if q == nil {
-		q = &quota{project: t, model: m}
+		q = p.blocks.quotas.next(p.blocks.size)
+		q.project, q.model = t, m
 		q.left.Store(unlimited)
 		q.price.add(1) // nothing is known
 		q.rpm.set, q.tpm.set, q.rpd.set = p.limits.of(t, m.name)
-		if t.quotas == nil {
-			t.quotas = map[*model]*quota{}
-		}
-		t.quotas[m] = q
+		t.quotas = append(t.quotas, q)
 	}
 	for _, e := range t.keys {
 		m.quotas.set(e.slot, q)

@@ -133,7 +133,7 @@ func (m *model) remember(r *fullMinute) map[*project]time.Duration {
 // nearest first. Of many projects only those that were refused, too.
 func (p *Pool) others(q *quota, r *fullMinute, own view, near map[*project]time.Duration) (out []view, all bool) {
 	add := func(t *project) {
-		o := t.quotas[q.model]
+		o := t.quota(q.model)
 		if o == nil || o == q || !t.guessable(r.at) {
 			return
 		}
@@ -253,7 +253,7 @@ func complete(own view, seen []view, limit int64) (found int) {
 func (p *Pool) retract(q *quota, r *fullMinute) *quota {
 	var guesses []*project
 	for _, t := range p.projects {
-		if o := t.quotas[q.model]; o != nil && t.bold && !o.provenKin() {
+		if o := t.quota(q.model); o != nil && t.bold && !o.provenKin() {
 			guesses = append(guesses, t)
 		}
 	}

@@ -247,7 +247,7 @@ func (p *Pool) setStep(r *rest, step int) {
 		}
 	}
 	if step == 0 && r.scope == ScopeProjectModel {
-		if q := r.project.quotas[r.model]; q != nil {
+		if q := r.project.quota(r.model); q != nil {
 			q.mu.Lock()
 			q.half = false
 			q.mu.Unlock()

@@ -31,7 +31,7 @@ func spread(p *Pool) (least, most int64) {
 	m := (*p.models.Load())[flash]
 	for _, t := range p.projects {
 		today := int64(0)
-		if q := t.quotas[m]; q != nil {
+		if q := t.quota(m); q != nil {
 			q.mu.Lock()
 			today = q.today
 			q.mu.Unlock()

@@ -125,7 +125,9 @@ func (p *Pool) projectOf(id string) *project {
 	if found := p.projects[id]; found != nil {
 		return found
 	}
-	made := &project{id: id}
+	made := p.blocks.projects.next(p.blocks.size)
+	made.id = id
+	made.keys, made.quotas = made.only[:0], made.main[:0]
 	p.projects[id] = made
 	if p.limits.spend(made) > 0 {
 		p.makeSpending(made, p.now())
@@ -192,8 +194,8 @@ func (p *Pool) reveal(e *entry, consumer string, now time.Time) {
 // project of the key's own had learnt goes along: it is about the same quota.
 // Under p.mu.
 func (p *Pool) regroup(e *entry, now time.Time) {
-	next := *e.live.Load()
-	from, to := next.project, p.projectOf(projectID(e.id, e.spec.Load(), &next))
+	l := e.live.Load()
+	from, to := l.project, p.projectOf(projectID(e.id, e.spec.Load(), l))
 	if from == to {
 		return
 	}
@@ -201,8 +203,10 @@ func (p *Pool) regroup(e *entry, now time.Time) {
 		from.keys = slices.DeleteFunc(from.keys, func(k *entry) bool { return k == e })
 	}
 	to.keys = append(to.keys, e)
+	next := p.blocks.lives.next(p.blocks.size)
+	*next = *l
 	next.project = to
-	e.live.Store(&next)
+	e.live.Store(next)
 	if from != nil && from.id == e.id {
 		p.carry(from, to, now)
 	}
@@ -219,18 +223,18 @@ func (p *Pool) regroup(e *entry, now time.Time) {
 // without other keys had used counts there, too. Under p.mu.
 func (p *Pool) rebook(e *entry, from, to *project) {
 	if from != nil && len(from.keys) == 0 {
-		for m, q := range from.quotas {
-			p.makeQuota(to, m).absorb(q)
+		for _, q := range from.quotas {
+			p.makeQuota(to, q.model).absorb(q)
 			if q.fill != nil {
 				p.forget(q.fill)
 			}
 			p.markQuota(q)
-			delete(from.quotas, m)
 		}
+		from.quotas = nil
 		p.moveSpending(from, to, p.now())
 	}
 	for _, m := range *p.models.Load() {
-		q := to.quotas[m]
+		q := to.quota(m)
 		m.quotas.set(e.slot, q)
 		p.block(m, e)
 		if q != nil {

@@ -70,7 +70,8 @@ func (p *Pool) condition(e *entry, now time.Time) condition {
 		return ofRest(r)
 	}
 	var first, day *rest
-	for m, q := range t.quotas {
+	for _, q := range t.quotas {
+		m := q.model
 		own := m.rests[t]
 		if own.holds() && own.kind == NotAvailable && own.until.After(now) {
 			continue // nothing that it was of use for
@@ -290,7 +291,8 @@ func (p *Pool) view(e *entry, now time.Time) View {
 // fullest is the day of the project's models that is nearest its end, and what days
 // are compared by: above 1 for one whose limit is known. Under p.mu.
 func (p *Pool) fullest(e *entry, now time.Time) (best *DayQuota, share float64) {
-	for m, q := range e.live.Load().project.quotas {
+	for _, q := range e.live.Load().project.quotas {
+		m := q.model
 		q.mu.Lock()
 		u := q.counts(now, p.aligned())
 		w := q.rpd.window(u.today, now, p.limits.since)

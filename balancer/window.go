@@ -96,6 +96,9 @@ func (w *window) merge(spends []spend) {
 		w.requests += int64(s.requests)
 		w.tokens += s.tokens
 	}
+	if w.spends == nil {
+		w.spends = w.first[:0]
+	}
 	w.spends = append(w.spends, spends...)
 	w.good = 0
 	slices.SortStableFunc(w.spends, func(a, b spend) int { return cmp.Compare(a.at, b.at) })
