@@ -130,14 +130,14 @@ func (s *system) setUp() error {
 	return nil
 }
 
-// settle waits until a process that has just started rests: indexes are read behind
-// the start, and a minute is the most that is waited for it.
+// settle waits until a process that has just started rests: indexes are read some
+// seconds after the start, and a minute is the most that is waited for them.
 func (s *system) settle() {
-	for before, n := s.cpu(), 0; n < 60; n++ {
+	for before, n, quiet := s.cpu(), 0, 0; n < 60 && quiet < 4; n++ {
 		time.Sleep(time.Second)
 		now := s.cpu()
-		if now-before < 20_000 { // µs
-			return
+		if quiet++; now-before >= 20_000 { // µs
+			quiet = 0
 		}
 		before = now
 	}
