@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ import (
 // What the pool keeps of its books. They are written behind, half a second late at
 // most: a crash forgets a few requests, and Google tells of them.
 const (
-	quotaPrefix = "balancer/quota/" // <project>/<model>, escaped → quotaRecord, with a TTL
+	quotaPrefix = "balancer/quota/" // <project>/<model>, escaped → quotaRecord, of earlier versions; see bookLog
 	homePrefix  = "balancer/home/"  // <hash of a conversation> → id of its key, with a TTL
 	clockKey    = "balancer/clock"  // → evidence that Google's minutes follow the clock
 )
@@ -64,28 +63,16 @@ func (r *limitRecord) limit(now time.Time) limit {
 	return limit{value: r.Value, learned: learned.UnixNano(), under: r.Under}
 }
 
-// op is the write of q. Books that hold nothing are not kept: clients invent names
-// of models.
-func (q *quota) op(now time.Time) store.Op { return q.write(now, false) }
-
-// write is op, with renewed as after [quota.renew].
-func (q *quota) write(now time.Time, renewed bool) store.Op {
-	r := quotaRecord{Project: q.project.id, Model: q.model.name}
-	key := quotaPrefix + url.PathEscape(r.Project) + "/" + url.PathEscape(r.Model)
+// kept is keeps for who has not locked q.
+func (q *quota) kept(now time.Time) bool {
 	q.mu.Lock()
-	if q.into.Load() != nil || q.proven == 0 && !q.matters(now) {
-		q.mu.Unlock()
-		return store.Op{Key: key}
-	}
-	for _, s := range q.minute.spends {
-		r.Spends = append(r.Spends, [3]int64{s.at / int64(time.Millisecond), int64(s.requests), s.tokens})
-	}
-	r.DayEnds, r.Today, r.Unsure, r.Doubted, r.Proven = q.dayEnds, q.today, q.unsure, q.doubted, q.proven
-	if !renewed {
-		r.RPM, r.TPM, r.RPD = q.rpm.record(), q.tpm.record(), q.rpd.record()
-	}
-	q.mu.Unlock()
-	return store.Op{Key: key, Value: encode(r), TTL: learnedFor + time.Hour}
+	defer q.mu.Unlock()
+	return q.keeps(now)
+}
+
+// keeps reports whether the books hold what the store must have. Under q.mu.
+func (q *quota) keeps(now time.Time) bool {
+	return q.into.Load() == nil && (q.proven != 0 || q.matters(now))
 }
 
 // flushBooks writes the quotas that were touched since the last time.
@@ -101,8 +88,7 @@ func (p *Pool) flushBooks() error {
 	for _, q := range touched {
 		q.touched.Store(false) // before it is read: what changes from now on is marked anew
 	}
-	op := func(q *quota) store.Op { return q.op(now) }
-	unwritten, err := writeEach(p, touched, op, store.Op{Key: clockKey, Value: encode(p.clock.Load())})
+	unwritten, err := p.logBooks(touched, now)
 	for _, q := range unwritten {
 		p.markQuota(q)
 	}
@@ -131,12 +117,17 @@ func (p *Pool) loadBooks(now time.Time) error {
 			return true
 		})
 	}
-	err := errors.Join(
+	books, unsound, err := p.readBooks()
+	if err != nil {
+		return err
+	}
+	damaged = append(damaged, unsound...)
+	err = errors.Join(
 		store.ScanDecoded(p.store, quotaPrefix, 0, decodeQuota, func(r store.Decoded[*quotaRecord]) bool {
 			if r.Err != nil {
 				damaged = append(damaged, store.Op{Key: quotaPrefix + r.Key})
-			} else {
-				p.loadQuota(r.Value, now)
+			} else if name := (bookName{r.Value.Project, r.Value.Model}); books.quotas[name] == nil {
+				books.quotas[name] = r.Value
 			}
 			return true
 		}),
@@ -151,6 +142,9 @@ func (p *Pool) loadBooks(now time.Time) error {
 	)
 	if err != nil {
 		return err
+	}
+	for _, r := range books.quotas {
+		p.loadQuota(r, now)
 	}
 	if err := p.dropDamaged(damaged); err != nil {
 		return err
@@ -172,6 +166,27 @@ func (p *Pool) loadBooks(now time.Time) error {
 	return nil
 }
 
+// moveBooks puts the books that an earlier version wrote onto the shelves.
+func (p *Pool) moveBooks() error {
+	p.writeMu.Lock()
+	defer p.writeMu.Unlock()
+	var earlier []store.Op
+	err := p.store.Scan(quotaPrefix, "", func(key string, _ []byte) bool {
+		earlier = append(earlier, store.Op{Key: key})
+		return true
+	})
+	if err != nil || len(earlier) == 0 {
+		return err
+	}
+	for n := range p.bookLog.dirty {
+		p.bookLog.dirty[n] = true
+	}
+	if err := p.tidyShelves(shelfCount, p.now()); err != nil {
+		return err
+	}
+	return p.dropDamaged(earlier)
+}
+
 // dropDamaged deletes records that could not be read.
 func (p *Pool) dropDamaged(ops []store.Op) error {
 	if _, err := writeEach(p, ops, func(op store.Op) store.Op { return op }); err != nil {
@@ -186,7 +201,7 @@ func decodeQuota(_ string, value []byte) (*quotaRecord, error) {
 		return nil, err
 	}
 	if r.Project == "" || r.Model == "" {
-		return nil, errors.New("it names no project or no model")
+		return nil, errNameless
 	}
 	return r, nil
 }

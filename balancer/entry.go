@@ -90,11 +90,12 @@ type live struct {
 
 // project is what shares quota. What is not atomic is guarded by Pool.mu.
 type project struct {
-	id   string // the operator's name, "projects/<number>", or the only key's id
-	keys []*entry
-	only [1]*entry // what keys begins in: most projects have one
-	main [1]*quota // and quotas
-	rest *rest     // project-wide
+	id    string // the operator's name, "projects/<number>", or the only key's id
+	shelf int    // see bookLog
+	keys  []*entry
+	only  [1]*entry // what keys begins in: most projects have one
+	main  [1]*quota // and quotas
+	rest  *rest     // project-wide
 
 	models    int                      // rests for single models
 	quotas    []*quota                 // of few models, in the order of their first request

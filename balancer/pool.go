@@ -89,6 +89,7 @@ type Pool struct {
 	// writeMu orders writes to the store as the changes in memory. It is taken
 	// before mu and held across I/O.
 	writeMu sync.Mutex
+	bookLog bookLog
 	urgent  chan struct{} // wakes Run; capacity 1
 	durable atomic.Bool   // the next flush must reach the disk
 
@@ -107,6 +108,7 @@ type Pool struct {
 	used         int                // slots ever given out
 	orphans      map[string]*record // states of ids that are in no set now
 	projects     map[string]*project
+	shelves      [shelfCount]shelf
 	orphanRests  map[string]*restRecord // key-wide rests of such ids
 	orphanRoutes map[string]*restRecord // rests of routes that no key takes yet, by routeID
 	tags         map[string]*bitmap
@@ -192,6 +194,9 @@ func Open(o Options) (*Pool, error) {
 	}
 	if err := p.load(); err != nil {
 		return nil, fmt.Errorf("loading the Gemini keys: %w", err)
+	}
+	if err := p.moveBooks(); err != nil {
+		return nil, fmt.Errorf("moving the books of the quotas: %w", err)
 	}
 	return p, nil
 }

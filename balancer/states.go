@@ -81,7 +81,8 @@ func (p *Pool) decide(s State, reason string, renewed bool) changer {
 				ops = append(ops, store.Op{Key: r.record().key()})
 			}
 			for _, q := range e.live.Load().project.quotas {
-				ops = append(ops, q.write(now, true))
+				p.bookLog.dirty[q.project.shelf] = true
+				ops = append(ops, p.bookLog.record(q.append(nil, now, true)))
 			}
 		}
 		next := *e.live.Load()
@@ -126,7 +127,8 @@ func (p *Pool) projectOf(id string) *project {
 		return found
 	}
 	made := p.blocks.projects.next(p.blocks.size)
-	made.id = id
+	made.id, made.shelf = id, shelfOf(id)
+	p.shelves[made.shelf] = append(p.shelves[made.shelf], made)
 	made.keys, made.quotas = made.only[:0], made.main[:0]
 	p.projects[id] = made
 	if p.limits.spend(made) > 0 {
@@ -140,6 +142,7 @@ func (p *Pool) projectOf(id string) *project {
 func (p *Pool) dropIfUnused(t *project) {
 	if len(t.keys) == 0 && t.models == 0 && t.rest == nil && p.projects[t.id] == t && !t.matters(p.now()) {
 		delete(p.projects, t.id)
+		p.shelves[t.shelf] = slices.DeleteFunc(p.shelves[t.shelf], func(other *project) bool { return other == t })
 	}
 }
 
