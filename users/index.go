@@ -31,9 +31,17 @@ type index struct {
 	blocks []block         // with the texts of rows, but for those that are loose
 	rows   []row           // in the order of creation, as far as they were read; those removed are dead
 	dead   int
-	places map[string]int32 // of ids in rows; the strings are parts of the rows' texts
-	named  []int32          // places sorted by name, but for …
-	moved  map[int32]bool   // … those whose name is new
+	places map[keyID]int32 // of ids in rows; without a pointer, so that the collector passes it by
+	named  []int32         // places sorted by name, but for …
+	moved  map[int32]bool  // … those whose name is new
+}
+
+// keyID is the id of a user key without a pointer.
+type keyID [idSize]byte
+
+func idOf(id string) (k keyID) {
+	copy(k[:], id)
+	return k
 }
 
 // row is a key as lists find it. Times are in Unix seconds, 0 for never.
@@ -155,10 +163,10 @@ func (x *index) load(ctx context.Context, s store.Store) error {
 		return fmt.Errorf("reading the index of user keys: %w", err)
 	}
 	blocks := pack(rows)
-	places := make(map[string]int32, len(rows))
+	places := make(map[keyID]int32, len(rows))
 	named := make([]int32, len(rows))
 	for i := range rows {
-		places[rows[i].id()], named[i] = int32(i), int32(i) //nolint:gosec // fewer than 2^31 keys
+		places[idOf(rows[i].id())], named[i] = int32(i), int32(i) //nolint:gosec // fewer than 2^31 keys
 	}
 	slices.SortFunc(named, func(a, b int32) int { return byName(&rows[a], &rows[b]) })
 	x.mu.Lock()
@@ -245,7 +253,7 @@ func (x *index) put(k *Key, limited int64) {
 	default:
 		x.early[k.ID] = true
 	}
-	if i, known := x.places[k.ID]; known {
+	if i, known := x.places[idOf(k.ID)]; known {
 		old := &x.rows[i]
 		r.used = old.used
 		if old.text == r.text {
@@ -255,8 +263,6 @@ func (x *index) put(k *Key, limited int64) {
 			if x.ready {
 				x.moved[i] = true
 			}
-			delete(x.places, k.ID)
-			x.places[r.id()] = i // so that the old text can go
 		}
 		*old = r
 		return
@@ -267,12 +273,12 @@ func (x *index) put(k *Key, limited int64) {
 // insert adds a row. The caller holds mu.
 func (x *index) insert(r row) {
 	if x.places == nil {
-		x.places = map[string]int32{}
+		x.places = map[keyID]int32{}
 	}
 	i := int32(len(x.rows)) //nolint:gosec // fewer than 2^31 keys
 	r.flags |= rowLoose
 	x.rows = append(x.rows, r)
-	x.places[r.id()] = i
+	x.places[idOf(r.id())] = i
 	if x.ready {
 		x.moved[i] = true
 	}
@@ -291,33 +297,33 @@ func (x *index) remove(id string) {
 // drop forgets a key, and from time to time the room of those that were. The caller
 // holds mu.
 func (x *index) drop(id string) {
-	i, known := x.places[id]
+	i, known := x.places[idOf(id)]
 	if !known {
 		return
 	}
-	delete(x.places, id)
+	delete(x.places, idOf(id))
 	x.rows[i] = row{flags: rowDead}
 	if x.dead++; !x.ready || x.dead < 1000 || x.dead < len(x.rows)/4 {
 		return
 	}
 	x.sortNames()
-	place := make([]int32, len(x.rows)) // from old to new
+	moves := make([]int32, len(x.rows)) // from old to new
 	kept := x.rows[:0]
 	for i := range x.rows {
 		if x.rows[i].flags&rowDead == 0 {
-			place[i] = int32(len(kept)) //nolint:gosec // fewer than 2^31 keys
+			moves[i] = int32(len(kept)) //nolint:gosec // fewer than 2^31 keys
 			kept = append(kept, x.rows[i])
 		}
 	}
 	clear(x.rows[len(kept):])
 	x.rows, x.dead = kept, 0
 	x.blocks = pack(kept)
-	clear(x.places) // whose ids are parts of the texts from before
+	clear(x.places)
 	for i := range kept {
-		x.places[kept[i].id()] = int32(i) //nolint:gosec // fewer than 2^31 keys
+		x.places[idOf(kept[i].id())] = int32(i) //nolint:gosec // fewer than 2^31 keys
 	}
 	for n, i := range x.named {
-		x.named[n] = place[i]
+		x.named[n] = moves[i]
 	}
 }
 
@@ -329,7 +335,7 @@ func (x *index) saw(seen []sighting) {
 		return
 	}
 	for _, s := range seen {
-		if i, known := x.places[s.id]; known {
+		if i, known := x.places[idOf(s.id)]; known {
 			x.rows[i].used, x.rows[i].limited = second32(s.used), second32(s.limited)
 		}
 	}
