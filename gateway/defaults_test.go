@@ -43,17 +43,21 @@ func TestDefaults(t *testing.T) {
 		{Name: "quick-*", Targets: []string{model}, ThinkingBudget: new(int64(0))},
 		{Name: "searching", Targets: []string{"gemini-2.5-flash"}, Search: true},
 		{Name: "searching-3", Targets: []string{model}, Search: true},
+		{Name: "drawing", Targets: []string{"gemini-2.5-flash-image"}, Search: true},
+		{Name: "open", Targets: []string{"gemma-3-27b-it"}, Search: true},
 		{Name: "plain", Targets: []string{"gemini-2.5-flash"}},
 	}, ""))
 	must(t, models.Update("gemini-2.5-flash", func(m *settings.Model) {
 		m.ThinkingBudget, m.Safety = new(int64(500_000)), "block_only_high"
 	}))
 	must(t, models.Update("gemini-2.5-pro", func(m *settings.Model) { m.ThinkingBudget = new(int64(0)) }))
+	must(t, models.Update("gemini-2.5-flash-lite", func(m *settings.Model) { m.ThinkingBudget = new(int64(4096)) }))
 	must(t, models.Update(model, func(m *settings.Model) { m.ThinkingBudget = new(int64(20_000)) }))
 	const (
 		chat      = "/v1/chat/completions"
 		responses = "/v1/responses"
 		messages  = "/v1/messages"
+		asJSON    = `,"response_format":{"type":"json_object"}`
 		functions = `,"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string"}}}}}]`
 	)
 	for _, c := range []struct {
@@ -70,7 +74,11 @@ func TestDefaults(t *testing.T) {
 		{"chat with its own filters", chat, "gemini-2.5-flash", `,"safety_settings":[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"OFF"}]`, `{"thinkingBudget":24576}`, false, "OFF"},
 		{"chat by levels", chat, model, ``, `{"thinkingLevel":"HIGH"}`, false, ""},
 		{"as few as can be", chat, "gemini-2.5-pro", ``, `{"thinkingBudget":128}`, false, ""},
-		{"a model without", chat, "gemini-2.5-flash-lite", ``, ``, false, ""},
+		{"a model without", chat, "gemini-2.5-flash-image", ``, ``, false, ""},
+		{"least thoughts that fit", chat, "gemini-2.5-flash-lite", `,"max_tokens":600`, `{"thinkingBudget":512}`, false, ""},
+		{"no room for any", chat, "gemini-2.5-flash-lite", `,"max_tokens":512`, `{"thinkingBudget":0}`, false, ""},
+		{"a short answer by levels", chat, model, `,"max_tokens":20`, ``, false, ""},
+		{"a short answer with few thoughts", chat, "quick-one", `,"max_tokens":20`, `{"thinkingLevel":"MINIMAL"}`, false, ""},
 		{"alias", chat, "deep", ``, `{"thinkingBudget":-1}`, false, "BLOCK_ONLY_HIGH"},
 		{"pattern by levels", chat, "quick-one", ``, `{"thinkingLevel":"MINIMAL"}`, false, ""},
 		{"alias without", chat, "plain", ``, `{"thinkingBudget":24576}`, false, "BLOCK_ONLY_HIGH"},
@@ -78,9 +86,19 @@ func TestDefaults(t *testing.T) {
 		{"alias with a search", chat, "searching", ``, `{"thinkingBudget":24576}`, true, "BLOCK_ONLY_HIGH"},
 		{"search beside functions, which the model refuses", chat, "searching", functions, `{"thinkingBudget":24576}`, false, "BLOCK_ONLY_HIGH"},
 		{"search beside functions", chat, "searching-3", functions, `{"thinkingLevel":"HIGH"}`, true, ""},
+		{"search beside code", chat, "searching", `,"tools":[{"codeExecution":{}}]`, `{"thinkingBudget":24576}`, true, "BLOCK_ONLY_HIGH"},
+		{"no tools, as the client says", chat, "searching", `,"tool_choice":"none"`, `{"thinkingBudget":24576}`, false, "BLOCK_ONLY_HIGH"},
+		{"no tools of several, as the client says", chat, "searching-3", `,"tool_choice":"none"` + functions, `{"thinkingLevel":"HIGH"}`, false, ""},
+		{"no search with JSON, which the model refuses", chat, "searching", asJSON, `{"thinkingBudget":24576}`, false, "BLOCK_ONLY_HIGH"},
+		{"search with JSON", chat, "searching-3", asJSON, `{"thinkingLevel":"HIGH"}`, true, ""},
+		{"search with text, as the client says", chat, "searching", `,"response_format":{"type":"text"}`, `{"thinkingBudget":24576}`, true, "BLOCK_ONLY_HIGH"},
+		{"no search of what draws", chat, "drawing", ``, ``, false, ""},
+		{"no search of open models", chat, "open", ``, ``, false, ""},
 		{"responses", responses, "deep", ``, `{"thinkingBudget":-1}`, false, "BLOCK_ONLY_HIGH"},
 		{"responses, as the client says", responses, "deep", `,"reasoning":{"effort":"low"}`, `{"thinkingBudget":1024}`, false, "BLOCK_ONLY_HIGH"},
 		{"responses with a search", responses, "searching", ``, `{"thinkingBudget":24576}`, true, "BLOCK_ONLY_HIGH"},
+		{"responses without tools, as the client says", responses, "searching", `,"tool_choice":"none"`, `{"thinkingBudget":24576}`, false, "BLOCK_ONLY_HIGH"},
+		{"responses in JSON", responses, "searching", `,"text":{"format":{"type":"json_object"}}`, `{"thinkingBudget":24576}`, false, "BLOCK_ONLY_HIGH"},
 		{"completions", "/v1/completions", "deep", ``, `{"thinkingBudget":-1}`, false, "BLOCK_ONLY_HIGH"},
 		{"messages", messages, "gemini-2.5-flash", `,"max_tokens":64000`, `{"thinkingBudget":24576}`, false, "BLOCK_ONLY_HIGH"},
 		{"messages, as the client says", messages, "gemini-2.5-flash", `,"max_tokens":64000,"thinking":{"type":"enabled","budget_tokens":2048}`, `{"includeThoughts":true,"thinkingBudget":2048}`, false, "BLOCK_ONLY_HIGH"},
@@ -90,6 +108,9 @@ func TestDefaults(t *testing.T) {
 		{"messages by levels", messages, "quick-one", `,"max_tokens":64000`, `{"thinkingLevel":"MINIMAL"}`, false, ""},
 		{"messages with a search", messages, "searching", `,"max_tokens":64000`, `{"thinkingBudget":24576}`, true, "BLOCK_ONLY_HIGH"},
 		{"messages with a search beside functions", messages, "searching-3", `,"max_tokens":64000,"tools":[{"name":"f","input_schema":{"type":"object"}}]`, `{"thinkingLevel":"HIGH"}`, false, ""},
+		{"messages without tools, as the client says", messages, "searching", `,"max_tokens":64000,"tool_choice":{"type":"none"}`, `{"thinkingBudget":24576}`, false, "BLOCK_ONLY_HIGH"},
+		{"messages in JSON", messages, "searching", `,"max_tokens":64000,"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`, `{"thinkingBudget":24576}`, false, "BLOCK_ONLY_HIGH"},
+		{"messages of open models", messages, "open", `,"max_tokens":64000`, ``, false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			question := `"messages":[{"role":"user","content":"Hi"}]`

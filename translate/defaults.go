@@ -9,8 +9,8 @@ type Defaults struct {
 	// Thinking is how many tokens of thoughts there may be, cut to what the model takes:
 	// 0 for as few as it can do with, -1 for as many as it likes; nil says nothing.
 	Thinking *int64
-	// Search has Google Search among the tools, where the model takes it beside those of
-	// the request.
+	// Search has Google Search among the tools, where the model takes it beside what the
+	// request asks for: functions, JSON, cached content, or no tools at all.
 	Search bool
 	// Safety are settings as Google takes them, in place of those of the dialect's
 	// options; nil says nothing.

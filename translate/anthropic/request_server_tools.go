@@ -76,9 +76,7 @@ func (d *decoder) combine() {
 		g.Tools = append(g.Tools, gemini.Tool{BuiltIn: b.name})
 		d.tellDomains(b.tool)
 	}
-	if d.defaults.Search && r.search == nil && len(d.functions) == 0 && !r.features.Has(capability.Speaks) {
-		// The answer tells nothing of it: the client knows no such tool. With functions it
-		// would have to, since what Google's tools did must come back in the next turn.
+	if d.searchByDefault() {
 		g.Tools = append(g.Tools, gemini.Tool{BuiltIn: "googleSearch"})
 	}
 	if len(d.functions) > 0 {
@@ -93,6 +91,16 @@ func (d *decoder) combine() {
 	if d.replays && len(g.Tools) > 0 {
 		g.ToolConfig.ServerSide = true
 	}
+}
+
+// searchByDefault reports whether the operator wants a search that nothing else in the
+// request speaks against. The answer tells nothing of it: the client knows no such tool.
+// With functions it would have to, since what Google's tools did must come back in the
+// next turn.
+func (d *decoder) searchByDefault() bool {
+	asJSON := d.in.outputFormat != nil || !d.in.outputConfig.Get("format").IsNull()
+	return d.defaults.Search && d.req.features.Searches() && d.req.search == nil && len(d.functions) == 0 &&
+		!d.in.toolChoice.Get("type").Is("none") && (!asJSON || d.req.features.Has(capability.JSONWithTools))
 }
 
 // tellDomains says in words what Google's tools cannot be held to. Citations of

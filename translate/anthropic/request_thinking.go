@@ -118,7 +118,7 @@ func (d *decoder) thinkByDefault(tokens int64) {
 	config, features := &d.req.gemini.Config, d.req.features
 	switch {
 	case features.Thinking == capability.ByBudget:
-		config.Thinking.Budget = integer(features.Fit(features.Tokens(tokens), config.MaxOutputTokens))
+		config.Thinking.Budget = integer(features.Fit(features.Tokens(tokens, config.MaxOutputTokens), config.MaxOutputTokens))
 	case features.Thinking == capability.ByLevel && tokens >= 0:
 		config.Thinking.Level = features.Level(capability.EffortOf(tokens))
 	}

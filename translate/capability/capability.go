@@ -91,6 +91,11 @@ type Family struct {
 // Has reports whether the family has all of the traits.
 func (f *Family) Has(t Trait) bool { return f.Traits&t == t }
 
+// Searches reports whether Google Search can be among the tools. Speech, images of
+// Gemini 2 and Gemma, which have none of Google's tools, are those that cannot be held to
+// JSON either. Source: specs/openai.md §2.
+func (f *Family) Searches() bool { return f.Has(JSONMode) }
+
 // tableEntry is one element of a table.
 type tableEntry struct {
 	match       glob

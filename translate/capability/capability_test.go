@@ -167,11 +167,15 @@ func FuzzParse(f *testing.F) {
 func TestReasoning_Tokens(t *testing.T) {
 	off, never := Reasoning{Thinking: ByBudget, MinBudget: 512, MaxBudget: 24576, Off: true}, Reasoning{Thinking: ByBudget, MinBudget: 128, MaxBudget: 32768}
 	for _, c := range []struct {
-		family      *Reasoning
-		budget, got int64
-	}{{&off, 0, 0}, {&off, -1, -1}, {&off, 1, 512}, {&off, 5000, 5000}, {&off, 1 << 40, 24576}, {&never, 0, 128}, {&never, -1, -1}, {&never, 32769, 32768}} {
-		if got := c.family.Tokens(c.budget); got != c.got {
-			t.Errorf("%d of %+v: %d, want %d", c.budget, *c.family, got, c.got)
+		family             *Reasoning
+		budget, limit, got int64
+	}{
+		{&off, 0, 0, 0}, {&off, -1, 0, -1}, {&off, 1, 0, 512}, {&off, 5000, 0, 5000}, {&off, 1 << 40, 0, 24576},
+		{&never, 0, 0, 128}, {&never, -1, 0, -1}, {&never, 32769, 0, 32768},
+		{&off, 5000, 513, 5000}, {&off, 5000, 512, 0}, {&off, -1, 20, 0}, {&never, -1, 20, 128},
+	} {
+		if got := c.family.Tokens(c.budget, c.limit); got != c.got {
+			t.Errorf("%d of %+v with %d for all: %d, want %d", c.budget, *c.family, c.limit, got, c.got)
 		}
 	}
 	for budget, want := range map[int64]string{-1: "none", 0: "none", 1: "low", 4095: "low", 4096: "medium", 12287: "medium", 12288: "high"} {

@@ -66,8 +66,12 @@ func (r *Reasoning) Budget(effort string) int64 {
 }
 
 // Tokens is a number of tokens as a family takes it that thinks by budgets: 0 where it
-// can be switched off, -1 for as many as the model likes.
-func (r *Reasoning) Tokens(budget int64) int64 {
+// can be switched off, -1 for as many as the model likes. Where an answer of at most
+// limit tokens (0 = no limit) has no room for the fewest, it is as few as can be.
+func (r *Reasoning) Tokens(budget, limit int64) int64 {
+	if 0 < limit && limit <= r.MinBudget {
+		budget = 0
+	}
 	if budget < 0 || budget == 0 && r.Off {
 		return budget
 	}

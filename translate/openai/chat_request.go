@@ -178,6 +178,7 @@ type decoder struct {
 	functions    []gemini.FunctionDeclaration
 	builtIns     []gemini.Tool
 	builtInPath  string // the field that asked for the first of them
+	toolless     bool   // tool_choice is none
 	strict       bool   // some tool has strict:true
 	defaults     translate.Defaults
 	suffixSearch bool   // the model string asked for search

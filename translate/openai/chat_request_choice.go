@@ -47,7 +47,7 @@ func (d *decoder) choiceWord(v rawjson.Value, param string) {
 	case "none":
 		// Declarations stay, so that calls in the history are known; built-in
 		// tools have no such switch.
-		d.builtIns = nil
+		d.builtIns, d.toolless = nil, true
 		if len(d.functions) > 0 {
 			config.Mode = "NONE"
 		}

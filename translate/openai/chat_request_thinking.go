@@ -54,15 +54,19 @@ func (d *decoder) thinking() {
 	d.showThoughts(effort)
 }
 
+// fewTokens is below which no model is made to think by levels for want of a word of the
+// client: such requests are probes, and the thoughts would leave nothing for the answer.
+const fewTokens = 1024
+
 // thinkByDefault asks for as many thoughts as the operator wants where the client did
 // not say.
 func (d *decoder) thinkByDefault(tokens int64) {
-	t := &d.req.Gemini.Config.Thinking
+	t, limit := &d.req.Gemini.Config.Thinking, d.req.Gemini.Config.MaxOutputTokens
 	switch {
 	case d.family.Thinking == capability.ByBudget:
-		d.budget = d.family.Tokens(tokens)
+		d.budget = d.family.Tokens(tokens, limit)
 		t.Budget = number(d.budget)
-	case d.family.Thinking == capability.ByLevel && tokens >= 0:
+	case d.family.Thinking == capability.ByLevel && (tokens == 0 || tokens > 0 && (limit == 0 || limit >= fewTokens)):
 		t.Level = d.family.Level(capability.EffortOf(tokens))
 	}
 }

@@ -314,12 +314,21 @@ func (d *decoder) search() {
 	}
 }
 
+// searchByDefault reports whether the operator wants a search that nothing else in the
+// request speaks against: what the client asked for is not given up for it.
+func (d *decoder) searchByDefault() bool {
+	asJSON := d.in.responseFormat != nil && !d.in.responseFormat.Get("type").Is("text")
+	return d.defaults.Search && d.family.Searches() && !d.toolless &&
+		(len(d.functions) == 0 || d.family.Has(capability.MixedTools)) &&
+		(!asJSON || d.family.Has(capability.JSONWithTools)) &&
+		d.req.Gemini.CachedContent == nil // which has its own tools
+}
+
 // combine puts built-in tools and functions together where the model takes both
 // (§5.5).
 func (d *decoder) combine() {
 	g := &d.req.Gemini
-	alone := len(d.functions) == 0 || d.family.Has(capability.MixedTools)
-	if d.suffixSearch && alone || d.defaults.Search && alone && !d.family.Has(capability.Speaks) {
+	if d.suffixSearch && (len(d.functions) == 0 || d.family.Has(capability.MixedTools)) || d.searchByDefault() {
 		d.builtIn("googleSearch", nil, "model")
 	}
 	if len(d.builtIns) > 0 && len(d.functions) > 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gemini-balance/caddy-gemini-balance/translate"
 	"github.com/gemini-balance/caddy-gemini-balance/translate/gemini"
 )
 
@@ -154,5 +155,15 @@ func TestChatRequest_CustomTool(t *testing.T) {
 	r := decodeWith(t, requestEnv(), Options{}, body(m3, `"tools":[`+f+`,{"type":"custom","custom":{"name":"c"}}]`))
 	if !r.CustomTool("c") || r.CustomTool("f") || r.CustomTool("x") {
 		t.Error("custom tools are mixed up")
+	}
+}
+
+// TestDecodeChat_DefaultSearchCached: cached content has its own tools, so that an operator's
+// search must not have the request refused.
+func TestDecodeChat_DefaultSearchCached(t *testing.T) {
+	searching := Options{Defaults: func(string, string) translate.Defaults { return translate.Defaults{Search: true} }}
+	for more, want := range map[string]string{``: `[{"googleSearch":{}}]`, `"cached_content":"cachedContents/a"`: `null`} {
+		got := upstream(t, decodeWith(t, requestEnv(), searching, body(m3, more)))
+		sameJSON(t, got["tools"], want)
 	}
 }
