@@ -99,7 +99,7 @@ test('a whole validation ends with what it found', async () => {
 /** How far the lower end of a box stands behind the dock; 0 or less for not at all. */
 const behind = async (box) => {
   const [end, dock] = [await box.boundingBox(), await page.locator('.dock').boundingBox()]
-  return end.y + end.height - dock.y
+  return end && dock ? end.y + end.height - dock.y : Infinity // drawn anew just now
 }
 
 test('nothing stays behind the dock: a table and a page end before it', async () => {
@@ -118,7 +118,7 @@ test('nothing stays behind the dock: a table and a page end before it', async ()
     await page.locator('main .page h1', { hasText: 'Settings' }).waitFor()
     await settled(page)
     await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight))
-    assert.ok((await behind(page.locator('main .page > *').last())) <= 0, `the page ends behind the dock at ${width}`)
+    await until(`the page ends before the dock at ${width}`, async () => (await behind(page.locator('main .page > *').last())) <= 0)
   }
   await page.setViewportSize({ width: 1280, height: 800 })
   const room = () => page.evaluate(() => document.documentElement.style.getPropertyValue('--dock'))
