@@ -120,6 +120,9 @@ func (l *Lease) Done(o Outcome) {
 	l.entry.inFlight.Add(-1)
 	l.pool.inFlight.Add(-1)
 	l.tried.end(o)
+	if o.troubles() {
+		l.lane.troubled.Store(true)
+	}
 	excused := l.pool.excuse(l, &o)
 	l.pool.settle(l, &o)
 	l.pool.spent(l, &o)

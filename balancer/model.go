@@ -77,7 +77,10 @@ type lane struct {
 	levelEnds atomic.Int64  // Unix seconds until when level counts
 	levelOf   atomic.Uint64 // Pool.gains that it is of
 
+	troubled atomic.Bool // Google was in trouble when somebody last waited
+
 	ramp   ramp   // guarded by Pool.mu
+	influx influx // guarded by Pool.mu
 	census census // guarded by Pool.mu
 
 	// What [Pool.widest] found, and until when that counts, in Unix ns.

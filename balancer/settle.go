@@ -23,6 +23,9 @@ func (p *Pool) succeeded(l *Lease) {
 	untested := p.untested.has(e.slot) // which most keys are not, so that this is all it costs
 	escalated := p.escalated.Load() > 0 && e.live.Load().project.escalated.Load() > 0
 	waited := l.lane.waiting.Load() > 0
+	if !waited && l.lane.troubled.Load() {
+		l.lane.troubled.Store(false)
+	}
 	if !untested && !escalated && !waited {
 		return
 	}

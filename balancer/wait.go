@@ -51,6 +51,9 @@ func (p *Pool) advance(now time.Time, limit int) {
 // await is Lease for a request that found no key at once.
 func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*Lease, error) {
 	p.lock()
+	if want.Tried.place().ticket == 0 && !want.Tried.used() {
+		l.influx.came(now)
+	}
 	if u := p.oversized(l, &want, now); u != nil {
 		p.unlock()
 		return nil, u
@@ -60,7 +63,7 @@ func (p *Pool) await(ctx context.Context, want Want, l *lane, now time.Time) (*L
 		if (l.waiting.Load() == 0 || want.Wait <= 0 && p.passes(l, &want, now)) && !p.shortOf(l, &want, now) {
 			if lease := p.take(l, &want, now, true); lease != nil {
 				if !want.Unmetered && l.waiting.Load() > 0 {
-					l.ramp.given++
+					l.gave(now)
 				}
 				p.unlock()
 				return lease, nil
@@ -180,6 +183,7 @@ func (p *Pool) late(w *waiter) (*Lease, error) {
 	now := p.now()
 	p.advance(now, restsPerLook)
 	if lease := p.take(w.lane, &w.want, now, true); lease != nil {
+		w.lane.influx.gave(now)
 		return lease, nil
 	}
 	return nil, p.unavailable(w.lane, &w.want, now)
@@ -323,7 +327,17 @@ func (p *Pool) turn(l *lane, now time.Time) *turn {
 	if ready == 0 {
 		*r = ramp{}
 	}
-	return &turn{left: ready*r.share - r.given, empty: ready == 0, noRoom: unlimited}
+	t := &turn{left: ready*r.share - r.given, empty: ready == 0, noRoom: unlimited}
+	if l.troubled.Load() {
+		t.left = min(t.left, l.influx.room(now))
+	}
+	return t
+}
+
+// gave books a lease for one who waits. Under p.mu.
+func (l *lane) gave(now time.Time) {
+	l.ramp.given++
+	l.influx.gave(now)
 }
 
 // try serves one waiter and reports whether it leaves the queue.
@@ -331,7 +345,7 @@ func (p *Pool) try(w *waiter, t *turn, now time.Time) (a answered, leaves bool) 
 	if !t.empty && t.left > 0 && w.want.Tokens < t.noRoom {
 		if lease := p.take(w.lane, &w.want, now, true); lease != nil {
 			t.left--
-			w.lane.ramp.given++
+			w.lane.gave(now)
 			p.turned = max(p.turned, w.turn)
 			return answered{lease: lease}, true
 		}
