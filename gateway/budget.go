@@ -8,8 +8,8 @@ import (
 )
 
 // retryBudget keeps retries from multiplying the load on an upstream in trouble:
-// over the last ten seconds at most a share of the requests may be repeated,
-// three a second in any case. The zero value is ready.
+// over the last ten seconds at most a share of the requests may be repeated, and
+// a few in any case. The zero value is ready.
 // Source: specs/gateways.md U6 and §7.
 type retryBudget struct {
 	mu      sync.Mutex
@@ -17,9 +17,15 @@ type retryBudget struct {
 }
 
 // spent is what was asked of Google within a second, or several.
-type spent struct{ second, requests, retries, hedges int64 }
+type spent struct{ second, requests, retries, helped, hedges int64 }
 
-const retriesPerSecond = 3
+// What is there in ten seconds however few requests come: enough for a client that
+// asks now and then. Three more for each retry that helped, because a Google that
+// answers some is worth asking again; one that refuses everything is not.
+const (
+	fewRetries  = 10
+	mostRetries = 30
+)
 
 // bucket returns that of the current second. mu is held.
 func (b *retryBudget) bucket(now int64) *spent {
@@ -44,11 +50,20 @@ func (b *retryBudget) take(share float64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	all := b.all(now)
-	if float64(all.retries) >= max(share*float64(all.requests), float64(retriesPerSecond*len(b.buckets))) {
+	few := min(fewRetries+3*all.helped, mostRetries)
+	if float64(all.retries) >= max(share*float64(all.requests), float64(few)) {
 		return false
 	}
 	b.bucket(now).retries++
 	return true
+}
+
+// help counts a request that was answered after a retry.
+func (b *retryBudget) help() {
+	now := time.Now().Unix()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bucket(now).helped++
 }
 
 // hedge reports whether one more request may be asked of a second project, so that
@@ -78,6 +93,7 @@ func (b *retryBudget) all(now int64) (sum spent) {
 		if s := &b.buckets[i]; s.second > now-int64(len(b.buckets)) {
 			sum.requests += s.requests
 			sum.retries += s.retries
+			sum.helped += s.helped
 			sum.hedges += s.hedges
 		}
 	}

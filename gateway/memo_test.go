@@ -60,8 +60,18 @@ func TestRetryBudget(t *testing.T) {
 			}
 			return n
 		}
-		if n := taken(100); n != 30 {
-			t.Errorf("%d retries without load, want three a second of ten", n)
+		if n := taken(100); n != fewRetries {
+			t.Errorf("%d retries without load, want %d in ten seconds", n, fewRetries)
+		}
+		b.help()
+		if n := taken(100); n != 3 {
+			t.Errorf("%d more retries where one helped, want three", n)
+		}
+		for range 100 {
+			b.help()
+		}
+		if n := taken(100); n != mostRetries-fewRetries-3 {
+			t.Errorf("%d more retries where many helped; want %d in ten seconds", n, mostRetries)
 		}
 		time.Sleep(11 * time.Second)
 		for range 1000 {
@@ -71,7 +81,7 @@ func TestRetryBudget(t *testing.T) {
 			t.Errorf("%d retries of 1000 requests, want 20 %%", n)
 		}
 		time.Sleep(11 * time.Second)
-		if n := taken(100); n != 30 {
+		if n := taken(100); n != fewRetries {
 			t.Errorf("%d retries after the load has gone", n)
 		}
 	})

@@ -143,7 +143,10 @@ func (x *exchange) try(want balancer.Want, retry settings.Retry, attempt func(*b
 			}
 		}
 		res := attemptWith(lease, attempt)
-		if last = res.failure; last == nil || x.out.committed() || !x.again(&moves, res, retry) {
+		if last = res.failure; last == nil && moves.paid {
+			x.g.budget.help()
+		}
+		if last == nil || x.out.committed() || !x.again(&moves, res, retry) {
 			return last
 		}
 		want.Wait = max(0, retry.Wait-time.Since(x.accepted))
@@ -194,7 +197,14 @@ type retries struct {
 	counted   int
 	overloads int // attempts that Google had no capacity for, or that did not reach it
 	unsigned  bool
-	rounds    int // times that every key was tried
+	rounds    int  // times that every key was tried
+	paid      bool // the last attempt was one of the budget's
+}
+
+// pay takes a retry from the budget.
+func (m *retries) pay(b *retryBudget, share float64) bool {
+	m.paid = b.take(share)
+	return m.paid
 }
 
 // again reports whether the request may be tried once more, and waits where it
@@ -206,6 +216,7 @@ func (x *exchange) again(moves *retries, res result, retry settings.Retry) bool 
 	if x.ctx.Err() != nil || time.Since(x.accepted) > max(window, retry.Wait) {
 		return false
 	}
+	moves.paid = false
 	if moves.made++; moves.made >= maxMoves {
 		return false
 	}
@@ -231,13 +242,13 @@ func (x *exchange) again(moves *retries, res result, retry settings.Retry) bool 
 			// allowed for others, the time that a request may wait bounds it.
 			moves.overloads++
 			return (moves.overloads+moves.counted < moves.limit || time.Since(x.accepted) < retry.Wait) &&
-				x.g.budget.take(retry.Budget) && pause(x.ctx, moves.overloads)
+				moves.pay(&x.g.budget, retry.Budget) && pause(x.ctx, moves.overloads)
 		}
 		moves.counted++
 		// What failed with an error of the server or an odd answer may do so again for
 		// the request's sake; what broke on the way will not.
 		once := o.Retry == balancer.RetryOnce && !begun
-		if moves.counted >= moves.limit || once && moves.counted > 1 || !x.g.budget.take(retry.Budget) {
+		if moves.counted >= moves.limit || once && moves.counted > 1 || !moves.pay(&x.g.budget, retry.Budget) {
 			return false
 		}
 		if o.Retry == balancer.RetryBackoff {
