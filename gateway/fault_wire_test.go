@@ -380,6 +380,12 @@ const brokenFor = time.Minute
 // once: what further attempts do is that of TestFaults.
 func askBroken(t *testing.T, world func(testing.TB, fakegemini.Config, ...func(*Config)) *world, s surface, config upstream.Config) answer {
 	t.Helper()
+	return askAttempts(t, world, s, config, 1)
+}
+
+// askAttempts is askBroken for a gateway that asks Google so many times.
+func askAttempts(t *testing.T, world func(testing.TB, fakegemini.Config, ...func(*Config)) *world, s surface, config upstream.Config, attempts int64) answer {
+	t.Helper()
 	w := world(t, keys(3), func(c *Config) {
 		c.Timeouts = Timeouts{FirstOutput: brokenFor, Idle: brokenFor, Total: 2 * brokenFor}
 		c.Heartbeat = time.Hour // which would hide the status
@@ -388,7 +394,7 @@ func askBroken(t *testing.T, world func(testing.TB, fakegemini.Config, ...func(*
 		t.Cleanup(up.Close)
 		c.Upstream = up
 	})
-	must(t, w.gw.Settings.Update(settings.Patch{"retry.wait": time.Duration(0), "retry.attempts": int64(1)}))
+	must(t, w.gw.Settings.Update(settings.Patch{"retry.wait": time.Duration(0), "retry.attempts": attempts}))
 	got := w.askAny(t.Context(), s, "hi")
 	if states := w.pool.Stats().States; states[balancer.StateActive]+states[balancer.StateUntested] != 3 {
 		t.Errorf("keys changed state: %v", states)
