@@ -33,6 +33,7 @@ row R10 ./test/chaos TestStop
 row R11 ./test/chaos TestCancelled
 row U6 ./gateway TestRetryStorm
 row U8 ./test/chaos TestStalledClients
+row U10 ./test/chaos TestSilence_Wires
 row U13 ./test/chaos TestHostileClients
 row U14 ./test/chaos TestBurst
 row U14 ./test/chaos TestOverload_Memory
