@@ -126,11 +126,11 @@ func (f *modelForm) apply(m *settings.Model, given, tiers map[string]json.RawMes
 			}
 		}
 	}
-	for tier := range tiers {
+	for tier, windows := range tiers {
 		if tier == "free" {
-			m.Free = f.Limits.Free.quota()
+			m.Free = f.Limits.Free.over(m.Free, windows)
 		} else {
-			m.Paid = f.Limits.Paid.quota()
+			m.Paid = f.Limits.Paid.over(m.Paid, windows)
 		}
 	}
 }
@@ -146,11 +146,31 @@ func said(n *int64) int64 {
 	return max(*n, -1)
 }
 
-func (q *quotaView) quota() *settings.Quota {
-	if q == nil || *q == (quotaView{}) {
+// over lays the windows that were given over what is set, so that two who change one
+// each keep both. The result is nil where nothing is left.
+func (q *quotaView) over(old *settings.Quota, windows json.RawMessage) *settings.Quota {
+	var given map[string]json.RawMessage
+	if _ = json.Unmarshal(windows, &given); given == nil {
 		return nil
 	}
-	return &settings.Quota{RPM: said(q.RPM), TPM: said(q.TPM), RPD: said(q.RPD)}
+	var set settings.Quota
+	if old != nil {
+		set = *old
+	}
+	for name := range given {
+		switch name {
+		case "rpm":
+			set.RPM = said(q.RPM)
+		case "tpm":
+			set.TPM = said(q.TPM)
+		case "rpd":
+			set.RPD = said(q.RPD)
+		}
+	}
+	if set == (settings.Quota{}) {
+		return nil
+	}
+	return &set
 }
 
 // patchModel changes what is set for a model.

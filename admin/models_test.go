@@ -30,6 +30,10 @@ func TestModels(t *testing.T) {
 		{name: "the other tier", method: "PATCH", path: "/admin/models/gemini-x", body: `{"limits":{"paid":{"tpm":4000000}}}`, status: 200, contains: []string{
 			`"thinking_budget":0,"safety":"off"`, `"limits":{"free":{"rpm":5,"tpm":null,"rpd":100},"paid":{"rpm":null,"tpm":4000000,"rpd":null}}`,
 		}},
+		{name: "another window of it", method: "PATCH", path: "/admin/models/gemini-x", body: `{"limits":{"free":{"tpm":250000}}}`, status: 200, contains: []string{`"limits":{"free":{"rpm":5,"tpm":250000,"rpd":100},"paid":{"rpm":null,"tpm":4000000,"rpd":null}}`}},
+		{name: "one window back", method: "PATCH", path: "/admin/models/gemini-x", body: `{"limits":{"free":{"tpm":null}}}`, status: 200, contains: []string{`"limits":{"free":{"rpm":5,"tpm":null,"rpd":100},`}},
+		{name: "the last window back", method: "PATCH", path: "/admin/models/gemini-x", body: `{"limits":{"paid":{"tpm":null}}}`, status: 200, contains: []string{`"rpd":100},"paid":null}`}},
+		{name: "the other tier again", method: "PATCH", path: "/admin/models/gemini-x", body: `{"limits":{"paid":{"tpm":4000000}}}`, status: 200, contains: []string{`"paid":{"rpm":null,"tpm":4000000,"rpd":null}`}},
 		{name: "one tier back", method: "PATCH", path: "/admin/models/gemini-x", body: `{"limits":{"free":null}}`, status: 200, contains: []string{`"limits":{"free":null,"paid":{"rpm":null,"tpm":4000000,"rpd":null}}`}},
 		{name: "in the list", method: "GET", path: "/admin/models", status: 200, contains: []string{`"first_output_ms":90000`, `"thinking":null,"thinking_budget":null,"safety":null,"first_output_ms":null,"own_price":null,"limits":{"free":null,"paid":null}`}},
 		{name: "all back", method: "PATCH", path: "/admin/models/gemini-x", body: `{"thinking_budget":null,"safety":null,"first_output_ms":null,"own_price":null,"limits":null}`, status: 200, contains: []string{

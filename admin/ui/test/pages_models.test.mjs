@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { dollars, nanos } from '../web/js/lib/money.js';
 import { glob, match, move, problems, withPreset } from '../web/js/pages/models/match.js';
-import { budgetOf, limitsOf, priceOf, readLimit, readPrice, readSeconds, readTokens, sent, thinkingHelp, thoughts } from '../web/js/pages/models/options.js';
+import { budgetOf, priceOf, readLimit, readPrice, readSeconds, readTokens, sent, thinkingHelp, thoughts } from '../web/js/pages/models/options.js';
 
 const alias = (name, ...targets) => ({ name, targets });
 
@@ -82,13 +82,10 @@ test('model: thinking', () => {
     [['none', {}], ['levels', { levels: 'LOW, HIGH' }], ['always', { min: 128, max: 32768 }], ['off', { min: 128, max: 32768 }], ['range', { max: 32768 }]]);
 });
 
-test('model: a price needs input and output, limits are none when the last goes', () => {
+test('model: a price needs input and output', () => {
   const price = (input, cached, output) => ({ input_nano_per_mtok: input, cached_nano_per_mtok: cached, output_nano_per_mtok: output });
   assert.equal(priceOf({}), null);
   assert.equal(priceOf(price(null, null, null)), null);
   for (const part of [price(1, null, null), price(null, null, 1), price(undefined, 0, 1), price(null, 0, null)]) assert.equal(priceOf(part), undefined);
   assert.deepEqual(priceOf({ input_nano_per_mtok: 0, output_nano_per_mtok: 2 }), price(0, null, 2));
-  assert.deepEqual(limitsOf(null, { rpm: 5 }), { rpm: 5, tpm: null, rpd: null });
-  assert.deepEqual(limitsOf({ rpm: 5, tpm: 9, rpd: null }, { rpm: null }), { rpm: null, tpm: 9, rpd: null });
-  assert.equal(limitsOf({ rpm: null, tpm: 9, rpd: null }, { tpm: null }), null);
 });

@@ -8,7 +8,7 @@ import { Select, problemsByField } from '../../ui/form.js';
 import { Facts, LinkButton, explain } from '../../ui/parts.js';
 import { undoable } from '../../ui/toast.js';
 import { Thinking, Typed } from './fields.js';
-import { limitsOf, priceOf, readLimit, readPrice, readSeconds, thinkingHelp } from './options.js';
+import { priceOf, readLimit, readPrice, readSeconds, thinkingHelp } from './options.js';
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
@@ -99,7 +99,8 @@ export function Price({ model, saving: { wrong, save } }) {
 // Limits: Google's quota of a project for this model, where the operator knows it.
 export function Limits({ model, saving: { wrong, save } }) {
   const of = (tier) => model.limits?.[tier] ?? null;
-  const keep = (tier, part) => save({ limits: { [tier]: limitsOf(of(tier), part) } }, { limits: { [tier]: of(tier) } }, t('models.limits'));
+  const keep = (tier, name, n) => save({ limits: { [tier]: { [name]: n } } }, { limits: { [tier]: { [name]: of(tier)?.[name] ?? null } } },
+    t('models.limits'));
   return html`<h3>${t('models.limits')}</h3><p class="dim">${t('models.limitsHelp')}</p>
     <table class="plain limits"><thead><tr><th scope="col">${t('models.tier')}</th>${['rpm', 'tpm', 'rpd'].map((name) => html`
       <th scope="col" key=${name}><abbr title=${t('models.limit.' + name)}>${name.toUpperCase()}</abbr></th>`)}</tr></thead>
@@ -107,5 +108,5 @@ export function Limits({ model, saving: { wrong, save } }) {
       ${['rpm', 'tpm', 'rpd'].map((name) => html`<td key=${name}><${Typed} class="cell" value=${of(tier)?.[name] ?? null} show=${String}
         label=${`${t('models.tier.' + tier)}: ${t('models.limit.' + name)}`} read=${readLimit} fault=${t('models.limitFault')}
         placeholder=${t('models.limitLearned')} error=${wrong[`limits.${tier}.${name}`] ?? wrong['limits.' + tier] ?? wrong.limits}
-        disabled=${!isAdmin.value} onKeep=${(n) => keep(tier, { [name]: n })} /></td>`)}</tr>`)}</tbody></table>`;
+        disabled=${!isAdmin.value} onKeep=${(n) => keep(tier, name, n)} /></td>`)}</tr>`)}</tbody></table>`;
 }

@@ -45,9 +45,3 @@ export function priceOf({ input_nano_per_mtok: input, cached_nano_per_mtok: cach
   if (!have(input) || !have(output)) return undefined;
   return { input_nano_per_mtok: input, cached_nano_per_mtok: cached ?? null, output_nano_per_mtok: output };
 }
-
-// limitsOf is a tier's limits with one of them changed; null when none is left.
-export function limitsOf(tier, part) {
-  const next = { rpm: null, tpm: null, rpd: null, ...tier, ...part };
-  return Object.values(next).every((n) => n === null) ? null : next;
-}
