@@ -110,28 +110,34 @@ func (n *names) record(r *Record, c *Counts) {
 			}
 		}
 	}
-	if r.KeyID != "" {
-		last := *c
-		if len(r.Tries) > 0 {
-			last.Attempts, last.Errors = 0, 0
-		}
-		for i := range r.Tries {
-			part := r.Tries[i].Charge.counts()
-			last.subtract(&part)
-		}
-		n.current[ByKey].add(r.KeyID, &last, maxMinuteNames)
+	n.recordKeys(r, c)
+}
+
+// recordKeys adds a request to those of the Gemini keys that tried it. Each key is looked
+// up once where one try was enough: in a large pool that means waiting for memory.
+func (n *names) recordKeys(r *Record, c *Counts) {
+	last := *c
+	if len(r.Tries) > 0 {
+		last.Attempts, last.Errors = 0, 0
 	}
 	for i := range r.Tries {
 		t := &r.Tries[i]
-		if t.KeyID == "" {
-			continue
-		}
 		try := t.Charge.counts()
+		last.subtract(&try)
 		try.Attempts = 1
 		if t.failed() {
 			try.Errors = 1
 		}
-		n.current[ByKey].add(t.KeyID, &try, maxMinuteNames)
+		switch t.KeyID {
+		case "":
+		case r.KeyID:
+			last.add(&try)
+		default:
+			n.current[ByKey].add(t.KeyID, &try, maxMinuteNames)
+		}
+	}
+	if r.KeyID != "" {
+		n.current[ByKey].add(r.KeyID, &last, maxMinuteNames)
 	}
 }
 
