@@ -299,9 +299,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (handled bool) {
 	return h.gateway.ServeHTTP(direct(w), r)
 }
 
-// direct is w, flushed past Caddy's idle timeout for writes: that moves the deadline
-// for each Write, and for the Flush right after it once more. A stream writes and
-// flushes each event. Over HTTP/2 the timeout has to see both.
+// direct is w, flushed past Caddy's idle timeout for writes, and written past it as a
+// rule: that moves the deadline for each Write, and for the Flush right after it once
+// more. A stream writes and flushes each event. Over HTTP/2 the timeout has to see both.
 func direct(w http.ResponseWriter) http.ResponseWriter {
 	idle, ok := w.(*caddyhttp.IdleTimeoutWriter)
 	if !ok || idle.ClearBetweenWrites {
@@ -309,7 +309,7 @@ func direct(w http.ResponseWriter) http.ResponseWriter {
 	}
 	for under := idle.Unwrap(); ; {
 		if f, ok := under.(flusher); ok {
-			return &directWriter{idle, f}
+			return &directWriter{IdleTimeoutWriter: idle, under: f}
 		}
 		wrapper, ok := under.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {
@@ -325,6 +325,28 @@ type flusher interface{ FlushError() error }
 type directWriter struct {
 	*caddyhttp.IdleTimeoutWriter
 	under flusher
+	moved time.Time // when the deadline was; zero = somebody else has set one
+}
+
+// small is up to how many bytes a write is one of many.
+const small = 16 << 10
+
+// Write implements io.Writer. The deadline is moved for a small write only when a
+// quarter of the time has passed since it was: a client that stalls has three quarters
+// of it at least.
+func (d *directWriter) Write(p []byte) (int, error) {
+	now := time.Now()
+	if len(p) <= small && d.Deadline.MinRate == 0 && !d.moved.IsZero() && now.Sub(d.moved) < d.Deadline.Timeout/4 {
+		return d.ResponseWriterWrapper.Write(p)
+	}
+	d.moved = now
+	return d.IdleTimeoutWriter.Write(p)
+}
+
+// SetWriteDeadline implements what http.ResponseController looks for.
+func (d *directWriter) SetWriteDeadline(t time.Time) error {
+	d.moved = time.Time{}
+	return d.IdleTimeoutWriter.SetWriteDeadline(t)
 }
 
 // FlushError implements what http.ResponseController looks for.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -123,6 +124,43 @@ type timedWriter struct {
 
 func (w *timedWriter) SetWriteDeadline(time.Time) error { w.moves++; return nil }
 func (w *timedWriter) FlushError() error                { w.flushes++; return nil }
+
+// The deadline moves before three quarters of the time are left of it, whatever came.
+func TestDirect_Deadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		under := &timedWriter{ResponseRecorder: httptest.NewRecorder()}
+		idle := &caddyhttp.IdleTimeoutWriter{
+			ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: under},
+			Ctrl:                  http.NewResponseController(under),
+			Deadline:              caddyhttp.IdleDeadline{Timeout: time.Minute},
+			Logger:                zap.NewNop(),
+		}
+		w := direct(idle)
+		rc := http.NewResponseController(w)
+		want := func(what string, moves int, p []byte) {
+			t.Helper()
+			before := under.moves
+			if _, err := w.Write(p); err != nil || under.moves-before != moves {
+				t.Errorf("%s: %d moves, want %d (%v)", what, under.moves-before, moves, err)
+			}
+		}
+		event := []byte("x")
+		want("first", 1, event)
+		want("at once", 0, event)
+		time.Sleep(15*time.Second - 1)
+		want("soon", 0, event)
+		time.Sleep(time.Nanosecond)
+		want("after a quarter", 1, event)
+		must(t, rc.SetWriteDeadline(time.Now().Add(time.Hour)))
+		want("after somebody else", 1, event)
+		want("large", 1, make([]byte, small+1))
+		idle.Deadline.MinRate = 1
+		want("by rate", 1, event)
+		if n := under.Body.Len(); n != 6+small+1 {
+			t.Errorf("%d bytes arrived", n)
+		}
+	})
+}
 
 func TestDirect(t *testing.T) {
 	under := &timedWriter{ResponseRecorder: httptest.NewRecorder()}
