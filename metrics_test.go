@@ -75,7 +75,7 @@ func TestMetrics_SurviveReloads(t *testing.T) {
 		registry := prometheus.NewPedanticRegistry()
 		must(t, registerMetrics(registry))
 		must(t, registerMetrics(registry))
-		o.Served(t.Context(), usage.Record{Dialect: "openai", Model: "reload-test", Outcome: "ok"})
+		o.Served(t.Context(), &usage.Record{Dialect: "openai", Model: "reload-test", Outcome: "ok"})
 		if got := series(t)[counter] - before; got != float64(reload+1) {
 			t.Errorf("after %d reloads the counter has grown by %v", reload, got)
 		}
@@ -168,7 +168,7 @@ func TestMetrics_Bounded(t *testing.T) {
 			hostile := fmt.Sprintf("hostile-%d\n\"}", i)
 			o.Attempted(t.Context(), gateway.Attempt{Model: hostile, KeyID: hostile, Outcome: balancer.Outcome{Verdict: balancer.Verdict(i % 40)}}) //nolint:gosec // small
 			o.Refused(t.Context(), gateway.Refusal{Reason: hostile, Model: hostile, UserID: hostile, UserName: hostile})
-			o.Served(t.Context(), usage.Record{Dialect: "openai", Model: hostile, Asked: hostile, Outcome: "ok", KeyID: hostile, UserID: hostile})
+			o.Served(t.Context(), &usage.Record{Dialect: "openai", Model: hostile, Asked: hostile, Outcome: "ok", KeyID: hostile, UserID: hostile})
 		}
 	}
 	must(t, w.app.shared.pool.SetLimits(nil))
@@ -311,7 +311,7 @@ func TestObserve_Allocations(t *testing.T) {
 func observed(t testing.TB) (observer, *served, gateway.Attempt) {
 	a := &App{shared: &resource{}, logger: zap.NewNop()}
 	a.shared.models.add(testModel)
-	s := &served{Record: usage.Record{
+	s := &served{Record: &usage.Record{
 		Dialect: "openai", Model: testModel, Outcome: "ok", Attempts: 1, Input: 10, Output: 20, Cached: 5, Thoughts: 3, Priced: true, Cost: 1000,
 		Duration: time.Second, FirstOutput: time.Millisecond,
 	}}

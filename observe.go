@@ -93,10 +93,12 @@ func refusalWord(r *gateway.Refusal) string {
 }
 
 // Served implements gateway.Observer.
-func (o observer) Served(ctx context.Context, r usage.Record) {
+func (o observer) Served(ctx context.Context, r *usage.Record) {
 	s := &served{Record: r}
 	s.upstreamStatus, _ = caddyhttp.GetVar(ctx, lastStatus).(int)
-	s.refusedBy, _ = caddyhttp.GetVar(ctx, refusedBy).(string)
+	if r.Outcome != "ok" {
+		s.refusedBy, _ = caddyhttp.GetVar(ctx, refusedBy).(string)
+	}
 	o.count(s)
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(s.placeholder)

@@ -12,7 +12,7 @@ import (
 
 // served is a finished request, for logs and placeholders.
 type served struct {
-	usage.Record
+	*usage.Record
 	upstreamStatus int    // of the last attempt, 0 for none
 	refusedBy      string // see gateway.Refusal; "" for none
 }

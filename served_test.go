@@ -17,7 +17,7 @@ import (
 // TestServed_Documented holds the placeholders, the log fields and the table in
 // the documentation together.
 func TestServed_Documented(t *testing.T) {
-	s := &served{Record: usage.Record{
+	s := &served{Record: &usage.Record{
 		RequestID: "r", Dialect: "openai", Endpoint: "messages", Asked: "smart", Model: "m", Outcome: "ok", UserID: "u1", KeyID: "gk_1", Project: "p", Code: "INTERNAL",
 		Attempts: 2, Stream: true, Input: 1, Cached: 2, Output: 3, Thoughts: 4, ToolUse: 5, Cost: 1_500_000_000, Priced: true, Partial: true, Estimated: true,
 		Waited: time.Second, FirstOutput: 2 * time.Second, Duration: 1500 * time.Millisecond,
@@ -55,13 +55,13 @@ func TestServed_Documented(t *testing.T) {
 	if v, _ := s.placeholder("http.gemini_balance.cost_usd"); v != 1.5 {
 		t.Errorf("cost_usd is %v", v)
 	}
-	if v, _ := (&served{}).placeholder("http.gemini_balance.cost_usd"); v != "" {
+	if v, _ := (&served{Record: &usage.Record{}}).placeholder("http.gemini_balance.cost_usd"); v != "" {
 		t.Errorf("a cost that nobody knows is %v", v)
 	}
 	if v, _ := s.placeholder("http.auth.user.id"); v != "u1" {
 		t.Errorf("http.auth.user.id is %v", v)
 	}
-	if v, ok := (&served{}).placeholder("http.auth.user.id"); ok {
+	if v, ok := (&served{Record: &usage.Record{}}).placeholder("http.auth.user.id"); ok {
 		t.Errorf("http.auth.user.id of an anonymous request is %v; basic_auth may know it", v)
 	}
 }

@@ -5,6 +5,7 @@ package gateway
 import (
 	"cmp"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -33,7 +34,7 @@ func (x *exchange) permitted() *translate.Failure {
 	if x.account == nil {
 		return nil
 	}
-	return x.enter(users.Ask{Dialect: string(x.rt.dialect), IP: x.g.ClientIP(x.r), Free: true})
+	return x.enter(users.Ask{Dialect: string(x.rt.dialect), IP: x.address(), Free: true})
 }
 
 func (x *exchange) enter(ask users.Ask) *translate.Failure {
@@ -54,11 +55,19 @@ func (x *exchange) enter(ask users.Ask) *translate.Failure {
 // reserved, of money what the answer is expected to cost as well.
 func (x *exchange) need() users.Ask {
 	ask := users.Ask{
-		Model: x.modelName(), Dialect: string(x.rt.dialect), IP: x.g.ClientIP(x.r),
+		Model: x.modelName(), Dialect: string(x.rt.dialect), IP: x.address(),
 		Tokens: x.size.tokens,
 	}
 	ask.Cost, ask.Priced = x.foretell()
 	return ask
+}
+
+// address is the client's.
+func (x *exchange) address() netip.Addr {
+	if !x.ip.IsValid() {
+		x.ip = x.g.ClientIP(x.r)
+	}
+	return x.ip
 }
 
 // modelName is the name by which the user key may use the model, if it may: the client's

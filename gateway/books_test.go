@@ -43,9 +43,9 @@ type bookkeeper struct {
 func (b *bookkeeper) Waited(context.Context, Wait)       {}
 func (b *bookkeeper) Attempted(context.Context, Attempt) {}
 func (b *bookkeeper) Refused(context.Context, Refusal)   {}
-func (b *bookkeeper) Served(_ context.Context, r usage.Record) {
+func (b *bookkeeper) Served(_ context.Context, r *usage.Record) {
 	b.mu.Lock()
-	b.records = append(b.records, r)
+	b.records = append(b.records, *r)
 	b.mu.Unlock()
 	b.served.Done()
 }

@@ -204,10 +204,10 @@ func TestSpend_Unpriced(t *testing.T) {
 // over tells when a request has ended.
 type over chan usage.Record
 
-func (o over) Attempted(context.Context, Attempt)       {}
-func (o over) Waited(context.Context, Wait)             {}
-func (o over) Refused(context.Context, Refusal)         {}
-func (o over) Served(_ context.Context, r usage.Record) { o <- r }
+func (o over) Attempted(context.Context, Attempt)        {}
+func (o over) Waited(context.Context, Wait)              {}
+func (o over) Refused(context.Context, Refusal)          {}
+func (o over) Served(_ context.Context, r *usage.Record) { o <- *r }
 
 // TestSpend_Live: a session is paid when it ends.
 func TestSpend_Live(t *testing.T) {

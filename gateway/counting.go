@@ -55,7 +55,7 @@ func (x *exchange) uncharged() *translate.Failure {
 	if x.account == nil {
 		return nil
 	}
-	if refusal := x.account.Permits(x.accepted, string(x.rt.dialect), x.g.ClientIP(x.r)); refusal != nil {
+	if refusal := x.account.Permits(x.accepted, string(x.rt.dialect), x.address()); refusal != nil {
 		return refusedByLimits(refusal)
 	}
 	if model := x.modelName(); model != "" {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ type exchange struct {
 	client   clientWriter // what out points to, but for parts of an exchange
 	env      translate.Env
 	account  *users.Account          // nil for anonymous requests
+	ip       netip.Addr              // of the client; see address
 	guest    bool                    // the key is one of Guests: an operator's own request
 	only     string                  // the guest's one Gemini key, by id; "" for any
 	body     []byte                  // of the request, whole
@@ -327,7 +329,7 @@ func (x *exchange) settle() {
 	x.settleLimits()
 	x.g.Usage.Add(x.record)
 	x.record.Bodies = nil // of no concern to those who watch
-	x.report(func(to Observer) { to.Served(x.r.Context(), x.record) })
+	x.report(func(to Observer) { to.Served(x.r.Context(), &x.record) })
 }
 
 // requestID makes the id of a request.

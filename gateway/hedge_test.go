@@ -56,11 +56,11 @@ type watch struct {
 	records  []usage.Record
 }
 
-func (o *watch) Attempted(_ context.Context, a Attempt)   { o.attempts = append(o.attempts, a) }
-func (o *watch) Waited(_ context.Context, w Wait)         { o.waits = append(o.waits, w) }
-func (o *watch) Refused(_ context.Context, r Refusal)     { o.refusals = append(o.refusals, r) }
-func (o *watch) Served(_ context.Context, r usage.Record) { o.records = append(o.records, r) }
-func (o *watch) on(c *Config)                             { c.Observer = o }
+func (o *watch) Attempted(_ context.Context, a Attempt)    { o.attempts = append(o.attempts, a) }
+func (o *watch) Waited(_ context.Context, w Wait)          { o.waits = append(o.waits, w) }
+func (o *watch) Refused(_ context.Context, r Refusal)      { o.refusals = append(o.refusals, r) }
+func (o *watch) Served(_ context.Context, r *usage.Record) { o.records = append(o.records, *r) }
+func (o *watch) on(c *Config)                              { c.Observer = o }
 func (o *watch) verdict(number int) (v balancer.Verdict, n int) {
 	for _, a := range o.attempts {
 		if a.Number == number {

@@ -36,7 +36,7 @@ func (s *stage) Waited(context.Context, Wait) {}
 func (s *stage) Refused(context.Context, Refusal) {}
 
 // Served implements Observer.
-func (s *stage) Served(_ context.Context, r usage.Record) { s.served <- r }
+func (s *stage) Served(_ context.Context, r *usage.Record) { s.served <- *r }
 
 func newStage(t *testing.T, live Live) *stage {
 	s := &stage{served: make(chan usage.Record, 10)}

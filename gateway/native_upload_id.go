@@ -90,7 +90,7 @@ func (x *exchange) resume() *translate.Failure {
 		return storeFailed("The upload cannot go on")
 	}
 	x.account, x.record.UserID = account, s.User
-	if refusal := account.Permits(x.accepted, string(x.rt.dialect), x.g.ClientIP(x.r)); refusal != nil {
+	if refusal := account.Permits(x.accepted, string(x.rt.dialect), x.address()); refusal != nil {
 		return refusedByLimits(refusal)
 	}
 	return nil

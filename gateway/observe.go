@@ -25,8 +25,9 @@ type Observer interface {
 	// Refused reports that a request was turned away without an answer of Google's: by
 	// its user key's limits, or for want of a Gemini key. Served follows.
 	Refused(ctx context.Context, r Refusal)
-	// Served reports a finished request, refused ones included.
-	Served(ctx context.Context, r usage.Record)
+	// Served reports a finished request, refused ones included. The record does not change
+	// any more, and nobody may change it.
+	Served(ctx context.Context, r *usage.Record)
 }
 
 // Wait is the time that a request waited for a Gemini key.

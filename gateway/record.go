@@ -49,7 +49,7 @@ func (x *exchange) endpointWord() string {
 func (x *exchange) fill() {
 	r, b := &x.record, &x.bill
 	r.Endpoint, r.Agent = x.endpointWord(), x.r.UserAgent()
-	r.IP = x.g.ClientIP(x.r)
+	r.IP = x.address()
 	if x.call != nil {
 		r.Asked = cmp.Or(x.call.Named, x.call.Asked, x.call.Model)
 	}

@@ -120,7 +120,7 @@ func (r *Request) Append(dst []byte) []byte {
 // size is about what the whole takes.
 func (r *Request) Encode(head []byte, size int) (body []byte, pieces []Piece) {
 	rest := max(0, size-r.cut())
-	w := &writer{cut: true, b: make([]byte, 0, len(head)+rest+rest/8+512)} // Google's words are longer than some clients'
+	w := &writer{cut: true, b: make([]byte, 0, len(head)+rest+rest/8+192)} // Google's words are longer than some clients'
 	w.b = append(append(w.b, head...), '{')
 	w.request(r)
 	return w.b, w.pieces
