@@ -27,7 +27,7 @@ func (x *Embeddings) Check(i int, body []byte) error {
 		_, err := countedTokens(body)
 		return err
 	}
-	_, _, err := x.vectors(i, body)
+	_, _, err := x.vectors(nil, &vectorEncoder{base64: x.base64}, i, body, 0)
 	return err
 }
 
@@ -47,42 +47,50 @@ func countedTokens(body []byte) (int64, error) {
 	return n, nil
 }
 
-// vectors returns the elements of an answer's list, which must be as many as the
-// call's inputs.
-func (x *Embeddings) vectors(i int, body []byte) (list rawjson.Value, u gemini.Usage, err error) {
+// vectors appends the elements of an answer's list, which must be as many as the
+// call's inputs; first is the index of the first one.
+func (x *Embeddings) vectors(dst []byte, e *vectorEncoder, i int, body []byte, first int) (_ []byte, u gemini.Usage, err error) {
 	doc, err := rawjson.Parse(body)
 	if err != nil {
-		return nil, u, translate.Unreadable(err, len(body))
+		return dst, u, translate.Unreadable(err, len(body))
 	}
+	n, sound := 0, true
 	c := doc.Cursor()
 	for open := c.Open('{'); open; {
 		key, ok := c.Key()
 		if !ok {
 			break
 		}
-		switch v := c.Value(); string(key) {
+		switch string(key) {
 		case "embeddings":
-			list = v
-		case "usageMetadata":
-			u.Prompt, u.Reported = v.Get("promptTokenCount").Int()
-		case "error":
-			if !v.IsNull() {
-				return nil, u, translate.ErrorInAnswer(v)
+			for open := c.Open('['); open && c.Elem(); {
+				dst, ok = e.element(dst, &c, first+n)
+				sound = sound && ok
+				n++
 			}
+		case "usageMetadata":
+			u.Prompt, u.Reported = c.Value().Get("promptTokenCount").Int()
+		case "error":
+			if v := c.Value(); !v.IsNull() {
+				return dst, u, translate.ErrorInAnswer(v)
+			}
+		default:
+			c.Value()
 		}
 	}
-	n := list.Len()
-	if list.Kind() != rawjson.Array || n == 0 {
-		return nil, u, translate.NoContent()
-	}
-	if n != x.counts[i] {
-		return nil, u, unusableMedia("Gemini answered with " + strconv.Itoa(n) + " embeddings for " + strconv.Itoa(x.counts[i]) + " inputs.")
+	switch {
+	case n == 0:
+		return dst, u, translate.NoContent()
+	case n != x.counts[i]:
+		return dst, u, unusableMedia("Gemini answered with " + strconv.Itoa(n) + " embeddings for " + strconv.Itoa(x.counts[i]) + " inputs.")
+	case !sound:
+		return dst, u, unusableMedia("Gemini answered with an embedding that is not a list of numbers.")
 	}
 	if !u.Reported || u.Prompt < 0 || u.Prompt > math.MaxInt32 {
 		u = gemini.Usage{Prompt: x.estimate[i]}
 	}
 	u.Total = u.Prompt
-	return list, u, nil
+	return dst, u, nil
 }
 
 // Join implements [translate.Batch].
@@ -101,24 +109,14 @@ func (x *Embeddings) Join(dst []byte, answers [][]byte) ([]byte, error) {
 	e := vectorEncoder{base64: x.base64}
 	n := 0
 	for i, body := range answers {
-		list, u, err := x.vectors(i, body)
-		if err != nil {
+		var u gemini.Usage
+		var err error
+		if out, u, err = x.vectors(out, &e, i, body, n); err != nil {
 			return dst, err
 		}
+		n += x.counts[i]
 		if x.usage = x.usage.Plus(u); i == 0 {
 			x.usage = u
-		}
-		for _, v := range list.Elems() {
-			if n > 0 {
-				out = append(out, ',')
-			}
-			out = appendInt(append(out, `{"object":"embedding","index":`...), int64(n))
-			n++
-			var ok bool
-			if out, ok = e.append(append(out, `,"embedding":`...), v.Get("values")); !ok {
-				return dst, unusableMedia("Gemini answered with an embedding that is not a list of numbers.")
-			}
-			out = append(out, '}')
 		}
 	}
 	for i, body := range counts {
@@ -144,47 +142,62 @@ type vectorEncoder struct {
 	bytes  []byte
 }
 
+// element appends what the client gets for the element of Google's list that c stands
+// before; ok is false where that has no vector.
+func (e *vectorEncoder) element(dst []byte, c *rawjson.Cursor, index int) (_ []byte, ok bool) {
+	if index > 0 {
+		dst = append(dst, ',')
+	}
+	dst = appendInt(append(dst, `{"object":"embedding","index":`...), int64(index))
+	dst = append(dst, `,"embedding":`...)
+	for open := c.Open('{'); open; {
+		key, more := c.Key()
+		if !more {
+			break
+		}
+		if string(key) == "values" && !ok {
+			dst, ok = e.append(dst, c)
+		} else {
+			c.Value()
+		}
+	}
+	return append(dst, '}'), ok
+}
+
 // unitTolerance is how far a length may be from one. Google's whole vectors have
 // length one; those it cuts to fewer dimensions do not, which OpenAI promises.
 const unitTolerance = 1e-3
 
-// append appends one vector, of length one.
-func (e *vectorEncoder) append(dst []byte, list rawjson.Value) (_ []byte, ok bool) {
-	if list.Kind() != rawjson.Array {
-		return dst, false
-	}
-	e.values = e.values[:0]
-	square := 0.0
-	c := list.Cursor()
+// append appends the vector that c stands before, of length one.
+func (e *vectorEncoder) append(dst []byte, c *rawjson.Cursor) (_ []byte, ok bool) {
+	e.values, ok = e.values[:0], c.Kind() == rawjson.Array
+	from, square := len(dst), 0.0
 	for open := c.Open('['); open && c.Elem(); {
-		f, ok := c.Value().Float()
-		if !ok {
-			return dst, false
+		v := c.Value()
+		f, number := v.Float()
+		ok = ok && number
+		if e.values, square = append(e.values, f), square+f*f; !e.base64 {
+			dst = append(append(dst, ','), v...) // as Google wrote it, where that is of length one
 		}
-		e.values = append(e.values, f)
-		square += f * f
 	}
 	length := math.Sqrt(square)
-	if len(e.values) == 0 || math.IsInf(length, 0) {
+	if !ok || len(e.values) == 0 || math.IsInf(length, 0) {
 		return dst, false
 	}
 	scale := 1.0
 	if math.Abs(length-1) > unitTolerance && length > 0 {
 		scale = 1 / length
 	}
-	if e.base64 {
+	switch {
+	case e.base64:
 		return e.appendBase64(dst, scale), true
-	}
-	if scale == 1 {
-		return rawjson.Compact(dst, list), true
-	}
-	dst = append(dst, '[')
-	for i, f := range e.values {
-		if i > 0 {
-			dst = append(dst, ',')
+	case scale != 1:
+		dst = dst[:from]
+		for _, f := range e.values {
+			dst = strconv.AppendFloat(append(dst, ','), f*scale, 'g', -1, 32)
 		}
-		dst = strconv.AppendFloat(dst, f*scale, 'g', -1, 32)
 	}
+	dst[from] = '['
 	return append(dst, ']'), true
 }
 

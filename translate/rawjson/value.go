@@ -208,11 +208,49 @@ func (v Value) Int() (int64, bool) {
 
 // Float returns the value of a number.
 func (v Value) Float() (float64, bool) {
+	if f, ok := v.decimal(); ok {
+		return f, true
+	}
 	if v.Kind() != Number {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(view(v), 64)
 	return f, err == nil
+}
+
+// powers of ten that a float64 holds exactly, as many as decimal has digits.
+var powers = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// decimal reads a number of up to 15 digits without an exponent, such as vectors have.
+// Its digits and the power of ten are exact then, and one division rounds as it should.
+func (v Value) decimal() (f float64, ok bool) {
+	digits := v
+	if len(digits) > 0 && digits[0] == '-' {
+		digits = digits[1:]
+	}
+	if len(digits) == 0 || len(digits) > len(powers) {
+		return 0, false
+	}
+	n, point := int64(0), len(digits)
+	for i, c := range digits {
+		switch {
+		case c >= '0' && c <= '9':
+			n = 10*n + int64(c-'0')
+		case c == '.' && point == len(digits) && i > 0:
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	if point < len(digits) {
+		f = float64(n) / powers[len(digits)-point-1]
+	} else if f = float64(n); len(digits) == len(powers) { // 16 of them
+		return 0, false
+	}
+	if len(digits) < len(v) {
+		f = -f
+	}
+	return f, true
 }
 
 // Get returns the member of an object with this name, nil where there is none
