@@ -102,6 +102,10 @@ bench: ## the gateway against reverse_proxy in one run; ARGS="-rounds 5 -only st
 	@mkdir -p $(BUILD) && CGO_ENABLED=0 go build $(TAGS) -ldflags '-s -w' -o $(BUILD)/caddy ./cmd/caddy
 	@go run ./bench -caddy $(BUILD)/caddy $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: $(patsubst %/package.json,%/node_modules,$(wildcard bench/peers/*/package.json)) ## the same, and other gateways that npm has beside them; needs Node
+	@$(MAKE) bench ARGS="-peers bench/peers $(ARGS)"
+
 .PHONY: bench-quota
 bench-quota: ## the pool against a simulated Google's quotas; ARGS="-scenario load-95,burst -strategy round_robin -seeds 5"
 	@mkdir -p $(BUILD) && go test $(TAGS) -c -o $(BUILD)/quota.test ./bench/quota
@@ -145,4 +149,4 @@ $(LINT): tools/lint/go.mod tools/lint/go.sum
 
 .PHONY: clean
 clean: ## remove what was built
-	@rm -rf $(BUILD) test/clients/node_modules test/browser/node_modules admin/ui/test/node_modules
+	@rm -rf $(BUILD) test/clients/node_modules test/browser/node_modules admin/ui/test/node_modules bench/peers/*/node_modules

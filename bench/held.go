@@ -18,12 +18,10 @@ import (
 func heldStreams(s *system, n int) (perStream float64, err error) {
 	sc := scenario{model: modelHeld, stream: true}
 	path, body := request(s, sc)
-	key := ""
-	if len(s.keys) > 0 {
-		key = "Authorization: Bearer " + s.keys[0] + "\r\n"
-	}
+	var header strings.Builder
+	_ = s.header(0).Write(&header)
 	address := strings.TrimPrefix(s.url, "http://")
-	text := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s", path, address, key, len(body), body)
+	text := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %d\r\n\r\n%s", path, address, header.String(), len(body), body)
 	var (
 		mu     sync.Mutex
 		wg     sync.WaitGroup

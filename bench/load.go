@@ -55,10 +55,7 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 		if err != nil {
 			return 0, err
 		}
-		req.Header.Set("Content-Type", "application/json")
-		if len(s.keys) > 0 {
-			req.Header.Set("Authorization", "Bearer "+s.keys[int(next.Add(1))%len(s.keys)])
-		}
+		req.Header = s.header(int(next.Add(1)))
 		res, err := client.Do(req)
 		if err != nil {
 			return 0, err
@@ -144,6 +141,36 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 		allocs: made / float64(len(times)), p50: at(.5), p99: at(.99), first: float64(firsts[len(firsts)/2]) / 1e6, rss: s.rss(),
 		shed: float64(shed.Load()),
 	}, nil
+}
+
+// whole asks once and looks for everything that the upstream has said: an answer that
+// lacks some of it is not worth a measurement.
+func whole(s *system, sc scenario) error {
+	path, body := request(s, sc)
+	req, err := http.NewRequest(http.MethodPost, s.url+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header = s.header(0)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	what, want := fox, foxes
+	if sc.embed {
+		what, want = number, numbers
+	} else if sc.stream {
+		what, want = lorem, lorems*sc.events
+	}
+	if got := bytes.Count(answer, []byte(what)); got != want {
+		return fmt.Errorf("%s, %s: %s with %q %d times, not %d", s.name, sc.name, res.Status, what, got, want)
+	}
+	return nil
 }
 
 // request is the same question in the words of the system under test.

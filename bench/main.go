@@ -3,7 +3,8 @@
 // Command bench compares the gateway with Caddy's own reverse_proxy in one run:
 // the same binary, the same fake upstream, the same load. The gateway translates
 // OpenAI to Gemini with authentication, pool, limits and books on; reverse_proxy
-// passes native bytes. It runs on loopback only and ends by itself.
+// passes native bytes. Other gateways can be measured beside them, see peers.go. It
+// runs on loopback only and ends by itself.
 //
 // The figure to trust is CPU per request: user and system time of the gateway
 // process divided by the requests it served. Latency on a shared machine is not.
@@ -13,6 +14,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,6 +48,10 @@ func main() {
 }
 
 func run() error {
+	others, err := loadPeers(*peers)
+	if err != nil {
+		return err
+	}
 	pinSelf()
 	upstream, err := startUpstream()
 	if err != nil {
@@ -61,10 +67,11 @@ func run() error {
 	fmt.Println("\nreverse_proxy passes native bytes on; gemini_balance translates OpenAI's API to Gemini's with authentication,\n" +
 		"limits, pool, log and metrics on. ratio is gemini_balance's share of reverse_proxy's figure.")
 	against := func() []*system {
-		return []*system{
-			{name: "reverse_proxy", config: reverseProxyConfig, native: true},
-			{name: "gemini_balance", config: gatewayConfig},
+		all := []*system{{name: "reverse_proxy", config: reverseProxyConfig, native: true}}
+		for _, p := range others {
+			all = append(all, &system{name: p.Name, peer: p})
 		}
+		return append(all, &system{name: "gemini_balance", config: gatewayConfig})
 	}
 	if err := compare(against(), scenarios, upstream.URL, length); err != nil {
 		return err
@@ -96,6 +103,11 @@ func compare(systems []*system, scenarios []scenario, upstream string, length ti
 		if !strings.Contains(sc.name, *only) {
 			continue
 		}
+		for _, s := range systems {
+			if err := whole(s, sc); err != nil {
+				return err
+			}
+		}
 		base, err := measure(direct, sc, length)
 		if err != nil {
 			return err
@@ -117,6 +129,9 @@ func compare(systems []*system, scenarios []scenario, upstream string, length ti
 		t.scenario(&sc, &base, medians)
 		if *profile != "" {
 			for _, s := range systems {
+				if s.peer != nil { // only Caddy has an endpoint for it
+					continue
+				}
 				if err := s.profile(sc, length, filepath.Join(filepath.Dir(*profile), s.name+"."+filepath.Base(*profile))); err != nil {
 					return err
 				}
@@ -197,7 +212,11 @@ func (t *table) head(name string) {
 func (t *table) row(what, format string, of func(i int) float64) {
 	fmt.Printf("  %-36s", what)
 	for i := range t.systems {
-		fmt.Printf("%16s", fmt.Sprintf(format, of(i)))
+		text := "–"
+		if v := of(i); !math.IsNaN(v) {
+			text = fmt.Sprintf(format, v)
+		}
+		fmt.Printf("%16s", text)
 	}
 	if first, last := of(0), of(len(t.systems)-1); first > 0 && last > 0 {
 		fmt.Printf("%8.2f", last/first)

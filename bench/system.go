@@ -5,9 +5,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -26,6 +26,8 @@ type system struct {
 	url     string
 	admin   string
 	keys    []string                                        // user keys
+	peer    *peer                                           // another gateway, which is no Caddy with a config; nil = Caddy
+	headers map[string]string                               // that each request has besides
 	fill    func(dir string) (userKeys []string, err error) // makes a store for it; nil = a few keys through its API
 	dir     string
 	cmd     *exec.Cmd
@@ -62,31 +64,57 @@ func (s *system) start(caddy, upstream string) (err error) {
 			return err
 		}
 	}
-	file := filepath.Join(s.dir, "Caddyfile")
-	if err := os.WriteFile(file, []byte(s.config(port, admin, upstream, filepath.Join(s.dir, "store"))), 0o600); err != nil {
+	if s.peer != nil {
+		s.cmd, s.headers = s.peer.command(port, upstream, s.dir)
+	} else if s.cmd, err = s.caddy(caddy, port, admin, upstream); err != nil {
 		return err
 	}
-	args := []string{caddy, "run", "--config", file, "--adapter", "caddyfile"}
-	if canPin() {
-		args = append([]string{"taskset", "-c", "0"}, args...)
-	}
-	s.cmd = exec.Command(args[0], args[1:]...)
-	s.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
-	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
 	for range 200 {
 		if res, err := http.Get(s.url + "/health"); err == nil {
 			res.Body.Close()
-			if s.native || s.fill != nil {
+			if s.native || s.fill != nil || s.peer != nil {
 				return nil
 			}
 			return s.setUp()
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return errors.New(s.name + " did not start")
+	return fmt.Errorf("%s did not start: %s", s.name, s.cmd)
+}
+
+func (s *system) caddy(binary string, port, admin int, upstream string) (*exec.Cmd, error) {
+	file := filepath.Join(s.dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(s.config(port, admin, upstream, filepath.Join(s.dir, "store"))), 0o600); err != nil {
+		return nil, err
+	}
+	args := append(pinned(), binary, "run", "--config", file, "--adapter", "caddyfile")
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
+	cmd.Stderr = os.Stderr
+	return cmd, nil
+}
+
+// pinned is how the command of a system begins, which has one core.
+func pinned() []string {
+	if canPin() {
+		return []string{"taskset", "-c", "0"}
+	}
+	return nil
+}
+
+// header is that of the nth request.
+func (s *system) header(n int) http.Header {
+	h := http.Header{"Content-Type": {"application/json"}}
+	if len(s.keys) > 0 {
+		h.Set("Authorization", "Bearer "+s.keys[n%len(s.keys)])
+	}
+	for name, value := range s.headers {
+		h.Set(name, value)
+	}
+	return h
 }
 
 // setUp gives the gateway eight Gemini keys and one user key.
@@ -153,41 +181,47 @@ func (s *system) stop() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// cpu is the user and system time that the process has used, in µs.
-func (s *system) cpu() float64 {
+// cpu is the user and system time that its processes have used, in µs.
+func (s *system) cpu() (µs float64) {
 	if s.cmd == nil {
 		return 0
 	}
-	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0
+	for _, pid := range processes(s.cmd.Process.Pid) {
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(rest)
+		if len(fields) < 15 {
+			continue
+		}
+		for _, text := range fields[11:15] { // its own, user and system, and that of children which have ended
+			ticks, _ := strconv.ParseFloat(text, 64)
+			µs += ticks * 10_000 // of 1/100 s
+		}
 	}
-	user, _ := strconv.ParseFloat(fields[11], 64)
-	sys, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + sys) * 10_000 // clock ticks of 1/100 s
+	return µs
 }
 
 // rss is the resident memory in MB.
-func (s *system) rss() float64 {
+func (s *system) rss() (mb float64) {
 	if s.cmd == nil {
 		return 0
 	}
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	for line := range strings.Lines(string(status)) {
-		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, _ := strconv.ParseFloat(strings.Fields(v)[0], 64)
-			return kb / 1024
+	for _, pid := range processes(s.cmd.Process.Pid) {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		for line := range strings.Lines(string(status)) {
+			if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+				kb, _ := strconv.ParseFloat(strings.Fields(v)[0], 64)
+				mb += kb / 1024
+			}
 		}
 	}
-	return 0
+	return mb
 }
 
-// mallocs is how many objects the process has allocated so far.
+// mallocs is how many objects the process has allocated so far; only Caddy tells.
 func (s *system) mallocs() float64 {
-	if s.cmd == nil {
-		return 0
+	if s.cmd == nil || s.peer != nil {
+		return math.NaN()
 	}
 	res, err := http.Get(s.admin + "/debug/vars")
 	if err != nil {
