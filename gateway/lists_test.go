@@ -23,14 +23,14 @@ func TestLists_Servable(t *testing.T) {
 	for _, k := range all {
 		must(t, w.pool.Edit(t.Context(), k.ID, balancer.Patch{Models: &[]string{"gemini-3-*", "gemini-embedding-*"}}))
 	}
-	for path, prefix := range map[string]string{"/v1/models": "", "/anthropic/v1/models?limit=1000": "", "/v1beta/models?pageSize=1000": "models/", "/status": ""} {
-		a := w.get(path)
+	for _, list := range []struct{ path, prefix string }{{"/v1/models", ""}, {"/anthropic/v1/models?limit=1000", ""}, {"/v1beta/models?pageSize=1000", "models/"}, {"/status", ""}} {
+		a := w.get(list.path)
 		if a.status != http.StatusOK {
-			t.Fatalf("%s: %d %s", path, a.status, a.body)
+			t.Fatalf("%s: %d %s", list.path, a.status, a.body)
 		}
 		for name, want := range map[string]bool{model: true, "mine": true, "both": true, outside: false, "lost": false, "gemini-2.5-pro": false} {
-			if got := strings.Contains(a.body, `"`+prefix+name+`"`); got != want {
-				t.Errorf("%s has %s: %v, want %v: %s", path, name, got, want, a.body)
+			if got := strings.Contains(a.body, `"`+list.prefix+name+`"`); got != want {
+				t.Errorf("%s has %s: %v, want %v: %s", list.path, name, got, want, a.body)
 			}
 		}
 	}

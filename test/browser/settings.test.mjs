@@ -88,11 +88,11 @@ test('a field that is set, then typed back to its default, is not set any more',
 test('a change is looked through, saved, has effect on the next request, and goes back', async () => {
   let names = 0 // another one each time: what Google does not know is remembered
   const unknown = () => g.chat(key, 'Hello', { model: `nobody-knows-me-${names++}` })
-  const asked = async () => (await g.asked()).requests
+  const asked = async () => (await g.asked()).entries.filter((e) => e.path.includes('nobody-knows-me')).map((e) => e.path) // not lists, which are asked for again behind
   await go(page, '/settings?section=requests')
   const before = await asked()
   await unknown()
-  assert.ok((await asked()) > before, 'Google is asked for what the gateway does not know')
+  assert.ok((await asked()).length > before.length, 'Google is asked for what the gateway does not know')
   await page.getByLabel('Unknown model names').selectOption('refuse')
   await page.getByRole('button', { name: 'Review' }).click()
   const line = dialog(page).locator('tbody tr')
@@ -101,11 +101,11 @@ test('a change is looked through, saved, has effect on the next request, and goe
   await toast(page, '1 setting saved').waitFor()
   const saved = await asked()
   assert.equal((await unknown()).status, 404)
-  assert.equal(await asked(), saved, 'the gateway refuses by itself')
+  assert.deepEqual(await asked(), saved, 'the gateway refuses by itself')
   await page.getByRole('button', { name: 'Back to default' }).click()
   await until('it is the default again', async () => (await field('models.unknown')).source === 'default')
   await unknown()
-  assert.ok((await asked()) > saved)
+  assert.ok((await asked()).length > saved.length)
   faultless(page)
 })
 
