@@ -30,6 +30,8 @@ async function type(name, text) {
 const undo = (text) => page.locator('.toast', { hasText: text }).last().getByRole('button', { name: 'Undo' }).click() // the newest
 const fault = (text) => dialog(page).locator('.field.wrong', { hasText: text }).first().waitFor()
 
+const shows = (name, value) => until(`${name} is ${value || 'empty'}`, async () => (await field(name).inputValue()) === value)
+
 test('defaults of a model are kept when a field is left, and requests have them', async () => {
   assert.equal(await thinks(), undefined)
   await go(page, `/models?id=${flash}`)
@@ -50,17 +52,17 @@ test('defaults of a model are kept when a field is left, and requests have them'
   assert.ok(safetySettings.length > 3 && safetySettings.every((s) => s.threshold === 'BLOCK_ONLY_HIGH'), JSON.stringify(safetySettings))
 
   await go(page, `/models?id=${flash}`) // read anew
-  assert.equal(await field('Thinking budget').inputValue(), 'tokens')
-  assert.equal(await field('Tokens to think').inputValue(), '4096')
-  assert.equal(await field('Safety filter').inputValue(), 'block_only_high')
-  assert.equal(await field('Wait for the first output').inputValue(), '12.5')
+  await shows('Thinking budget', 'tokens')
+  await shows('Tokens to think', '4096')
+  await shows('Safety filter', 'block_only_high')
+  await shows('Wait for the first output', '12.5')
 
   await field('Thinking budget').selectOption('few')
   await until('it is saved', async () => (await model()).thinking_budget === 0)
   assert.equal(await thinks(), 0)
   await undo('Thinking budget: saved')
   await until('it is as before', async () => (await model()).thinking_budget === 4096)
-  assert.equal(await field('Tokens to think').inputValue(), '4096')
+  await shows('Tokens to think', '4096')
   for (const [name, none] of [['Thinking budget', 'unset'], ['Safety filter', '']]) await field(name).selectOption(none)
   await type('Wait for the first output', '')
   await until('nothing is set', async () => { const m = await model(); return m.thinking_budget === null && m.safety === null && m.first_output_ms === null })
@@ -120,13 +122,13 @@ test('an own price goes by its digits, and the next request costs it', async () 
   assert.equal(last.cost_nano, Math.round((input * 75_000_000 + (output + thoughts) * 1_250_000_000) / 1e6))
 
   await go(page, `/models?id=${flash}`)
-  assert.deepEqual([await field('Input').inputValue(), await field('Cached input').inputValue(), await field('Output').inputValue()], ['0.075', '', '1.25'])
+  for (const [name, value] of [['Input', '0.075'], ['Cached input', ''], ['Output', '1.25']]) await shows(name, value)
   await type('Cached input', '0.01')
   await until('the cached ones, too', async () => (await model()).own_price.cached_nano_per_mtok === 10_000_000)
   await dialog(page).getByRole('button', { name: 'Back to the table' }).click()
   await until('it is the table\'s', async () => (await model()).own_price === null)
   assert.deepEqual((await model()).price, table)
-  assert.equal(await field('Input').inputValue(), '')
+  await shows('Input', '')
   await undo('Own price: saved')
   await until('it is back', async () => (await model()).own_price?.cached_nano_per_mtok === 10_000_000)
   faultless(page)
@@ -191,12 +193,11 @@ test('options of an alias: requests have them, and no change of the list loses t
   assert.deepEqual(await set(), [512, true])
 
   await page.getByRole('button', { name: 'Edit finder' }).click()
-  assert.equal(await field('Tokens to think').inputValue(), '512')
+  await shows('Tokens to think', '512')
   await field('Thinking budget').selectOption('unset')
   await dialog(page).getByRole('checkbox', { name: 'Google Search' }).uncheck()
   await dialog(page).getByRole('button', { name: 'Save' }).click()
-  await toast(page, 'finder saved').waitFor()
-  assert.equal(await line.locator('.options').count(), 0)
+  await until('it has no options', async () => (await line.locator('.options').count()) === 0)
   assert.equal(await thinks({ model: 'finder' }), 2048, 'the model’s own')
   faultless(page)
 })
