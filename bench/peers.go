@@ -16,8 +16,9 @@ import (
 var peers = flag.String("peers", "", "measure other gateways too: those with a peer.json in a folder of this one")
 
 // peer is another gateway as its makers publish it. How it is started and asked is in the
-// peer.json of its folder, next to the lock file of what is installed there. ${PORT}
-// and ${UPSTREAM} stand for where it listens and for the address of the fake Google.
+// peer.json of its folder, next to the lock file of what is installed there. ${PORT} and
+// ${UPSTREAM} stand for where it listens and for the address of the fake Google, ${ROOT}
+// for the file of certificates to trust, empty without -tls.
 type peer struct {
 	Name    string            `json:"name"`
 	Run     []string          `json:"run"` // in its folder
@@ -53,7 +54,7 @@ func loadPeers(folder string) ([]*peer, error) {
 func (p *peer) command(port int, upstream, home string) (cmd *exec.Cmd, headers map[string]string) {
 	fill := func(text string) string {
 		return os.Expand(text, func(name string) string {
-			return map[string]string{"PORT": strconv.Itoa(port), "UPSTREAM": upstream}[name]
+			return map[string]string{"PORT": strconv.Itoa(port), "UPSTREAM": upstream, "ROOT": os.Getenv("SSL_CERT_FILE")}[name]
 		})
 	}
 	args := pinned()
