@@ -257,7 +257,7 @@ func TestList(t *testing.T) {
 		for i := range 25 {
 			tags := []string{"even"}
 			if i%2 == 1 {
-				tags = []string{"odd"}
+				tags = []string{"odd-ones"}
 			}
 			key, _ := create(t, r, users.Spec{Name: fmt.Sprintf("User %02d", i), Tags: tags})
 			ids = append(ids, key.ID)
@@ -278,10 +278,10 @@ func TestList(t *testing.T) {
 			{"last page", 10, 20, "", 24, "User 03", "User 00", 4},
 			{"behind the end", 10, 30, "", 24, "", "", 0},
 			{"by name", 10, 0, "user 1", 10, "User 19", "User 10", 10},
-			{"by tag", 5, 0, "ODD", 12, "User 23", "User 15", 5},
-			{"by tag, page 2", 5, 10, "odd", 12, "User 03", "User 01", 2},
+			{"by tag", 5, 0, "ODD-ONES", 12, "User 23", "User 15", 5},
+			{"by tag, page 2", 5, 10, "odd-ones", 12, "User 03", "User 01", 2},
 			{"by id", 5, 0, ids[7], 1, "User 07", "User 07", 1},
-			{"nothing", 5, 0, "zzz", 0, "", "", 0},
+			{"nothing", 5, 0, "nobody-at-all", 0, "", "", 0},
 		} {
 			page, err := r.List(t.Context(), users.Query{Limit: c.limit, Offset: c.offset, Search: c.search})
 			if keys := page.Keys; err != nil || page.Total != c.total || len(keys) != c.size {
