@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gemini-balance/caddy-gemini-balance/balancer"
@@ -108,13 +109,17 @@ func (x *exchange) forwarded() http.Header {
 
 // whole handles an answer that comes in one piece.
 func (x *exchange) whole(answer *http.Response, dog *watchdog, secret string) result {
-	body, err := readAll(answer, func() { dog.feed(x.site().timeouts.Idle, time.Now()) })
+	body, held, err := x.readAll(answer, dog)
+	defer held.leave()
 	if err != nil {
+		return x.broken(dog, err, true)
+	}
+	if err := x.g.Gate.await(dog, len(body)); err != nil {
 		return x.broken(dog, err, true)
 	}
 	scratch := takeScratch(len(body) + 512)
 	defer scratch.giveBack()
-	out, err := x.conv.Response(scratch.b[:0], body)
+	out, err := x.converted(scratch.b[:0], body)
 	if err != nil {
 		return x.unusable(err, secret)
 	}
@@ -128,6 +133,12 @@ func (x *exchange) whole(answer *http.Response, dog *watchdog, secret string) re
 		return x.gone()
 	}
 	return result{outcome: x.success()}
+}
+
+// converted appends what the client gets for a whole answer, whose turn it is.
+func (x *exchange) converted(dst, body []byte) ([]byte, error) {
+	defer x.g.Gate.over(len(body))
+	return x.conv.Response(dst, body)
 }
 
 // stream converts event after event. Events that arrived together leave in one
@@ -313,32 +324,59 @@ func newFrames(s translate.Stream, body io.Reader) sse.Frames {
 	return sse.NewReader(body)
 }
 
-// readAll reads a whole answer, in one piece where its length is known.
-// progress is called whenever something came.
-func readAll(answer *http.Response, progress func()) ([]byte, error) {
+// readAll reads a whole answer, in one piece where its length is known, and waits for
+// memory where it is large: held is that, to be given back; nil for what is small.
+func (x *exchange) readAll(answer *http.Response, dog *watchdog) (_ []byte, held *holding, err error) {
+	idle := x.site().timeouts.Idle
+	room := func(bytes int64) error {
+		if bytes < holdFrom || x.g.Gate == nil {
+			return nil
+		}
+		if held == nil {
+			held = &holding{gate: x.g.Gate}
+		}
+		wait := held.grow(2 * bytes) // with what is made of it
+		if wait == nil {
+			return nil
+		}
+		dog.rest(idle, time.Now())
+		select {
+		case <-wait:
+			dog.feed(idle, time.Now())
+			return nil
+		case <-dog.Done():
+			return context.Cause(dog)
+		}
+	}
 	size := answer.ContentLength
 	if size > maxAnswer {
-		return nil, fmt.Errorf("an answer of %d bytes is larger than %d", size, maxAnswer)
+		return nil, held, fmt.Errorf("an answer of %d bytes is larger than %d", size, maxAnswer)
 	}
 	if size < 0 { // unknown
 		size = 4095
+	}
+	if err := room(size); err != nil {
+		return nil, held, err
 	}
 	buf := make([]byte, 0, size+1) // one more, so that the end is seen without growing
 	for {
 		n, err := answer.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if err == io.EOF {
-			return buf, nil
+			return buf, held, nil
 		}
-		progress()
+		dog.feed(idle, time.Now())
 		if err != nil {
-			return nil, err
+			return nil, held, err
 		}
 		if len(buf) > maxAnswer {
-			return nil, fmt.Errorf("an answer is larger than %d bytes", maxAnswer)
+			return nil, held, fmt.Errorf("an answer is larger than %d bytes", maxAnswer)
 		}
 		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
+			if err := room(2 * int64(len(buf))); err != nil {
+				return nil, held, err
+			}
+			buf = slices.Grow(buf, len(buf))
 		}
 	}
 }

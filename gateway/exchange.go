@@ -198,7 +198,7 @@ func (x *exchange) decode() (f *translate.Failure) {
 func (x *exchange) convert() *translate.Failure {
 	x.carry()
 	x.refs = references{}
-	conv, f := x.converter()
+	conv, f := x.inTurn()
 	if f != nil {
 		return f
 	}
@@ -206,6 +206,16 @@ func (x *exchange) convert() *translate.Failure {
 	x.out.about(x.call.Model)
 	x.record.Model, x.record.Stream = x.call.Model, x.call.Stream != translate.Unary
 	return x.offered(x.call.Model)
+}
+
+// inTurn makes the converter when it is the body's turn.
+func (x *exchange) inTurn() (translate.Exchange, *translate.Failure) {
+	size := len(x.body)
+	if x.g.Gate.await(x.ctx, size) != nil {
+		return nil, x.gone().failure
+	}
+	defer x.g.Gate.over(size)
+	return x.converter()
 }
 
 // converter is the table from operations to the dialects' constructors.

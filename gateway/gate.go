@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,8 @@ import (
 // all gateways of a process. It refuses
 //
 //   - what would be more requests at a time than memory and file descriptors bear,
-//   - bodies that together would take more of the memory than is left for them,
+//   - bodies that together, and with large answers, would take more of the memory than is
+//     left for them; the answers themselves wait, see [holdings],
 //   - what comes while this process keeps processors so busy that goroutines wait for
 //     them for longer than maxDelay; as many requests at a time as do not make them wait
 //     are left alone.
@@ -36,6 +38,8 @@ type Gate struct {
 	inFlight atomic.Int64
 	held     atomic.Int64
 	refused  atomic.Int64
+	answers  holdings
+	turns    turns
 
 	room    atomic.Int64 // requests at a time that the processors bear, as far as is known
 	sampled atomic.Int64 // when room was last worked out, in Unix nanoseconds
@@ -74,7 +78,7 @@ func NewGate() *Gate {
 }
 
 func newGate(memory, files int64) *Gate {
-	g := &Gate{most: math.MaxInt64, mostHeld: math.MaxInt64, spared: 64 * int64(runtime.GOMAXPROCS(0))}
+	g := &Gate{most: math.MaxInt64, mostHeld: math.MaxInt64, spared: 64 * int64(runtime.GOMAXPROCS(0)), turns: newTurns()}
 	if memory < math.MaxInt64 {
 		// One half for requests; the other one for their bodies, of which there are two
 		// and a half copies at the worst (TestMemory_LargeBodies).
@@ -107,8 +111,9 @@ func (g *Gate) enter() bool {
 	if n <= g.spared {
 		return true
 	}
-	g.sample(time.Now(), n)
-	if n > g.room.Load() {
+	now := time.Now()
+	g.sample(now, n)
+	if n > g.room.Load() || g.answers.tooLong(now) || g.turns.tooLong(now) {
 		g.inFlight.Add(-1)
 		g.refused.Add(1)
 		return false
@@ -138,6 +143,9 @@ func (g *Gate) hold(bytes int64) bool {
 func (g *Gate) release(bytes int64) {
 	if g != nil {
 		g.held.Add(-bytes)
+		g.answers.mu.Lock()
+		defer g.answers.mu.Unlock()
+		g.serveHoldings()
 	}
 }
 
@@ -153,10 +161,12 @@ func (g *Gate) sample(now time.Time, running int64) {
 	span, spent := time.Duration(at-last), used-g.used
 	g.used = used
 	switch {
-	case !known || span > 20*sampleEvery:
+	case span > 20*sampleEvery:
 		delay = 0 // what was, is over
 	case measured && !busy(spent, span, runtime.GOMAXPROCS(0)):
 		delay = 0 // others have the processors: to refuse would not help
+	case !known:
+		return // what runs takes so long that hardly anybody's turn came
 	}
 	switch {
 	case delay <= maxDelay:
@@ -192,14 +202,13 @@ func nextRoom(room, running int64, delay time.Duration) int64 {
 	}
 }
 
-// delays are how long goroutines waited for a processor since they were asked for
-// last.
+// delays are how long goroutines waited for a processor since that was known last.
 type delays struct {
 	sample [1]metrics.Sample
 	before []uint64
 }
 
-// mean is not known where hardly anybody became ready.
+// mean is not known while hardly anybody's turn came: those count the next time.
 func (d *delays) mean() (delay time.Duration, known bool) {
 	d.sample[0].Name = "/sched/latencies:seconds"
 	metrics.Read(d.sample[:])
@@ -207,24 +216,22 @@ func (d *delays) mean() (delay time.Duration, known bool) {
 		return 0, false
 	}
 	h := d.sample[0].Value.Float64Histogram()
-	first := len(d.before) != len(h.Counts)
-	if first {
-		d.before = make([]uint64, len(h.Counts))
-	}
-	var all uint64
-	for i, n := range h.Counts {
-		h.Counts[i], d.before[i] = n-d.before[i], n
-		all += h.Counts[i]
-	}
-	if first || all < 20 {
+	if len(d.before) != len(h.Counts) {
+		d.before = slices.Clone(h.Counts)
 		return 0, false
 	}
+	var all uint64
 	var sum float64
 	for i, n := range h.Counts {
-		if n > 0 {
+		if n -= d.before[i]; n > 0 {
+			all += n
 			sum += float64(n) * max(0, h.Buckets[i]) // the first bucket begins before all time
 		}
 	}
+	if all < 20 {
+		return 0, false
+	}
+	copy(d.before, h.Counts)
 	return time.Duration(sum / float64(all) * float64(time.Second)), true
 }
 

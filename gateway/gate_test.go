@@ -214,6 +214,22 @@ func TestGate_Delays(t *testing.T) {
 	}
 }
 
+// TestGate_FewDelays: delays of a process in which hardly anybody's turn comes are known
+// when they have become enough.
+func TestGate_FewDelays(t *testing.T) {
+	var d delays
+	d.mean()
+	for range 10_000 {
+		if _, known := d.mean(); known {
+			return
+		}
+		done := make(chan struct{})
+		go close(done)
+		<-done
+	}
+	t.Fatal("thousands of turns are not enough to know how long they wait")
+}
+
 // TestStop_Requests: what runs when the process is told to end hears of it in its
 // dialect, is nobody's fault, and is booked.
 func TestStop_Requests(t *testing.T) {

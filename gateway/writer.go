@@ -256,10 +256,16 @@ func (d *watchdog) look() {
 		return
 	}
 	if silent := now.Sub(d.began) - time.Duration(d.last.Load()); silent < idle {
-		d.again(d.whole.left(idle-silent, now))
+		d.again(d.whole.left(min(idle-silent, idle), now))
 		return
 	}
 	d.end(errIdle)
+}
+
+// rest keeps it quiet until it is fed: what is waited for meanwhile is not Google.
+func (d *watchdog) rest(idle time.Duration, now time.Time) {
+	d.feed(idle, now)
+	d.last.Store(int64(now.Sub(d.began) + 24*time.Hour))
 }
 
 // feed notes progress. The timer is moved when it fires, or for the first time if that

@@ -23,6 +23,8 @@ import (
 //	<events 40>  of a stream
 //	<pace 50ms>  between events
 //	<size 60000> of each event's text
+//
+// Embeddings are all the same.
 type google struct {
 	url     string
 	asked   atomic.Int64 // requests
@@ -70,6 +72,14 @@ func (g *google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !wait(r, delay) || rand.Int64N(100) < g.trouble.Load() && g.fail(w) {
 		return
 	}
+	if strings.HasSuffix(r.URL.Path, ":batchEmbedContents") {
+		w.Header().Set("Content-Type", "application/json")
+		vectors := strings.Repeat(","+vector, strings.Count(string(body), `"text"`))
+		if _, err := io.WriteString(w, `{"embeddings":[`+strings.TrimPrefix(vectors, ",")+`]}`); err == nil {
+			g.done(0)
+		}
+		return
+	}
 	text := strings.Repeat("x", size)
 	if !strings.Contains(r.URL.Path, ":stream") {
 		w.Header().Set("Content-Type", "application/json")
@@ -90,6 +100,9 @@ func (g *google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	g.done(events)
 }
+
+// vector is one of 768 numbers that is not of length one.
+var vector = `{"values":[` + strings.TrimPrefix(strings.Repeat(",0.0123456789,-0.045678912", 384), ",") + `]}`
 
 func (g *google) done(events int) {
 	g.whole.Add(1)

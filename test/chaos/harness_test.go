@@ -280,7 +280,12 @@ func (s *server) request(ctx context.Context, prompt string, stream bool) *http.
 		"model": model, "stream": stream, "messages": []any{map[string]any{"role": "user", "content": prompt}},
 	})
 	must(s.t, err)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.site+"/v1/chat/completions", bytes.NewReader(body))
+	return s.post(ctx, "/v1/chat/completions", body)
+}
+
+// post is a request with the user key.
+func (s *server) post(ctx context.Context, path string, body []byte) *http.Request {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.site+path, bytes.NewReader(body))
 	must(s.t, err)
 	req.Header.Set("Authorization", "Bearer "+s.user)
 	req.Header.Set("Content-Type", "application/json")
