@@ -70,7 +70,7 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, rt route) 
 	x.record = usage.Record{RequestID: requestID(), Dialect: string(rt.dialect), Outcome: "ok"}
 	x.begin(x.settings.timeouts.Total)
 	x.out = x.client.to(w)
-	x.out.owner = x
+	x.out.owner, x.out.alone = x, r.ProtoMajor == 2
 	x.out.deadline, _ = x.ctx.Deadline()
 	x.keepBodies()
 	return x

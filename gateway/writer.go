@@ -37,7 +37,9 @@ type clientWriter struct {
 	contentType string
 	every       time.Duration
 	lastWrite   time.Time
-	armed       time.Time     // when the write deadline was set last
+	armed       time.Time     // when the write deadline was set last; zero = there is none
+	alone       bool          // the deadline ends a stream even if nobody writes: HTTP/2
+	silence     *time.Timer   // takes the deadline away; nil before it is needed
 	timer       *time.Timer   // nil when no heartbeat runs
 	kept        *usage.Bodies // for the request log; nil = nobody wants it
 }
@@ -122,9 +124,17 @@ func (c *clientWriter) stop() {
 		c.timer.Stop()
 		c.timer = nil
 	}
+	if c.silence != nil {
+		c.silence.Stop()
+	}
+	c.disarm() // the connection serves further requests
+}
+
+// disarm takes the deadline of writes away. c.mu is held.
+func (c *clientWriter) disarm() {
 	if !c.armed.IsZero() {
 		c.armed = time.Time{}
-		_ = c.rc.SetWriteDeadline(time.Time{}) // the connection serves further requests
+		_ = c.rc.SetWriteDeadline(time.Time{})
 	}
 }
 
@@ -152,6 +162,19 @@ func (c *clientWriter) arm(now time.Time) {
 		deadline = c.deadline
 	}
 	_ = c.rc.SetWriteDeadline(deadline) // not every writer has deadlines
+	switch {
+	case !c.alone:
+	case c.silence != nil:
+		c.silence.Reset(stall)
+	default:
+		c.silence = time.AfterFunc(stall, func() {
+			c.mu.Lock() // not while a write waits
+			defer c.mu.Unlock()
+			if !time.Now().Before(c.armed.Add(stall)) { // else something was written meanwhile
+				c.disarm()
+			}
+		})
+	}
 }
 
 // write sends the header of a stream if that is still due, then p. c.mu is held.
