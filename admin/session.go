@@ -90,7 +90,13 @@ func (ss *sessions) start(key [32]byte, r role, keep bool) (cookie string, s *se
 
 // makeRoom ends what is over, and the idlest if there are still too many.
 func (ss *sessions) makeRoom(now time.Time) {
-	var idlest *session
+	if idlest := ss.sweep(now); len(ss.all) >= maxSessions {
+		ss.endLocked(idlest)
+	}
+}
+
+// sweep ends what is over, and returns the idlest of the others, nil where there is none.
+func (ss *sessions) sweep(now time.Time) (idlest *session) {
 	for _, s := range ss.all {
 		if idle, _ := s.ends(); !now.Before(idle) {
 			ss.endLocked(s)
@@ -98,9 +104,7 @@ func (ss *sessions) makeRoom(now time.Time) {
 			idlest = s
 		}
 	}
-	if len(ss.all) >= maxSessions {
-		ss.endLocked(idlest)
-	}
+	return idlest
 }
 
 // find returns the session of a cookie, nil if there is none or it is over. valid
@@ -190,7 +194,7 @@ func (ss *sessions) endLocked(s *session) {
 func (ss *sessions) count() int {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.makeRoom(ss.now())
+	ss.sweep(ss.now())
 	return len(ss.all)
 }
 

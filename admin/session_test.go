@@ -280,8 +280,10 @@ func TestSessions_AreBounded(t *testing.T) {
 	for range maxSessions - 1 {
 		ss.start([32]byte{1}, roleAdmin, false)
 	}
-	if n := ss.count(); n > maxSessions {
-		t.Errorf("%d sessions", n)
+	for range 2 { // to count them ends none
+		if n := ss.count(); n != maxSessions {
+			t.Errorf("%d sessions", n)
+		}
 	}
 	all := func(role, [32]byte) bool { return true }
 	if ss.find(second, all) != nil || ss.find(first, all) == nil {
