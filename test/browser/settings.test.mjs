@@ -62,9 +62,10 @@ test('a wrong value is said at its field and cannot be saved', async () => {
   await page.locator('[id="setting-retry.attempts"] [role=alert]').waitFor()
   await page.getByText('2 fields are not right.').first().waitFor()
   await page.getByRole('button', { name: 'Discard' }).click()
-  assert.equal(await page.locator('.savebar').count(), 0)
+  await until('the bar is gone', async () => await page.locator('.savebar').count() === 0)
   for (const [label, name] of [['Retry budget', 'retry.budget'], ['Attempts', 'retry.attempts']]) {
-    assert.equal(await page.getByLabel(label, { exact: true }).inputValue(), String((await field(name)).value), 'what was typed is gone')
+    const value = String((await field(name)).value)
+    await until(`what was typed is gone: ${label}`, async () => await page.getByLabel(label, { exact: true }).inputValue() === value)
   }
   faultless(page)
 })
