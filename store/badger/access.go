@@ -4,9 +4,11 @@ package badger
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	db "github.com/dgraph-io/badger/v4"
@@ -31,15 +33,24 @@ const maxKeySize = 65000 - len(dataPrefix)
 
 func dataKey(key string) []byte { return append([]byte(dataPrefix), key...) }
 
+// damaged makes an error of a panic of Badger's, which believes some of what it reads
+// before it looks at the checksum. It is deferred.
+func damaged(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the store is damaged: %v", p)
+	}
+}
+
 // Get implements [store.Store].
-func (s *Store) Get(key string) ([]byte, error) {
+func (s *Store) Get(key string) (value []byte, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	defer s.calls.Done()
+	defer damaged(&err)
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	value, err := read(txn, key, s.now())
+	value, err = read(txn, key, s.now())
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("reading %q: %w", key, err)
 	}
@@ -101,21 +112,30 @@ func (s *Store) Scan(prefix, after string, fn func(key string, value []byte) boo
 	it := txn.NewIterator(o)
 	defer it.Close()
 	now := s.now()
-	for it.Seek(dataKey(max(prefix, after))); it.Valid(); it.Next() {
-		item := it.Item()
-		key := string(item.Key()[len(dataPrefix):])
-		if key == after && after != "" {
-			continue
-		}
-		value, ok, err := decode(item, now)
-		if err != nil {
-			return fmt.Errorf("reading %q: %w", key, err)
-		}
-		if ok && !fn(key, value) {
+	for move := func() { it.Seek(dataKey(max(prefix, after))) }; ; move = it.Next {
+		key, value, ok, err := next(it, move, now)
+		switch {
+		case err == io.EOF: //nolint:errorlint // its own
+			return nil
+		case err != nil:
+			return fmt.Errorf("reading %q: %w", cmp.Or(key, prefix), err)
+		case ok && (key != after || after == "") && !fn(key, value):
 			return nil
 		}
 	}
-	return nil
+}
+
+// next is the item that an iterator moves to, and whether its time is not yet over. At
+// the end the error is io.EOF.
+func next(it *db.Iterator, move func(), now time.Time) (key string, value []byte, ok bool, err error) {
+	defer damaged(&err)
+	if move(); !it.Valid() {
+		return "", nil, false, io.EOF
+	}
+	item := it.Item()
+	key = string(item.Key()[len(dataPrefix):])
+	value, ok, err = decode(item, now)
+	return key, value, ok, err
 }
 
 // Write implements [store.Store]. A batch is one Badger transaction.
@@ -149,7 +169,8 @@ func (s *Store) Write(b store.Batch) error {
 }
 
 // commit tries the batch once.
-func (s *Store) commit(b store.Batch) error {
+func (s *Store) commit(b store.Batch) (err error) {
+	defer damaged(&err)
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 	now := s.now()
