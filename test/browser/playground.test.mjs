@@ -14,15 +14,19 @@ const answer = page.locator('article.turn.model').last()
 const prose = async () => (await answer.locator('.prose').allTextContents()).join('\n')
 const stop = page.getByRole('button', { name: /^Stop/ })
 
-async function fresh({ api = 'OpenAI', model = 'gemini-2.5-flash' } = {}) {
-  await go(page, '/playground')
-  await page.getByRole('radiogroup', { name: 'API' }).getByRole('radio', { name: api }).click()
-  // The page may put its own default there between Playwright's selecting and typing.
+// choose types a model. The page puts its own there when it knows of one, which may be
+// between Playwright's selecting and typing.
+async function choose(model) {
   const field = page.getByLabel('Model or alias')
-  await until('the model stands in the field', async () => {
+  await until(`${model} stands in the field`, async () => {
     await field.fill(model)
     return await field.inputValue() === model
   })
+}
+async function fresh({ api = 'OpenAI', model = 'gemini-2.5-flash' } = {}) {
+  await go(page, '/playground')
+  await page.getByRole('radiogroup', { name: 'API' }).getByRole('radio', { name: api }).click()
+  await choose(model)
 }
 async function ask(text, { wait = true } = {}) {
   const before = await page.locator('article.turn.model').count()
@@ -103,7 +107,7 @@ test('one Gemini key answers, and what is wrong with it is said', async () => {
   await page.getByRole('menuitem', { name: 'Try in the playground' }).click()
   const field = page.getByLabel('Serve with')
   await until('its name stands in the field', async () => (await field.inputValue()) === 'the one')
-  await page.getByLabel('Model or alias').fill('gemini-2.5-flash')
+  await choose('gemini-2.5-flash')
   for (let i = 0; i < 3; i++) {
     const [answered] = await Promise.all([page.waitForResponse((r) => r.url().endsWith('/v1/chat/completions')), ask('[[say fine]]')])
     assert.match(await prose(), /fine/)
