@@ -34,7 +34,7 @@ var publicComparisons = map[string]string{
 	"gateway/live.go strings.EqualFold(s, token)":             "a token of a header",
 	"gateway/native_refs.go is != plain":                      "kinds of references",
 	"settings/patch.go token != ":                             "a token of JSON",
-	"store/badger/access.go key == after":                     "keys of the store",
+	"store/badger/access.go key != after":                     "keys of the store",
 	"store/masterkey.go plain != masterCheckText":             "a fixed text, which the source has",
 	"store/memory/memory.go key == after":                     "keys of the store",
 	"store/memory/tree.go key != key":                         "keys of the store",
