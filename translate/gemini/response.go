@@ -9,7 +9,8 @@ import (
 )
 
 // Response is one GenerateContentResponse: a whole answer, or one event of a
-// streamed one. Its leaves alias the decoded document.
+// streamed one. Its leaves alias the decoded document, or memory of its own, until the
+// next one is decoded.
 type Response struct {
 	Candidates   []Candidate
 	BlockReason  rawjson.Value // promptFeedback.blockReason; nil when the prompt was not blocked
@@ -19,6 +20,8 @@ type Response struct {
 	ModelVersion rawjson.Value
 	ResponseID   rawjson.Value
 	Error        rawjson.Value // an error object in place of an answer; nil otherwise
+
+	shape shape
 }
 
 // Candidate is one of the alternatives a model answers with.
@@ -36,7 +39,8 @@ type Candidate struct {
 
 // Reset forgets everything but the memory of the slices.
 func (r *Response) Reset() {
-	*r = Response{Candidates: r.Candidates[:0]}
+	r.shape.reset()
+	*r = Response{Candidates: r.Candidates[:0], shape: r.shape}
 }
 
 // Decode reads one document into r. Candidates are replaced and their memory is
@@ -44,11 +48,16 @@ func (r *Response) Reset() {
 // accepts both spellings of names, camelCase and snake_case, where recorded
 // answers have both. The error is a *[rawjson.SyntaxError].
 func (r *Response) Decode(doc []byte) error {
+	if r.shape.fits(doc) {
+		r.fill()
+		return nil
+	}
 	v, err := rawjson.Parse(doc)
 	if err != nil {
 		return err
 	}
 	r.DecodeValue(v)
+	r.shape.learn(v, r)
 	return nil
 }
 
@@ -56,6 +65,7 @@ func (r *Response) Decode(doc []byte) error {
 // error wrapped in an array, as streamGenerateContent without alt=sse sends it,
 // is found as well.
 func (r *Response) DecodeValue(v rawjson.Value) {
+	r.shape.forget()
 	r.Candidates = r.Candidates[:0]
 	r.Error, r.BlockReason, r.BlockMessage = nil, nil, nil
 	searches := int64(0)

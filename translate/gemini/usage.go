@@ -121,19 +121,11 @@ func (u *Usage) merge(c *rawjson.Cursor) {
 		if !ok {
 			return
 		}
+		if n := u.counter(key); n != nil {
+			*n = count(c.Value())
+			continue
+		}
 		switch string(key) {
-		case "promptTokenCount":
-			u.Prompt = count(c.Value())
-		case "cachedContentTokenCount":
-			u.Cached = count(c.Value())
-		case "candidatesTokenCount":
-			u.Candidates = count(c.Value())
-		case "thoughtsTokenCount":
-			u.Thoughts = count(c.Value())
-		case "toolUsePromptTokenCount":
-			u.ToolUse = count(c.Value())
-		case "totalTokenCount":
-			u.Total = count(c.Value())
 		case "promptTokensDetails":
 			u.PromptAudio, u.PromptImage, u.PromptVideo = modalities(c)
 		case "cacheTokensDetails":
@@ -148,6 +140,25 @@ func (u *Usage) merge(c *rawjson.Cursor) {
 			c.Value()
 		}
 	}
+}
+
+// counter is where the count of that name is kept; nil for what is none.
+func (u *Usage) counter(name []byte) *int64 {
+	switch string(name) {
+	case "promptTokenCount":
+		return &u.Prompt
+	case "cachedContentTokenCount":
+		return &u.Cached
+	case "candidatesTokenCount":
+		return &u.Candidates
+	case "thoughtsTokenCount":
+		return &u.Thoughts
+	case "toolUsePromptTokenCount":
+		return &u.ToolUse
+	case "totalTokenCount":
+		return &u.Total
+	}
+	return nil
 }
 
 // count reads a token count; hostile numbers are cut to the range of int32,

@@ -217,6 +217,20 @@ func (p *parser) str(i int) (int, error) {
 	}
 }
 
+// StringAt checks the string at doc[i], returns it and the offset after it. Where there
+// is none, or one that [Parse] would have to repair, end is i.
+func StringAt(doc []byte, i int) (end int, v Value) {
+	if i >= len(doc) || doc[i] != '"' {
+		return i, nil
+	}
+	p := parser{doc: doc}
+	end, err := p.str(i)
+	if err != nil || p.broken {
+		return i, nil
+	}
+	return end, Value(doc[i:end:end])
+}
+
 // escape checks the escape sequence at doc[i].
 func (p *parser) escape(i int) (int, error) {
 	if i+1 >= len(p.doc) {

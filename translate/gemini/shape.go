@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gemini
+
+import (
+	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
+)
+
+// shape is an event of a stream with holes where its text and its token counts are.
+// Google sends an answer in events that differ in these alone, so that those after the
+// second need not be parsed: what fills the holes is checked, what is between them
+// compared. An event that does not fit is decoded as if there was no shape. The zero
+// value fits nothing.
+type shape struct {
+	doc   []byte        // the event it was learnt from, which all leaves of the Response but the text alias
+	holes []hole        // in their order; none while the shape fits nothing
+	text  rawjson.Value // of the event that fits
+	begun bool          // a document came before, so that there may be more
+	unfit int           // how often in a row it was learnt for nothing
+}
+
+// hole is a stretch of doc that may be another in the next event.
+type hole struct {
+	from, to int
+	name     []byte // of the count; nil for the text
+	count    int64  // in the event that fits
+}
+
+const (
+	// maxShape is longer than what is worth a copy: an event of text has 600 bytes.
+	maxShape = 4 << 10
+	// maxUnfit is how often an answer may show another shape in each event, as one of
+	// calls does, before it is believed to.
+	maxUnfit = 4
+)
+
+// forget makes s fit nothing; memory is kept.
+func (s *shape) forget() { s.holes = s.holes[:0] }
+
+// reset is forget for another answer.
+func (s *shape) reset() { *s = shape{doc: s.doc[:0], holes: s.holes[:0]} }
+
+// fits reports whether doc is the event with other text and counts, which are left in
+// s then.
+func (s *shape) fits(doc []byte) bool {
+	if len(s.holes) == 0 {
+		return false
+	}
+	at, from := 0, 0
+	for i := range s.holes {
+		h := &s.holes[i]
+		same := s.doc[from:h.from]
+		if len(doc)-at < len(same) || string(doc[at:at+len(same)]) != string(same) {
+			return false
+		}
+		at += len(same)
+		end := at
+		if h.name == nil {
+			end, s.text = rawjson.StringAt(doc, at)
+		} else {
+			end, h.count = countAt(doc, at)
+		}
+		if end == at {
+			return false
+		}
+		at, from = end, h.to
+	}
+	return string(doc[at:]) == string(s.doc[from:])
+}
+
+// countAt reads a whole number that is no longer than a true count; end is at where
+// there is none.
+func countAt(doc []byte, at int) (end int, n int64) {
+	end = at
+	for end < len(doc) && '0' <= doc[end] && doc[end] <= '9' {
+		n = n*10 + int64(doc[end]-'0')
+		if end++; end-at > 9 {
+			return at, 0
+		}
+	}
+	if end-at > 1 && doc[at] == '0' {
+		return at, 0
+	}
+	return end, n
+}
+
+// learn makes s fit events like v, which r was decoded from, where v is one text of one
+// candidate; r's leaves alias s then.
+func (s *shape) learn(v rawjson.Value, r *Response) {
+	first := !s.begun
+	s.begun = true
+	if first || s.unfit >= maxUnfit || len(v) > maxShape || !r.isText() {
+		return
+	}
+	s.unfit++
+	s.doc = append(s.doc[:0], v...)
+	r.DecodeValue(s.doc)
+	c := rawjson.Value(s.doc).Cursor()
+	if s.texts(&c, "candidates", "content", "parts", "text") != 1 { // a member that is there twice
+		s.forget()
+	}
+}
+
+// isText reports whether r was one text and nothing that would have to be kept.
+func (r *Response) isText() bool {
+	if len(r.Candidates) != 1 || len(r.Candidates[0].Parts) != 1 || r.BlockReason != nil || r.Error != nil {
+		return false
+	}
+	c := &r.Candidates[0]
+	return c.Parts[0].Text.Kind() == rawjson.String && c.Parts[0].ThoughtSignature == nil &&
+		c.Grounding == nil && c.Citations == nil && c.Logprobs == nil && c.URLContext == nil
+}
+
+// texts marks what is at the end of a path as holes, in all elements of lists, and the
+// counts on the way.
+func (s *shape) texts(c *rawjson.Cursor, path ...string) (n int) {
+	switch {
+	case len(path) == 0:
+		from := c.Offset()
+		c.Value()
+		s.holes = append(s.holes, hole{from: from, to: c.Offset()})
+		return 1
+	case c.Kind() == rawjson.Array:
+		for c.Open('['); c.Elem(); {
+			n += s.texts(c, path...)
+		}
+	case c.Kind() == rawjson.Object:
+		c.Open('{')
+		for key, ok := c.Key(); ok; key, ok = c.Key() {
+			switch {
+			case string(key) == path[0]:
+				n += s.texts(c, path[1:]...)
+			case len(path) == 4 && string(key) == "usageMetadata":
+				s.counts(c)
+			default:
+				c.Value()
+			}
+		}
+	default:
+		c.Value()
+	}
+	return n
+}
+
+// counts marks token counts as holes.
+func (s *shape) counts(c *rawjson.Cursor) {
+	for open := c.Open('{'); open; {
+		key, ok := c.Key()
+		if !ok {
+			return
+		}
+		from := c.Offset()
+		v := c.Value()
+		if end, _ := countAt(v, 0); end == len(v) && new(Usage).counter(key) != nil {
+			s.holes = append(s.holes, hole{from: from, to: c.Offset(), name: key})
+		}
+	}
+}
+
+// fill takes over what an event has that fits the shape.
+func (r *Response) fill() {
+	for i := range r.shape.holes {
+		if h := &r.shape.holes[i]; h.name == nil {
+			r.Candidates[0].Parts[0].Text = r.shape.text
+		} else {
+			*r.Usage.counter(h.name) = h.count
+		}
+	}
+	r.shape.unfit = 0
+}
