@@ -118,7 +118,7 @@ func (x *exchange) whole(answer *http.Response, dog *watchdog, secret string) re
 		return x.broken(dog, err, true)
 	}
 	scratch := takeScratch(len(body) + 512)
-	defer scratch.giveBack()
+	defer scratch.giveBack(nil)
 	out, err := x.converted(scratch.b[:0], body)
 	if err != nil {
 		return x.unusable(err, secret)
@@ -147,8 +147,8 @@ func (x *exchange) stream(answer *http.Response, dog *watchdog, secret string) r
 	frames := newFrames(x.call.Stream, answer.Body)
 	defer frames.Release()
 	scratch := takeScratch(0)
-	defer scratch.giveBack()
 	pending := scratch.b[:0]
+	defer func() { scratch.giveBack(pending) }()
 	for {
 		raw, data, err := frames.Next()
 		if err == io.EOF {

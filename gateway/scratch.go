@@ -10,8 +10,7 @@ const scratchSize = 4 << 10
 
 var scratches = sync.Pool{New: func() any { return &scratch{b: make([]byte, scratchSize), pooled: true} }}
 
-// scratch is memory for converted output, on its way to the client. What is appended
-// to it beyond its size is elsewhere, and not used again.
+// scratch is memory for converted output, on its way to the client.
 type scratch struct {
 	b      []byte
 	pooled bool
@@ -25,9 +24,15 @@ func takeScratch(size int) *scratch {
 	return scratches.Get().(*scratch)
 }
 
-// giveBack ends its use. Nothing may refer to its bytes any more.
-func (s *scratch) giveBack() {
-	if s.pooled {
-		scratches.Put(s)
+// giveBack ends its use. What was appended to it may have grown to memory elsewhere,
+// which is used again in its place unless it is large. Nothing may refer to its bytes
+// any more.
+func (s *scratch) giveBack(grown []byte) {
+	if !s.pooled {
+		return
 	}
+	if cap(grown) > len(s.b) && cap(grown) <= maxPending {
+		s.b = grown[:cap(grown)]
+	}
+	scratches.Put(s)
 }

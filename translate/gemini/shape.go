@@ -3,6 +3,8 @@
 package gemini
 
 import (
+	"slices"
+
 	"github.com/gemini-balance/caddy-gemini-balance/translate/rawjson"
 )
 
@@ -94,6 +96,7 @@ func (s *shape) learn(v rawjson.Value, r *Response) {
 	}
 	s.unfit++
 	s.doc = append(s.doc[:0], v...)
+	s.holes = slices.Grow(s.holes, 6) // the text, and the counts of one that thinks and of a cache
 	r.DecodeValue(s.doc)
 	c := rawjson.Value(s.doc).Cursor()
 	if s.texts(&c, "candidates", "content", "parts", "text") != 1 { // a member that is there twice

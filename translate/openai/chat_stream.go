@@ -103,6 +103,7 @@ func (x *Chat) End(dst []byte) ([]byte, error) {
 	}
 	for i := range x.choices {
 		dst = x.endChoice(dst, &x.choices[i])
+		x.choices[i].giveBack()
 	}
 	if x.req.IncludeUsage {
 		dst = x.start(dst)

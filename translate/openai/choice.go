@@ -26,11 +26,12 @@ type choice struct {
 	// event point anywhere into it, a signature is remembered by the whole text, and
 	// Google's answers end at some 300 KiB of it.
 	content   []byte
-	gaps      []gap  // what of it is not the model's text
-	partAt    []int  // where each part of the answer starts in it
-	lastPart  int    // what the last of them is
-	reasoning []byte // only when not streamed
-	calls     []byte // elements of tool_calls, or the one function_call; only when not streamed
+	home      *[]byte // where its memory goes back to; nil for nowhere
+	gaps      []gap   // what of it is not the model's text
+	partAt    []int   // where each part of the answer starts in it
+	lastPart  int     // what the last of them is
+	reasoning []byte  // only when not streamed
+	calls     []byte  // elements of tool_calls, or the one function_call; only when not streamed
 	callCount int
 	sawCall   bool // also when the call is not shown
 	images    []byte
@@ -74,7 +75,11 @@ func (x *Chat) choice(n int) *choice {
 		return &choice{index: index}
 	}
 	x.choices = append(x.choices, choice{index: index})
-	return &x.choices[len(x.choices)-1]
+	c := &x.choices[len(x.choices)-1]
+	if x.req.Stream {
+		c.borrow()
+	}
+	return c
 }
 
 func unnumbered(candidates []gemini.Candidate) bool {

@@ -104,6 +104,7 @@ func (x *Completion) End(dst []byte) ([]byte, error) {
 		dst = append(append(append(x.chunk(dst, c, nil), '"'), x.finishWord(c)...), `"}]`...)
 		dst = append(dst, x.noUsage()...)
 		dst = append(dst, "}\n\n"...)
+		c.giveBack()
 	}
 	if x.req.IncludeUsage {
 		dst = append(x.start(dst), `],"usage":`...)
