@@ -39,8 +39,11 @@ type Text struct {
 
 // TextOf is the text of a string, without a copy where nothing is escaped; empty
 // for any other value.
-func TextOf(v rawjson.Value) Text {
-	if v.Escaped() {
+func TextOf(v rawjson.Value) Text { return TextIn(nil, v) }
+
+// TextIn is [TextOf] for a string that may be a long one of doc.
+func TextIn(doc *rawjson.Document, v rawjson.Value) Text {
+	if doc.Escaped(v) {
 		return Text{rawjson.AppendText(nil, v), true}
 	}
 	return Text{v.Inner(), false}

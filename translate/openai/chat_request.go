@@ -163,6 +163,7 @@ type decoder struct {
 	own     Options // room for what opts points to
 	req     *ChatRequest
 	family  *capability.Family
+	doc     rawjson.Document
 	in      chatFields
 	failure *translate.Failure
 
@@ -193,7 +194,7 @@ type decoder struct {
 // must not change while it is in use. Failures are the client's fault and name
 // the field.
 func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *translate.Failure) {
-	root, f := parseBody(body)
+	doc, f := parseBody(body)
 	if f != nil {
 		return nil, f
 	}
@@ -201,9 +202,9 @@ func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *trans
 	defer d.giveBack()
 	d.own = o
 	d.begin(env, &d.own, &chatWords)
-	d.fields(root)
-	if d.in.messages == nil && hasItems(root) {
-		return decodeChatItems(env, o, root)
+	d.sort(doc, d.in.field)
+	if d.in.messages == nil && hasItems(doc.Root) {
+		return decodeChatItems(env, o, doc)
 	}
 	d.model(d.in.model)
 	f = d.run(
@@ -218,15 +219,15 @@ func DecodeChat(env translate.Env, o Options, body []byte) (*ChatRequest, *trans
 }
 
 // parseBody reads a body that must be an object.
-func parseBody(body []byte) (rawjson.Value, *translate.Failure) {
-	root, err := rawjson.Parse(body)
+func parseBody(body []byte) (rawjson.Document, *translate.Failure) {
+	doc, err := rawjson.ParseDocument(body)
 	if err != nil {
-		return nil, translate.Invalid("", "The request body is not valid JSON: %v.", err)
+		return doc, translate.Invalid("", "The request body is not valid JSON: %v.", err)
 	}
-	if root.Kind() != rawjson.Object {
-		return nil, translate.Invalid("", "The request body must be a JSON object, not %s.", root.Kind())
+	if kind := doc.Root.Kind(); kind != rawjson.Object {
+		return doc, translate.Invalid("", "The request body must be a JSON object, not %s.", kind)
 	}
-	return root, nil
+	return doc, nil
 }
 
 // decoders are used again: one is 2 kB, and what it makes refers to nothing of it.
@@ -260,13 +261,10 @@ func (d *decoder) run(steps ...func()) *translate.Failure {
 	return d.failure
 }
 
-func (d *decoder) fields(root rawjson.Value) {
-	d.sort(root, d.in.field)
-}
-
 // sort puts the members of the body where slot says, null ones nowhere.
-func (d *decoder) sort(root rawjson.Value, slot func(name string) *rawjson.Value) {
-	for k, v := range root.Members() {
+func (d *decoder) sort(doc rawjson.Document, slot func(name string) *rawjson.Value) {
+	d.doc = doc
+	for k, v := range d.doc.Members(doc.Root) {
 		name := k.Inner()
 		if k.Escaped() {
 			name = rawjson.AppendText(nil, k)

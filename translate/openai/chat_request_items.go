@@ -16,11 +16,11 @@ import (
 func hasItems(root rawjson.Value) bool { return !root.Get("input").IsNull() }
 
 // decodeChatItems decodes a chat completions request whose conversation are items.
-func decodeChatItems(env translate.Env, o Options, root rawjson.Value) (*ChatRequest, *translate.Failure) {
+func decodeChatItems(env translate.Env, o Options, doc rawjson.Document) (*ChatRequest, *translate.Failure) {
 	words := responsesWords
 	d := &responsesDecoder{decoder: newDecoder(env, &o, &words), chat: true}
 	d.out = &responsesRequest{ChatRequest: d.req}
-	d.sort(root, func(name string) *rawjson.Value {
+	d.sort(doc, func(name string) *rawjson.Value {
 		switch name {
 		case "stream_options", "user", "metadata":
 			return d.in.field(name)

@@ -24,7 +24,7 @@ func notFound(param, message string) *translate.Failure {
 // url turns a URL into inline data or a reference, by the forms of
 // specs/openai.md §4.2. key is the kind of part, tail its place for errors.
 func (d *decoder) url(p *gemini.Part, v rawjson.Value, key, tail string) bool {
-	raw := media.TextOf(v)
+	raw := media.TextIn(&d.doc, v)
 	if media.IsDataURL(raw.Bytes) {
 		return d.dataURL(p, raw, "", tail)
 	}

@@ -62,14 +62,14 @@ func (f *completionFields) field(name string) *rawjson.Value {
 
 // NewCompletion decodes a completions request. The result aliases body.
 func NewCompletion(env translate.Env, o Options, body []byte) (*Completion, *translate.Failure) {
-	root, f := parseBody(body)
+	doc, f := parseBody(body)
 	if f != nil {
 		return nil, f
 	}
 	o.Reasoning = ReasoningOff // there is no place for thoughts
 	d := newDecoder(env, &o, &completionWords)
 	in := &completionFields{chat: &d.in}
-	d.sort(root, in.field)
+	d.sort(doc, in.field)
 	var prompts []rawjson.Value
 	f = d.run(
 		func() { d.model(d.in.model) },

@@ -14,8 +14,8 @@ import (
 
 // textParts reads the content of a message that may only be text.
 func (d *decoder) textParts(dst []gemini.Part, v rawjson.Value) []gemini.Part {
-	for i, e := range v.Elems() {
-		typ := e.Get("type")
+	for i, e := range d.doc.Elems(v) {
+		typ := d.doc.Get(e, "type")
 		if d.part = i; !typ.Is("text") && !typ.Is("input_text") && !typ.Is("output_text") && typ.Kind() == rawjson.String {
 			d.rejectPart("type", "System and developer messages can only contain text, not %q.", clip(typ.Text()))
 			return dst
@@ -41,7 +41,7 @@ func (d *decoder) parts(dst []gemini.Part, v rawjson.Value, assistant bool) []ge
 		d.rejectPart(d.list, "Invalid type for '%s': expected a string or an array of parts, but got %s instead.", d.path(d.list), v.Kind())
 		return dst
 	}
-	for i, e := range v.Elems() {
+	for i, e := range d.doc.Elems(v) {
 		if d.part = i; i >= maxMessages {
 			d.part = -1
 			d.rejectPart(d.list, "At most %d parts are supported in a message.", maxMessages)
@@ -61,7 +61,7 @@ func (d *decoder) parts(dst []gemini.Part, v rawjson.Value, assistant bool) []ge
 func (d *decoder) contentPart(v rawjson.Value, assistant bool) (p gemini.Part, ok bool) {
 	var typ, text, refusal, extra, media rawjson.Value
 	mediaKey := ""
-	for k, e := range v.Members() {
+	for k, e := range d.doc.Members(v) {
 		switch key := string(k.Inner()); key {
 		case "type":
 			typ = e
@@ -130,7 +130,7 @@ func (d *decoder) linked(p *gemini.Part, v rawjson.Value, key string) bool {
 		return false
 	}
 	var url, detail rawjson.Value
-	for k, e := range v.Members() {
+	for k, e := range d.doc.Members(v) {
 		switch string(k.Inner()) {
 		case "url":
 			url = e
@@ -177,11 +177,11 @@ func (d *decoder) inputAudio(p *gemini.Part, v rawjson.Value) bool {
 	if !d.isPart(v, rawjson.Object, "input_audio") {
 		return false
 	}
-	data, format := v.Get("data"), v.Get("format")
+	data, format := d.doc.Get(v, "data"), d.doc.Get(v, "format")
 	if !d.isPart(data, rawjson.String, "input_audio.data") || !format.IsNull() && !d.isPart(format, rawjson.String, "input_audio.format") {
 		return false
 	}
-	raw := media.TextOf(data)
+	raw := media.TextIn(&d.doc, data)
 	if media.IsDataURL(raw.Bytes) {
 		return d.dataURL(p, raw, "", "input_audio.data")
 	}
@@ -211,7 +211,7 @@ func (d *decoder) file(p *gemini.Part, v rawjson.Value) bool {
 		return false
 	}
 	var data, name, id, url rawjson.Value
-	for k, e := range v.Members() {
+	for k, e := range d.doc.Members(v) {
 		if e.IsNull() {
 			continue
 		}
@@ -231,7 +231,7 @@ func (d *decoder) file(p *gemini.Part, v rawjson.Value) bool {
 		if !d.isPart(data, rawjson.String, "file.file_data") {
 			return false
 		}
-		return d.fileData(p, media.TextOf(data), name.Text(), "file.file_data")
+		return d.fileData(p, media.TextIn(&d.doc, data), name.Text(), "file.file_data")
 	case id != nil:
 		return d.isPart(id, rawjson.String, "file.file_id") && d.fileID(p, id.Text(), "file.file_id")
 	case url != nil:

@@ -74,13 +74,13 @@ func (f *embeddingFields) field(name string) *rawjson.Value {
 
 // NewEmbeddings decodes an embeddings request.
 func NewEmbeddings(env translate.Env, o Options, body []byte) (*Embeddings, *translate.Failure) {
-	root, f := parseBody(body)
+	doc, f := parseBody(body)
 	if f != nil {
 		return nil, f
 	}
 	d := newDecoder(env, &o, &chatWords)
 	in := &embeddingFields{}
-	d.sort(root, in.field)
+	d.sort(doc, in.field)
 	x := &Embeddings{unary: unary{env: env}}
 	f = d.run(
 		func() { d.model(in.model) },

@@ -87,13 +87,13 @@ func (f *imageFields) field(name string) *rawjson.Value {
 // NewImageGeneration decodes an image request. The result aliases body only
 // until it returns.
 func NewImageGeneration(env translate.Env, o Options, body []byte) (*Image, *translate.Failure) {
-	root, f := parseBody(body)
+	doc, f := parseBody(body)
 	if f != nil {
 		return nil, f
 	}
 	d := newDecoder(env, &o, &chatWords)
 	in := &imageFields{}
-	d.sort(root, in.field)
+	d.sort(doc, in.field)
 	return newImage(d, in, nil)
 }
 

@@ -20,8 +20,8 @@ type message struct {
 	asides []aside
 }
 
-func readMessage(v rawjson.Value) (m message) {
-	for k, e := range v.Members() {
+func (d *decoder) readMessage(v rawjson.Value) (m message) {
+	for k, e := range d.doc.Members(v) {
 		if e.IsNull() {
 			continue
 		}
@@ -109,14 +109,14 @@ func (d *decoder) messages() {
 	if !d.is(d.in.messages, rawjson.Array, "messages") {
 		return
 	}
-	for i, v := range d.in.messages.Elems() {
+	for i, v := range d.doc.Elems(d.in.messages) {
 		if d.message, d.part = i, -1; i >= maxMessages {
 			d.reject("messages", "At most %d messages are supported.", maxMessages)
 		}
 		if d.failure != nil || !d.isPart(v, rawjson.Object, "") {
 			return
 		}
-		m := readMessage(v)
+		m := d.readMessage(v)
 		if m.role == nil {
 			d.rejectPart("role", "Missing required parameter: '%s'.", d.path("role"))
 			return

@@ -48,7 +48,7 @@ func (d *responsesDecoder) items() {
 
 // sequence reads the items of a list, the first of which has the position at.
 func (d *responsesDecoder) sequence(list rawjson.Value, at int) bool {
-	for i, v := range list.Elems() {
+	for i, v := range d.doc.Elems(list) {
 		if d.message, d.part = at+i, -1; d.message >= maxMessages {
 			d.reject("input", "At most %d items are supported.", maxMessages)
 		}
@@ -64,9 +64,9 @@ func (d *responsesDecoder) sequence(list rawjson.Value, at int) bool {
 
 // item reads one item.
 func (d *responsesDecoder) item(v rawjson.Value) {
-	typ := v.Get("type")
+	typ := d.doc.Get(v, "type")
 	if typ.IsNull() {
-		if v.Get("role").IsNull() {
+		if d.doc.Get(v, "role").IsNull() {
 			d.rejectPart("type", "Missing required parameter: '%s'.", d.path("type"))
 			return
 		}
@@ -110,7 +110,7 @@ var droppedItems = map[string]bool{
 
 // messageItem reads {role, content}.
 func (d *responsesDecoder) messageItem(v rawjson.Value) {
-	m := readMessage(v)
+	m := d.readMessage(v)
 	if m.role == nil {
 		d.rejectPart("role", "Missing required parameter: '%s'.", d.path("role"))
 		return
@@ -299,11 +299,11 @@ func summaryText(summary rawjson.Value) rawjson.Value {
 
 // imageItem reads image_generation_call {result}, an image the model made.
 func (d *responsesDecoder) imageItem(v rawjson.Value) {
-	result := v.Get("result")
+	result := d.doc.Get(v, "result")
 	if result.IsNull() || result.IsEmptyString() || !d.isPart(result, rawjson.String, "result") {
 		return
 	}
-	raw := media.TextOf(result)
+	raw := media.TextIn(&d.doc, result)
 	p := gemini.Part{ThoughtSignature: d.lead.image}
 	if media.IsDataURL(raw.Bytes) {
 		if !d.dataURL(&p, raw, "", "result") {

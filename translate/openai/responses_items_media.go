@@ -17,7 +17,7 @@ func (d *decoder) itemMedia(p *gemini.Part, v rawjson.Value, word string) bool {
 	if word == "input_file" {
 		key = "file_url"
 	}
-	for k, e := range v.Members() {
+	for k, e := range d.doc.Members(v) {
 		if e.IsNull() {
 			continue
 		}
@@ -36,7 +36,7 @@ func (d *decoder) itemMedia(p *gemini.Part, v rawjson.Value, word string) bool {
 	}
 	switch {
 	case data != nil && word == "input_file":
-		return d.isPart(data, rawjson.String, "file_data") && d.fileData(p, media.TextOf(data), name.Text(), "file_data")
+		return d.isPart(data, rawjson.String, "file_data") && d.fileData(p, media.TextIn(&d.doc, data), name.Text(), "file_data")
 	case url.Kind() == rawjson.Object && word == "input_image": // as chat completions write it
 		return d.linked(p, url, key)
 	case url != nil:

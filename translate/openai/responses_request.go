@@ -74,13 +74,13 @@ type responsesDecoder struct {
 // decodeResponses decodes a Responses request, whose form input_tokens shares.
 // The result aliases body. Source: specs/openai.md §20.1.
 func decodeResponses(env translate.Env, o *Options, body []byte) (*responsesRequest, *translate.Failure) {
-	root, f := parseBody(body)
+	doc, f := parseBody(body)
 	if f != nil {
 		return nil, f
 	}
 	d := &responsesDecoder{decoder: newDecoder(env, o, &responsesWords)}
 	d.out = &responsesRequest{ChatRequest: d.req}
-	d.sort(root, d.slot)
+	d.sort(doc, d.slot)
 	d.model(d.in.model)
 	f = d.run(
 		d.params, d.limits, d.probabilities, d.tier, d.silent, d.output,

@@ -60,13 +60,13 @@ func (f *speechFields) field(name string) *rawjson.Value {
 
 // NewSpeech decodes a speech request.
 func NewSpeech(env translate.Env, o Options, body []byte) (*Speech, *translate.Failure) {
-	root, f := parseBody(body)
+	doc, f := parseBody(body)
 	if f != nil {
 		return nil, f
 	}
 	d := newDecoder(env, &o, &chatWords)
 	in := &speechFields{}
-	d.sort(root, in.field)
+	d.sort(doc, in.field)
 	x := &Speech{}
 	var text rawjson.Value
 	f = d.run(

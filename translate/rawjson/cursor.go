@@ -58,7 +58,7 @@ func (c *Cursor) Key() (name []byte, ok bool) {
 		return nil, false
 	}
 	from := c.i + 1
-	c.i = skipString(c.doc, c.i)
+	c.i = skipString(c.doc, c.i, nil)
 	name = c.doc[from:max(from, c.i-1)]
 	c.i = space(c.doc, c.i)
 	c.i = space(c.doc, c.i+1) // the colon
@@ -79,7 +79,7 @@ func (c *Cursor) Elem() bool {
 // Value returns the value the cursor stands before and moves behind it.
 func (c *Cursor) Value() Value {
 	from := min(c.i, len(c.doc))
-	if c.i = skip(c.doc, from); c.i <= from { // no value: only in what was not parsed
+	if c.i = skip(c.doc, from, nil); c.i <= from { // no value: only in what was not parsed
 		c.i = min(from+1, len(c.doc))
 	}
 	return c.doc[from:c.i:c.i]

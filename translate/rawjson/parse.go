@@ -28,24 +28,31 @@ func (e *SyntaxError) Error() string {
 // refuses, are repaired with U+FFFD in a copy. The error is a *[SyntaxError].
 func Parse(doc []byte) (Value, error) {
 	p := parser{doc: doc}
-	start := space(doc, 0)
-	end, err := p.value(start, 0)
-	if err != nil {
-		return nil, err
-	}
-	if rest := space(doc, end); rest != len(doc) {
-		return nil, p.fail(rest, "unexpected data after the value")
-	}
-	v := Value(doc[start:end:end])
-	if p.broken {
-		v = repair(v)
-	}
-	return v, nil
+	return p.whole()
 }
 
 type parser struct {
 	doc    []byte
-	broken bool // some string is no Unicode text
+	long   []long // strings of least bytes and more
+	least  int    // 0 for none
+	broken bool   // some string is no Unicode text
+}
+
+// whole checks the document.
+func (p *parser) whole() (Value, error) {
+	start := space(p.doc, 0)
+	end, err := p.value(start, 0)
+	if err != nil {
+		return nil, err
+	}
+	if rest := space(p.doc, end); rest != len(p.doc) {
+		return nil, p.fail(rest, "unexpected data after the value")
+	}
+	v := Value(p.doc[start:end:end])
+	if p.broken {
+		v = repair(v)
+	}
+	return v, nil
 }
 
 func (p *parser) fail(at int, reason string) error {
@@ -183,6 +190,8 @@ func (p *parser) number(i int) (int, error) {
 // reads base64 of any size at memory speed, and the stretch before it is then
 // tested in words of eight bytes.
 func (p *parser) str(i int) (int, error) {
+	from := i
+	plain := true
 	i++
 	for quote := -1; ; {
 		if quote < i {
@@ -208,8 +217,12 @@ func (p *parser) str(i int) (int, error) {
 			p.broken = true
 		}
 		if i += len(stretch); i == quote {
+			if p.least > 0 && i+1-from >= p.least {
+				p.long = append(p.long, long{from, i + 1, plain})
+			}
 			return i + 1, nil
 		}
+		plain = false
 		var err error
 		if i, err = p.escape(i); err != nil {
 			return i, err
@@ -268,31 +281,48 @@ var hexDigit = func() (t [256]byte) {
 	return t
 }()
 
+const (
+	highBits = 0x8080808080808080
+	spaces   = 0x2020202020202020
+)
+
 // scan reports whether s has a byte below 0x20, and whether all are ASCII.
 func scan(s []byte) (control, ascii bool) {
-	const (
-		high = 0x8080808080808080
-		low  = 0x2020202020202020
-	)
+	// Most text has neither such a byte nor another one, which takes less to see than
+	// which of both it has.
+	rest, either := s, uint64(0)
+	for len(rest) >= 32 {
+		a := binary.LittleEndian.Uint64(rest)
+		b := binary.LittleEndian.Uint64(rest[8:])
+		c := binary.LittleEndian.Uint64(rest[16:])
+		d := binary.LittleEndian.Uint64(rest[24:])
+		either |= (a - spaces) | a | (b - spaces) | b | (c - spaces) | c | (d - spaces) | d
+		rest = rest[32:]
+	}
+	if either&highBits != 0 {
+		return scanBoth(s)
+	}
+	return scanBoth(rest)
+}
+
+// scanBoth is scan of what may have either.
+func scanBoth(s []byte) (control, ascii bool) {
 	var ctl, top uint64
-	for len(s) >= 32 {
+	for len(s) >= 8 {
 		a := binary.LittleEndian.Uint64(s)
-		b := binary.LittleEndian.Uint64(s[8:])
-		c := binary.LittleEndian.Uint64(s[16:])
-		d := binary.LittleEndian.Uint64(s[24:])
-		ctl |= (a-low)&^a | (b-low)&^b | (c-low)&^c | (d-low)&^d
-		top |= a | b | c | d
-		s = s[32:]
+		ctl |= (a - spaces) &^ a
+		top |= a
+		s = s[8:]
 	}
 	for _, c := range s {
 		if c < ' ' {
-			ctl |= high
+			ctl |= highBits
 		}
 		top |= uint64(c)
 	}
 	// A borrow may mark a byte above a control character, never one without;
 	// it cannot turn "none" into "some".
-	return ctl&high != 0, top&high == 0
+	return ctl&highBits != 0, top&highBits == 0
 }
 
 // repair returns a copy of v whose strings are Unicode text.

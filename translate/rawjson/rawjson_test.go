@@ -20,7 +20,10 @@ var documents = []string{
 }
 
 // decode turns v into what encoding/json makes of it, by walking.
-func decode(v Value) any {
+func decode(v Value) any { return decodeBy(nil, v) }
+
+// decodeBy is decode by the walks of d.
+func decodeBy(d *Document, v Value) any {
 	switch v.Kind() {
 	case Null:
 		return nil
@@ -32,14 +35,17 @@ func decode(v Value) any {
 		return v.Text()
 	case Array:
 		list := []any{}
-		for _, e := range v.Elems() {
-			list = append(list, decode(e))
+		for _, e := range d.Elems(v) {
+			list = append(list, decodeBy(d, e))
 		}
 		return list
 	case Object:
 		object := map[string]any{}
-		for k, m := range v.Members() {
-			object[k.Text()] = decode(m)
+		for k, m := range d.Members(v) {
+			if again := d.Get(v, k.Text()); !k.Escaped() && again == nil {
+				panic("no member " + k.Text())
+			}
+			object[k.Text()] = decodeBy(d, m)
 		}
 		return object
 	}
@@ -70,6 +76,23 @@ func check(t *testing.T, doc []byte) {
 	if got := decode(v); !reflect.DeepEqual(got, want) {
 		t.Fatalf("Parse(%q) = %#v, want %#v", doc, got, want)
 	}
+	for _, least := range []int{2, 3, 8} {
+		d, err := parseDocument(bytes.Clone(doc), least)
+		if err != nil {
+			t.Fatalf("parseDocument(%q) = %v", doc, err)
+		}
+		if got := decodeBy(&d, d.Root); !reflect.DeepEqual(got, want) {
+			t.Fatalf("a document of %q, strings of %d and more known: %#v, want %#v", doc, least, got, want)
+		}
+		if got := decodeBy(&d, v); !reflect.DeepEqual(got, want) { // which is not of the document
+			t.Fatalf("%q, walked by another document: %#v, want %#v", doc, got, want)
+		}
+		for i := range d.long {
+			if l := d.long[i]; d.Escaped(d.Root[l.from:l.to]) != d.Root[l.from:l.to].Escaped() {
+				t.Fatalf("%q: Escaped differs for %s", doc, d.Root[l.from:l.to])
+			}
+		}
+	}
 	if !utf8.Valid(v) || !json.Valid(v) {
 		t.Fatalf("Parse(%q) left %q", doc, v)
 	}
@@ -81,6 +104,40 @@ func check(t *testing.T, doc []byte) {
 func TestParse_AgreesWithEncodingJSON(t *testing.T) {
 	for _, doc := range documents {
 		check(t, []byte(doc))
+	}
+}
+
+// A document with a mebibyte is walked without going through it.
+func TestDocument_Long(t *testing.T) {
+	data := strings.Repeat("A", 1<<20)
+	for _, tc := range []struct {
+		doc   string
+		known int
+	}{
+		{`  {"a":[{"b":"` + data + `"},"` + data + `\n"],"c":"short"} `, 2},
+		{`{"a":"` + strings.Repeat("A", longString-3) + `"}`, 0},
+		{`{"a":"` + strings.Repeat("A", longString-2) + `"}`, 1},
+		{`{"a":"` + data + `\ud800","b":1}`, 0}, // repaired
+	} {
+		check(t, []byte(tc.doc))
+		d, err := ParseDocument([]byte(tc.doc))
+		if err != nil || len(d.long) != tc.known {
+			t.Fatalf("%d long strings are known, want %d: %v", len(d.long), tc.known, err)
+		}
+		if tc.known == 0 {
+			continue
+		}
+		// The quote at its end is not looked for: it may as well not be there.
+		for _, l := range d.long {
+			d.Root[l.to-1] = 'x'
+		}
+		n := 0
+		for range d.Members(d.Root) {
+			n++
+		}
+		if n != strings.Count(tc.doc, `":`)-strings.Count(tc.doc, `{"b`) {
+			t.Errorf("%d members of %.30s", n, tc.doc)
+		}
 	}
 }
 

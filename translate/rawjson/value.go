@@ -267,54 +267,58 @@ func (v Value) Get(name string) (member Value) {
 // Members iterates over the members of an object in document order; the key is
 // a string Value. Over any other kind it iterates not at all.
 func (v Value) Members() iter.Seq2[Value, Value] {
-	return func(yield func(Value, Value) bool) {
-		if v.Kind() != Object {
+	return func(yield func(Value, Value) bool) { members(v, nil, yield) }
+}
+
+func members(v Value, d *Document, yield func(Value, Value) bool) {
+	if v.Kind() != Object {
+		return
+	}
+	for i := 1; ; {
+		i = space(v, i)
+		if i >= len(v) || v[i] != '"' {
 			return
 		}
-		for i := 1; ; {
-			i = space(v, i)
-			if i >= len(v) || v[i] != '"' {
-				return
-			}
-			end := skipString(v, i)
-			key := v[i:end:end]
-			i = space(v, end)
-			i = space(v, i+1) // the colon
-			end = skip(v, i)
-			if end <= i || !yield(key, v[i:end:end]) {
-				return
-			}
-			i = space(v, end)
-			if i >= len(v) || v[i] != ',' {
-				return
-			}
-			i++
+		end := skipString(v, i, d)
+		key := v[i:end:end]
+		i = space(v, end)
+		i = space(v, i+1) // the colon
+		end = skip(v, i, d)
+		if end <= i || !yield(key, v[i:end:end]) {
+			return
 		}
+		i = space(v, end)
+		if i >= len(v) || v[i] != ',' {
+			return
+		}
+		i++
 	}
 }
 
 // Elems iterates over the elements of an array. Over any other kind it
 // iterates not at all.
 func (v Value) Elems() iter.Seq2[int, Value] {
-	return func(yield func(int, Value) bool) {
-		if v.Kind() != Array {
+	return func(yield func(int, Value) bool) { elems(v, nil, yield) }
+}
+
+func elems(v Value, d *Document, yield func(int, Value) bool) {
+	if v.Kind() != Array {
+		return
+	}
+	i := space(v, 1)
+	if i >= len(v) || v[i] == ']' {
+		return
+	}
+	for n := 0; ; n++ {
+		end := skip(v, i, d)
+		if end <= i || !yield(n, v[i:end:end]) {
 			return
 		}
-		i := space(v, 1)
-		if i >= len(v) || v[i] == ']' {
+		i = space(v, end)
+		if i >= len(v) || v[i] != ',' {
 			return
 		}
-		for n := 0; ; n++ {
-			end := skip(v, i)
-			if end <= i || !yield(n, v[i:end:end]) {
-				return
-			}
-			i = space(v, end)
-			if i >= len(v) || v[i] != ',' {
-				return
-			}
-			i = space(v, i+1)
-		}
+		i = space(v, i+1)
 	}
 }
 
@@ -386,7 +390,7 @@ func Compact(dst []byte, v Value) []byte {
 	for i := 0; i < len(v); {
 		switch v[i] {
 		case '"':
-			i = skipString(v, i)
+			i = skipString(v, i, nil)
 		case ' ', '\t', '\n', '\r':
 			dst = append(dst, v[from:i]...)
 			i = space(v, i)
@@ -411,14 +415,14 @@ func space(b []byte, i int) int {
 // shapes are the bytes that say where a value ends.
 var shapes = [256]bool{'"': true, '{': true, '[': true, '}': true, ']': true}
 
-// skip returns the offset after the value at b[i].
-func skip(b []byte, i int) int {
+// skip returns the offset after the value at b[i], which may be in d.
+func skip(b []byte, i int, d *Document) int {
 	if i >= len(b) {
 		return i
 	}
 	switch b[i] {
 	case '"':
-		return skipString(b, i)
+		return skipString(b, i, d)
 	case '{', '[':
 		depth := 0
 		for i < len(b) {
@@ -428,7 +432,7 @@ func skip(b []byte, i int) int {
 			}
 			switch b[i] {
 			case '"':
-				i = skipString(b, i)
+				i = skipString(b, i, d)
 				continue
 			case '{', '[':
 				depth++
@@ -452,8 +456,11 @@ func skip(b []byte, i int) int {
 	}
 }
 
-// skipString returns the offset after the string at b[i].
-func skipString(b []byte, i int) int {
+// skipString returns the offset after the string at b[i], which may be in d.
+func skipString(b []byte, i int, d *Document) int {
+	if l := d.find(b, i); l != nil {
+		return i + l.to - l.from
+	}
 	i++
 	for {
 		n := bytes.IndexByte(b[i:], '"')
