@@ -71,6 +71,7 @@ type decoder struct {
 	env     translate.Env
 	opts    *Options
 	req     *request
+	doc     rawjson.Document
 	in      members
 	failure *translate.Failure
 
@@ -113,15 +114,15 @@ func decodeCountTokens(env translate.Env, o *Options, body []byte) (*request, *t
 }
 
 func decode(env translate.Env, o *Options, body []byte, generate bool) (*request, *translate.Failure) {
-	root, err := rawjson.Parse(body)
+	doc, err := rawjson.ParseDocument(body)
 	if err != nil {
 		return nil, translate.Invalid("", "The request body is not valid JSON: %v.", err)
 	}
-	if root.Kind() != rawjson.Object {
-		return nil, translate.Invalid("", "The request body must be a JSON object, not %s.", root.Kind())
+	if kind := doc.Root.Kind(); kind != rawjson.Object {
+		return nil, translate.Invalid("", "The request body must be a JSON object, not %s.", kind)
 	}
-	d := &decoder{env: env, opts: o, req: &request{}, at: place{-1, -1, -1}}
-	d.read(root)
+	d := &decoder{env: env, opts: o, doc: doc, req: &request{}, at: place{-1, -1, -1}}
+	d.read()
 	steps := []func(){
 		d.model, d.limit, d.listed, d.streamed, d.sampling, d.stops, d.identity, d.refused,
 		d.prompt, d.readTools, d.efforts, d.conversation,
@@ -139,8 +140,8 @@ func decode(env translate.Env, o *Options, body []byte, generate bool) (*request
 }
 
 // read sorts the members of the body.
-func (d *decoder) read(root rawjson.Value) {
-	for k, v := range root.Members() {
+func (d *decoder) read() {
+	for k, v := range d.doc.Members(d.doc.Root) {
 		name := k.Inner()
 		if k.Escaped() {
 			name = rawjson.AppendText(nil, k)

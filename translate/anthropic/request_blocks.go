@@ -122,7 +122,7 @@ func (d *decoder) toolUse(s *spoken, b rawjson.Value) {
 func (d *decoder) document(dst []gemini.Part, b rawjson.Value) []gemini.Part {
 	var head []byte
 	for _, line := range [...]struct{ label, field string }{{"Document: ", "title"}, {"Context: ", "context"}} {
-		if v := b.Get(line.field); d.optional(v, rawjson.String, line.field) && !v.IsEmptyString() {
+		if v := d.doc.Get(b, line.field); d.optional(v, rawjson.String, line.field) && !v.IsEmptyString() {
 			if head != nil {
 				head = append(head, `\n`...)
 			}

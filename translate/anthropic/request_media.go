@@ -18,11 +18,11 @@ const filesAPI = "https://generativelanguage.googleapis.com/v1beta/files/"
 // source reads the source of an image or document, and appends what it is.
 func (d *decoder) source(dst []gemini.Part, b rawjson.Value, kind string) []gemini.Part {
 	var typ, mime, data, url, content, file rawjson.Value
-	v := b.Get("source")
+	v := d.doc.Get(b, "source")
 	if !d.isHere(v, rawjson.Object, "source") {
 		return dst
 	}
-	for k, m := range v.Members() {
+	for k, m := range d.doc.Members(v) {
 		switch string(k.Inner()) {
 		case "type":
 			typ = m
@@ -46,7 +46,7 @@ func (d *decoder) source(dst []gemini.Part, b rawjson.Value, kind string) []gemi
 	switch word := string(typ.Inner()); {
 	case word == "base64":
 		ok = (mime.IsNull() || d.isHere(mime, rawjson.String, "source.media_type")) &&
-			d.isHere(data, rawjson.String, "source.data") && d.inline(&p, mime.Text(), media.TextOf(data), "source.data")
+			d.isHere(data, rawjson.String, "source.data") && d.inline(&p, mime.Text(), media.TextIn(&d.doc, data), "source.data")
 	case word == "url":
 		ok = d.isHere(url, rawjson.String, "source.url") && d.linked(&p, url)
 	case word == "file":
@@ -76,8 +76,8 @@ func (d *decoder) sourceContent(dst []gemini.Part, v rawjson.Value) []gemini.Par
 	if !d.isHere(v, rawjson.Array, "source.content") {
 		return dst
 	}
-	for _, b := range v.Elems() {
-		switch typ := b.Get("type"); {
+	for _, b := range d.doc.Elems(v) {
+		switch typ := d.doc.Get(b, "type"); {
 		case d.failure != nil:
 			return dst
 		case typ.Is("text"), typ.Is("image"): // documents in documents there are none
@@ -127,7 +127,7 @@ func (d *decoder) inline(p *gemini.Part, mime string, text media.Text, tail stri
 // linked reads a URL, by the forms of OS§4.2.
 func (d *decoder) linked(p *gemini.Part, v rawjson.Value) bool {
 	const tail = "source.url"
-	text := media.TextOf(v)
+	text := media.TextIn(&d.doc, v)
 	if media.IsDataURL(text.Bytes) {
 		return d.inline(p, "", text, tail)
 	}

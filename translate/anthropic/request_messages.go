@@ -13,8 +13,8 @@ import (
 // inMessage is one element of messages; null and absent members are nil.
 type inMessage struct{ role, content, effort, clearAt rawjson.Value }
 
-func readMessage(v rawjson.Value) (m inMessage) {
-	for k, e := range v.Members() {
+func (d *decoder) readMessage(v rawjson.Value) (m inMessage) {
+	for k, e := range d.doc.Members(v) {
 		if e.IsNull() {
 			continue
 		}
@@ -62,7 +62,7 @@ func (d *decoder) conversation() {
 		if !d.isHere(v, rawjson.Object, "") {
 			return
 		}
-		m := readMessage(v)
+		m := d.readMessage(v)
 		if !d.isHere(m.role, rawjson.String, "role") {
 			return
 		}
@@ -167,7 +167,7 @@ func (d *decoder) userFollows() bool {
 
 // toolChanges reads the blocks of a system message that are not text.
 func (d *decoder) toolChanges(content rawjson.Value) {
-	for i, b := range content.Elems() {
+	for i, b := range d.doc.Elems(content) {
 		d.at.block = i
 		d.toolChange(b, b.Get("type"))
 	}
@@ -204,14 +204,14 @@ func (d *decoder) user(content rawjson.Value) {
 		return
 	}
 	var parts, orphans []gemini.Part
-	for i, b := range content.Elems() {
+	for i, b := range d.doc.Elems(content) {
 		if d.at.block = i; i >= maxMessages {
 			d.reject(d.path(""), "At most %d blocks are supported in a message", maxMessages)
 		}
 		if d.failure != nil || !d.isHere(b, rawjson.Object, "") {
 			return
 		}
-		typ := b.Get("type")
+		typ := d.doc.Get(b, "type")
 		if !d.isHere(typ, rawjson.String, "type") {
 			return
 		}
@@ -236,14 +236,14 @@ func (d *decoder) assistant(content rawjson.Value) {
 			s.parts = []gemini.Part{{Text: content}}
 		}
 	}
-	for i, b := range content.Elems() {
+	for i, b := range d.doc.Elems(content) {
 		if d.at.block = i; i >= maxMessages {
 			d.reject(d.path(""), "At most %d blocks are supported in a message", maxMessages)
 		}
 		if d.failure != nil || !d.isHere(b, rawjson.Object, "") {
 			return
 		}
-		typ := b.Get("type")
+		typ := d.doc.Get(b, "type")
 		if !d.isHere(typ, rawjson.String, "type") {
 			return
 		}

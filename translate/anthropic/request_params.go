@@ -42,7 +42,7 @@ func (d *decoder) listed() {
 	if !d.is(d.in.messages, rawjson.Array, "messages") {
 		return
 	}
-	for i, v := range d.in.messages.Elems() {
+	for i, v := range d.doc.Elems(d.in.messages) {
 		if i >= maxMessages {
 			d.reject("messages", "At most %d messages are supported", maxMessages)
 			return

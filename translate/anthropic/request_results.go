@@ -13,7 +13,7 @@ import (
 // result without call is returned as what the user says (C.3).
 func (d *decoder) result(b rawjson.Value) (orphan []gemini.Part) {
 	var id, content, failed rawjson.Value
-	for k, m := range b.Members() {
+	for k, m := range d.doc.Members(b) {
 		switch string(k.Inner()) {
 		case "tool_use_id":
 			id = m
@@ -68,14 +68,14 @@ func (d *decoder) resultContent(v rawjson.Value) (text rawjson.Value, shown []ge
 	}
 	var lines []rawjson.Value
 	var loaded []byte
-	for i, b := range v.Elems() {
+	for i, b := range d.doc.Elems(v) {
 		if d.at.inner = i; i >= maxMessages {
 			d.reject(d.path(""), "At most %d blocks are supported in a result", maxMessages)
 		}
 		if d.failure != nil || !d.isHere(b, rawjson.Object, "") {
 			break
 		}
-		switch typ := b.Get("type"); {
+		switch typ := d.doc.Get(b, "type"); {
 		case !d.isHere(typ, rawjson.String, "type"):
 		case typ.Is("tool_reference"):
 			loaded = d.toolReference(loaded, b)

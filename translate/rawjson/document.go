@@ -14,8 +14,9 @@ import (
 // for every object and array around it. The walks of a Document over values of others, or
 // of a nil one, are those of [Value]. Reading is safe for concurrent use.
 type Document struct {
-	Root Value
-	long []long // in their order
+	Root  Value
+	long  []long // in their order
+	least int    // how many bytes each of them has at least
 }
 
 // long is a string that is worth remembering, at these offsets of the document.
@@ -41,7 +42,16 @@ func parseDocument(doc []byte, least int) (Document, error) {
 		p.long[i].from -= start
 		p.long[i].to -= start
 	}
-	return Document{root, p.long}, nil
+	return Document{root, p.long, least}, nil
+}
+
+// window is how much of a string is searched for its end before it is looked for among
+// the long ones: most are short.
+func (d *Document) window(s []byte) []byte {
+	if d == nil || len(d.long) == 0 {
+		return s
+	}
+	return s[:min(len(s), d.least)]
 }
 
 // find returns the long string at b[i], nil where there is none that is known.
@@ -63,12 +73,54 @@ func (d *Document) find(b []byte, i int) *long {
 
 // Members is [Value.Members] of v.
 func (d *Document) Members(v Value) iter.Seq2[Value, Value] {
-	return func(yield func(Value, Value) bool) { members(v, d, yield) }
+	return func(yield func(Value, Value) bool) {
+		if v.Kind() != Object {
+			return
+		}
+		for i := 1; ; {
+			i = space(v, i)
+			if i >= len(v) || v[i] != '"' {
+				return
+			}
+			end := skipString(v, i, d)
+			key := v[i:end:end]
+			i = space(v, end)
+			i = space(v, i+1) // the colon
+			end = skip(v, i, d)
+			if end <= i || !yield(key, v[i:end:end]) {
+				return
+			}
+			i = space(v, end)
+			if i >= len(v) || v[i] != ',' {
+				return
+			}
+			i++
+		}
+	}
 }
 
 // Elems is [Value.Elems] of v.
 func (d *Document) Elems(v Value) iter.Seq2[int, Value] {
-	return func(yield func(int, Value) bool) { elems(v, d, yield) }
+	return func(yield func(int, Value) bool) {
+		if v.Kind() != Array {
+			return
+		}
+		i := space(v, 1)
+		if i >= len(v) || v[i] == ']' {
+			return
+		}
+		for n := 0; ; n++ {
+			end := skip(v, i, d)
+			if end <= i || !yield(n, v[i:end:end]) {
+				return
+			}
+			i = space(v, end)
+			if i >= len(v) || v[i] != ',' {
+				return
+			}
+			i = space(v, i+1)
+		}
+	}
 }
 
 // Get is [Value.Get] of v.

@@ -267,59 +267,13 @@ func (v Value) Get(name string) (member Value) {
 // Members iterates over the members of an object in document order; the key is
 // a string Value. Over any other kind it iterates not at all.
 func (v Value) Members() iter.Seq2[Value, Value] {
-	return func(yield func(Value, Value) bool) { members(v, nil, yield) }
-}
-
-func members(v Value, d *Document, yield func(Value, Value) bool) {
-	if v.Kind() != Object {
-		return
-	}
-	for i := 1; ; {
-		i = space(v, i)
-		if i >= len(v) || v[i] != '"' {
-			return
-		}
-		end := skipString(v, i, d)
-		key := v[i:end:end]
-		i = space(v, end)
-		i = space(v, i+1) // the colon
-		end = skip(v, i, d)
-		if end <= i || !yield(key, v[i:end:end]) {
-			return
-		}
-		i = space(v, end)
-		if i >= len(v) || v[i] != ',' {
-			return
-		}
-		i++
-	}
+	return (*Document)(nil).Members(v)
 }
 
 // Elems iterates over the elements of an array. Over any other kind it
 // iterates not at all.
 func (v Value) Elems() iter.Seq2[int, Value] {
-	return func(yield func(int, Value) bool) { elems(v, nil, yield) }
-}
-
-func elems(v Value, d *Document, yield func(int, Value) bool) {
-	if v.Kind() != Array {
-		return
-	}
-	i := space(v, 1)
-	if i >= len(v) || v[i] == ']' {
-		return
-	}
-	for n := 0; ; n++ {
-		end := skip(v, i, d)
-		if end <= i || !yield(n, v[i:end:end]) {
-			return
-		}
-		i = space(v, end)
-		if i >= len(v) || v[i] != ',' {
-			return
-		}
-		i = space(v, i+1)
-	}
+	return (*Document)(nil).Elems(v)
 }
 
 // Len counts the members of an object or the elements of an array.
@@ -458,14 +412,17 @@ func skip(b []byte, i int, d *Document) int {
 
 // skipString returns the offset after the string at b[i], which may be in d.
 func skipString(b []byte, i int, d *Document) int {
-	if l := d.find(b, i); l != nil {
-		return i + l.to - l.from
-	}
+	from := i
 	i++
 	for {
-		n := bytes.IndexByte(b[i:], '"')
+		n := bytes.IndexByte(d.window(b[i:]), '"')
 		if n < 0 {
-			return len(b)
+			if l := d.find(b, from); l != nil {
+				return from + l.to - l.from
+			}
+			if n = bytes.IndexByte(b[i:], '"'); n < 0 {
+				return len(b)
+			}
 		}
 		i += n
 		escapes := 0
