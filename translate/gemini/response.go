@@ -21,7 +21,8 @@ type Response struct {
 	ResponseID   rawjson.Value
 	Error        rawjson.Value // an error object in place of an answer; nil otherwise
 
-	shape shape
+	begun bool   // a document was decoded, so that there may be more
+	shape *shape // nil before the second of them
 }
 
 // Candidate is one of the alternatives a model answers with.
@@ -39,8 +40,8 @@ type Candidate struct {
 
 // Reset forgets everything but the memory of the slices.
 func (r *Response) Reset() {
-	r.shape.reset()
 	*r = Response{Candidates: r.Candidates[:0], shape: r.shape}
+	r.shape.reset()
 }
 
 // Decode reads one document into r. Candidates are replaced and their memory is
@@ -57,7 +58,7 @@ func (r *Response) Decode(doc []byte) error {
 		return err
 	}
 	r.DecodeValue(v)
-	r.shape.learn(v, r)
+	r.learn(v)
 	return nil
 }
 

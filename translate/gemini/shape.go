@@ -12,12 +12,11 @@ import (
 // Google sends an answer in events that differ in these alone, so that those after the
 // second need not be parsed: what fills the holes is checked, what is between them
 // compared. An event that does not fit is decoded as if there was no shape. The zero
-// value fits nothing.
+// value, and a nil one, fit nothing.
 type shape struct {
 	doc   []byte        // the event it was learnt from, which all leaves of the Response but the text alias
 	holes []hole        // in their order; none while the shape fits nothing
 	text  rawjson.Value // of the event that fits
-	begun bool          // a document came before, so that there may be more
 	unfit int           // how often in a row it was learnt for nothing
 }
 
@@ -37,15 +36,23 @@ const (
 )
 
 // forget makes s fit nothing; memory is kept.
-func (s *shape) forget() { s.holes = s.holes[:0] }
+func (s *shape) forget() {
+	if s != nil {
+		s.holes = s.holes[:0]
+	}
+}
 
 // reset is forget for another answer.
-func (s *shape) reset() { *s = shape{doc: s.doc[:0], holes: s.holes[:0]} }
+func (s *shape) reset() {
+	if s != nil {
+		*s = shape{doc: s.doc[:0], holes: s.holes[:0]}
+	}
+}
 
 // fits reports whether doc is the event with other text and counts, which are left in
 // s then.
 func (s *shape) fits(doc []byte) bool {
-	if len(s.holes) == 0 {
+	if s == nil || len(s.holes) == 0 {
 		return false
 	}
 	at, from := 0, 0
@@ -86,12 +93,20 @@ func countAt(doc []byte, at int) (end int, n int64) {
 	return end, n
 }
 
-// learn makes s fit events like v, which r was decoded from, where v is one text of one
-// candidate; r's leaves alias s then.
-func (s *shape) learn(v rawjson.Value, r *Response) {
-	first := !s.begun
-	s.begun = true
-	if first || s.unfit >= maxUnfit || len(v) > maxShape || !r.isText() {
+// learn makes the shape fit events like v, which r was decoded from, where v is one text
+// of one candidate; r's leaves alias the shape then. An answer in one piece is the first
+// document and the last.
+func (r *Response) learn(v rawjson.Value) {
+	first := !r.begun
+	r.begun = true
+	if first || len(v) > maxShape || v.Kind() != rawjson.Object || !r.isText() {
+		return
+	}
+	if r.shape == nil {
+		r.shape = new(shape)
+	}
+	s := r.shape
+	if s.unfit >= maxUnfit {
 		return
 	}
 	s.unfit++

@@ -55,7 +55,7 @@ func alike(t *testing.T, docs ...string) (fitted int) {
 
 // leaves is everything that a Response says.
 func leaves(r Response) string {
-	r.shape = shape{}
+	r.begun, r.shape = false, nil
 	var b strings.Builder
 	var walk func(v reflect.Value)
 	walk = func(v reflect.Value) {
@@ -143,6 +143,9 @@ func TestShape_Twice(t *testing.T) {
 		`[{"candidates":[{"content":{"parts":[{"text":"%d"}]}}],"usageMetadata":{"totalTokenCount":%d}}]`,
 		` {"candidates":[{"content":{"parts":[{"text":"%d"}]}}],"usageMetadata":{"totalTokenCount":%d}} `,
 		`{"candidates":[{"content":{"parts":[{"text":"%d","inlineData":{"data":"AAAA"}}]}}],"usageMetadata":{"totalTokenCount":%d}}`,
+		`[{"candidates":[{"content":{"parts":[{"text":"%d"}]}}]},{"usageMetadata":{"totalTokenCount":%d}}]`,
+		`{"candidates":[{"content":{"parts":[{"text":"%d","text":null}]}}],"usageMetadata":{"totalTokenCount":%d}}`,
+		`{"candidates":[{"content":{"parts":[{"te\\u0078t":"%d"}]}}],"usageMetadata":{"totalTokenCount":%d}}`,
 	} {
 		var docs []string
 		for i := range 6 {
@@ -160,11 +163,11 @@ func TestShape_Unfit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r.shape.unfit != maxUnfit || r.shape.holes != nil && len(r.shape.holes) > 0 {
+	if r.shape.unfit != maxUnfit || len(r.shape.holes) > 0 {
 		t.Errorf("learnt %d times, %d holes", r.shape.unfit, len(r.shape.holes))
 	}
 	r.Reset()
-	if r.shape.unfit != 0 || r.shape.begun {
+	if r.shape.unfit != 0 || r.begun {
 		t.Error("another answer begins with what was learnt of the one before")
 	}
 }

@@ -65,8 +65,7 @@ func Base64(t Text) ([]byte, bool) {
 	b := t.Bytes
 	if n := len(b); !t.Copied && n > 4*sample {
 		middle := b[sample : n-sample]
-		if n%4 == 0 && IsBase64(b[:sample]) && IsBase64(b[n-sample:]) &&
-			bytes.IndexByte(middle, '-') < 0 && bytes.IndexByte(middle, '_') < 0 {
+		if n%4 == 0 && IsBase64(b[:sample]) && IsBase64(b[n-sample:]) && !urlSafe(middle) {
 			return b, true
 		}
 	} else if IsBase64(b) {
@@ -98,6 +97,19 @@ func Base64(t Text) ([]byte, bool) {
 		out = append(out, '=')
 	}
 	return out, IsBase64(out)
+}
+
+// urlSafe reports whether b has letters of the URL-safe alphabet alone. What the search
+// for one of them brought near is still near for the other.
+func urlSafe(b []byte) bool {
+	for len(b) > 0 {
+		next := b[:min(len(b), 16<<10)]
+		if bytes.IndexByte(next, '-') >= 0 || bytes.IndexByte(next, '_') >= 0 {
+			return true
+		}
+		b = b[len(next):]
+	}
+	return false
 }
 
 // IsBase64 reports whether the whole of b is standard, padded base64.

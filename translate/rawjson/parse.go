@@ -186,24 +186,29 @@ func (p *parser) number(i int) (int, error) {
 	return i, nil
 }
 
-// str checks the string at doc[i]: the end is searched with IndexByte, which
-// reads base64 of any size at memory speed, and the stretch before it is then
-// tested in words of eight bytes.
+// window is how much of a string is checked at a time: what the first pass brought is
+// still near in the next ones.
+const window = 16 << 10
+
+// str checks the string at doc[i]. Its end and its escapes are searched with IndexByte,
+// which reads base64 at memory speed, the stretches between them tested in words of
+// eight bytes.
 func (p *parser) str(i int) (int, error) {
-	from := i
-	plain := true
+	from, plain := i, true
 	i++
-	for quote := -1; ; {
-		if quote < i {
-			n := bytes.IndexByte(p.doc[i:], '"')
-			if n < 0 {
-				return len(p.doc), p.fail(len(p.doc), "")
+	stop, closed := i, false // there is no quote in doc[i:stop], and one at stop if closed
+	for {
+		if i >= stop {
+			stop = min(i+window, len(p.doc))
+			n := bytes.IndexByte(p.doc[i:stop], '"')
+			if closed = n >= 0; closed {
+				stop = i + n
 			}
-			quote = i + n
 		}
-		stretch := p.doc[i:quote]
-		if n := bytes.IndexByte(stretch, '\\'); n >= 0 {
-			stretch = stretch[:n]
+		stretch := p.doc[i:stop]
+		escape := bytes.IndexByte(stretch, '\\')
+		if escape >= 0 {
+			stretch = stretch[:escape]
 		}
 		control, ascii := scan(stretch)
 		if control {
@@ -213,21 +218,43 @@ func (p *parser) str(i int) (int, error) {
 				}
 			}
 		}
-		if !ascii && !utf8.Valid(stretch) {
-			p.broken = true
+		if !ascii {
+			if escape < 0 && !closed && stop < len(p.doc) {
+				stretch = beforeCut(stretch)
+				stop = i + len(stretch)
+			}
+			p.broken = p.broken || !utf8.Valid(stretch)
 		}
-		if i += len(stretch); i == quote {
+		i += len(stretch)
+		switch {
+		case escape >= 0:
+			plain = false
+			var err error
+			if i, err = p.escape(i); err != nil {
+				return i, err
+			}
+		case closed:
 			if p.least > 0 && i+1-from >= p.least {
 				p.long = append(p.long, long{from, i + 1, plain})
 			}
 			return i + 1, nil
-		}
-		plain = false
-		var err error
-		if i, err = p.escape(i); err != nil {
-			return i, err
+		case i == len(p.doc):
+			return i, p.fail(i, "")
 		}
 	}
+}
+
+// beforeCut is s without the beginning of a letter that goes on after it.
+func beforeCut(s []byte) []byte {
+	for n := 1; n < utf8.UTFMax && n < len(s); n++ {
+		if c := s[len(s)-n]; utf8.RuneStart(c) {
+			if c >= utf8.RuneSelf && !utf8.FullRune(s[len(s)-n:]) {
+				return s[:len(s)-n]
+			}
+			break
+		}
+	}
+	return s
 }
 
 // StringAt checks the string at doc[i], returns it and the offset after it. Where there
@@ -290,16 +317,17 @@ const (
 func scan(s []byte) (control, ascii bool) {
 	// Most text has neither such a byte nor another one, which takes less to see than
 	// which of both it has.
-	rest, either := s, uint64(0)
+	rest := s
+	var odd, even uint64 // apart, so that neither waits for the other
 	for len(rest) >= 32 {
-		a := binary.LittleEndian.Uint64(rest)
-		b := binary.LittleEndian.Uint64(rest[8:])
-		c := binary.LittleEndian.Uint64(rest[16:])
-		d := binary.LittleEndian.Uint64(rest[24:])
-		either |= (a - spaces) | a | (b - spaces) | b | (c - spaces) | c | (d - spaces) | d
+		w := (*[32]byte)(rest)
+		a, b := binary.LittleEndian.Uint64(w[:8]), binary.LittleEndian.Uint64(w[8:16])
+		c, d := binary.LittleEndian.Uint64(w[16:24]), binary.LittleEndian.Uint64(w[24:])
+		odd |= (a - spaces) | a | ((b - spaces) | b)
+		even |= (c - spaces) | c | ((d - spaces) | d)
 		rest = rest[32:]
 	}
-	if either&highBits != 0 {
+	if (odd|even)&highBits != 0 {
 		return scanBoth(s)
 	}
 	return scanBoth(rest)
