@@ -246,7 +246,7 @@ func (p *parser) str(i int) (int, error) {
 
 // beforeCut is s without the beginning of a letter that goes on after it.
 func beforeCut(s []byte) []byte {
-	for n := 1; n < utf8.UTFMax && n < len(s); n++ {
+	for n := 1; n < utf8.UTFMax && n <= len(s); n++ {
 		if c := s[len(s)-n]; utf8.RuneStart(c) {
 			if c >= utf8.RuneSelf && !utf8.FullRune(s[len(s)-n:]) {
 				return s[:len(s)-n]

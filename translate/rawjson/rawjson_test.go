@@ -203,3 +203,20 @@ func BenchmarkParse(b *testing.B) {
 		})
 	}
 }
+
+// Strings are checked window by window; what lies across the border of two is one.
+func TestParse_Windows(t *testing.T) {
+	for _, at := range []string{"é", "汉", "😀", `\n`, `\\`, `\"`, `\u00e9`, `\ud83d\ude00`, "\x01", "\xff", "\xe6\xb1", `\ud83d`, "\xe6\xb1汉", `\x`, "\"", ""} {
+		for shift := range 14 {
+			for _, fill := range []string{"A", "é"} {
+				before := strings.Repeat(fill, 2*window)[:window-8+shift&^1]
+				doc := []byte(`"` + before + strings.Repeat(" ", shift&1) + at + strings.Repeat(fill, window) + at + `x"`)
+				check(t, doc)
+				v, err := Parse(doc)
+				if valid := utf8.Valid(doc) && at != `\ud83d`; err == nil && valid != (&v[0] == &doc[0]) {
+					t.Fatalf("%q, shifted by %d: a copy %v", at, shift, valid)
+				}
+			}
+		}
+	}
+}
