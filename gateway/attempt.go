@@ -109,8 +109,9 @@ func (x *exchange) forwarded() http.Header {
 
 // whole handles an answer that comes in one piece.
 func (x *exchange) whole(answer *http.Response, dog *watchdog, secret string) result {
-	body, held, err := x.readAll(answer, dog)
-	defer held.leave()
+	x.room = answerRoom{gate: x.g.Gate, dog: dog, idle: x.site().timeouts.Idle}
+	defer x.room.Leave()
+	body, err := x.readAll(answer, dog)
 	if err != nil {
 		return x.broken(dog, err, true)
 	}
@@ -146,6 +147,9 @@ func (x *exchange) converted(dst, body []byte) ([]byte, error) {
 func (x *exchange) stream(answer *http.Response, dog *watchdog, secret string) result {
 	frames := newFrames(x.call.Stream, answer.Body)
 	defer frames.Release()
+	x.room = answerRoom{gate: x.g.Gate, dog: dog, idle: x.site().timeouts.Idle}
+	defer x.room.Leave()
+	frames.Within(&x.room)
 	scratch := takeScratch(0)
 	pending := scratch.b[:0]
 	defer func() { scratch.giveBack(pending) }()
@@ -184,7 +188,9 @@ func (x *exchange) stream(answer *http.Response, dog *watchdog, secret string) r
 		if err := x.flushAt(now, pending); err != nil {
 			return x.gone()
 		}
-		pending = pending[:0]
+		if pending = pending[:0]; cap(pending) > maxPending { // of a large event
+			pending = scratch.b[:0]
+		}
 	}
 	pending, err := x.conv.End(pending)
 	if err != nil {
@@ -325,56 +331,35 @@ func newFrames(s translate.Stream, body io.Reader) sse.Frames {
 }
 
 // readAll reads a whole answer, in one piece where its length is known, and waits for
-// memory where it is large: held is that, to be given back; nil for what is small.
-func (x *exchange) readAll(answer *http.Response, dog *watchdog) (_ []byte, held *holding, err error) {
-	idle := x.site().timeouts.Idle
-	room := func(bytes int64) error {
-		if bytes < holdFrom || x.g.Gate == nil {
-			return nil
-		}
-		if held == nil {
-			held = &holding{gate: x.g.Gate}
-		}
-		wait := held.grow(2 * bytes) // with what is made of it
-		if wait == nil {
-			return nil
-		}
-		dog.rest(idle, time.Now())
-		select {
-		case <-wait:
-			dog.feed(idle, time.Now())
-			return nil
-		case <-dog.Done():
-			return context.Cause(dog)
-		}
-	}
+// room where it is large.
+func (x *exchange) readAll(answer *http.Response, dog *watchdog) ([]byte, error) {
 	size := answer.ContentLength
 	if size > maxAnswer {
-		return nil, held, fmt.Errorf("an answer of %d bytes is larger than %d", size, maxAnswer)
+		return nil, fmt.Errorf("an answer of %d bytes is larger than %d", size, maxAnswer)
 	}
 	if size < 0 { // unknown
 		size = 4095
 	}
-	if err := room(size); err != nil {
-		return nil, held, err
+	if err := x.room.Take(size); err != nil {
+		return nil, err
 	}
 	buf := make([]byte, 0, size+1) // one more, so that the end is seen without growing
 	for {
 		n, err := answer.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if err == io.EOF {
-			return buf, held, nil
+			return buf, nil
 		}
-		dog.feed(idle, time.Now())
+		dog.feed(x.room.idle, time.Now())
 		if err != nil {
-			return nil, held, err
+			return nil, err
 		}
 		if len(buf) > maxAnswer {
-			return nil, held, fmt.Errorf("an answer is larger than %d bytes", maxAnswer)
+			return nil, fmt.Errorf("an answer is larger than %d bytes", maxAnswer)
 		}
 		if len(buf) == cap(buf) {
-			if err := room(2 * int64(len(buf))); err != nil {
-				return nil, held, err
+			if err := x.room.Take(2 * int64(len(buf))); err != nil {
+				return nil, err
 			}
 			buf = slices.Grow(buf, len(buf))
 		}

@@ -59,6 +59,7 @@ type exchange struct {
 	schemaRefused bool                       // by the last attempt
 	short         balancer.UnavailableReason // why no key could be leased after the last attempt; "" where one could
 
+	room    answerRoom  // of the answer that is received
 	held    int64       // bytes of the body, as the Gate counts them
 	stopped atomic.Bool // by Gateway.Stop
 

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"container/list"
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,44 @@ func (h *holding) leave() {
 	h.gate.held.Add(-h.bytes)
 	h.place, h.bytes, h.more = nil, 0, 0
 	h.gate.serveHoldings()
+}
+
+// answerRoom is the room of the answer that an attempt receives. It begins with none;
+// without a Gate none is needed.
+type answerRoom struct {
+	gate *Gate
+	dog  *watchdog     // of the attempt
+	idle time.Duration // how long Google may be silent
+	held *holding      // nil for none
+}
+
+// Take implements [sse.Room], for bytes and what is made of them. It waits for as long as
+// the attempt may take, which Google's silence does not end meanwhile.
+func (r *answerRoom) Take(bytes int64) error {
+	if bytes < holdFrom || r.gate == nil {
+		return nil
+	}
+	if r.held == nil {
+		r.held = &holding{gate: r.gate}
+	}
+	wait := r.held.grow(2 * bytes)
+	if wait == nil {
+		return nil
+	}
+	r.dog.rest(r.idle, time.Now())
+	select {
+	case <-wait:
+		r.dog.feed(r.idle, time.Now())
+		return nil
+	case <-r.dog.Done():
+		return context.Cause(r.dog)
+	}
+}
+
+// Leave implements [sse.Room].
+func (r *answerRoom) Leave() {
+	r.held.leave()
+	r.held = nil
 }
 
 // serveHoldings gives those who wait what there is, in their order. g.answers.mu is held.

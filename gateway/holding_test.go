@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strings"
@@ -135,6 +136,52 @@ func TestTurns(t *testing.T) {
 			t.Errorf("%d turns are not over", n)
 		}
 	})
+}
+
+// TestGate_Streams: an event of a stream that is large waits for room as a whole answer
+// does. Small ones need none.
+func TestGate_Streams(t *testing.T) {
+	gate := newGate(math.MaxInt64, 0)
+	gate.mostHeld = 8 << 20
+	image := ""
+	w := newWorld(t, keys(1), scripted(t, func(w http.ResponseWriter, _ *http.Request) {
+		for range 2000 {
+			_, _ = io.WriteString(w, `data: {"candidates":[{"content":{"parts":[{"text":"How it looks, in many words."}],"role":"model"}}]}`+"\r\n\r\n")
+		}
+		_, _ = io.WriteString(w, `data: {"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"`+image+
+			`"}}],"role":"model"},"finishReason":"STOP"}]}`+"\r\n\r\n")
+	}), func(c *Config) { c.Gate = gate })
+	other := &holding{gate: gate}
+	if other.grow(gate.mostHeld) != nil {
+		t.Fatal("there is no room at all")
+	}
+	ask := func() (done chan answer) {
+		done = make(chan answer, 1)
+		go func() { done <- w.ask(surfaces[1], "hi") }()
+		return done
+	}
+	whole := func(got answer) {
+		t.Helper()
+		if got.status != http.StatusOK || !strings.HasSuffix(got.body, "data: [DONE]\n\n") || !strings.Contains(got.body, image) {
+			t.Errorf("%d with %d bytes: …%s", got.status, len(got.body), got.body[max(0, len(got.body)-300):])
+		}
+	}
+	image = strings.Repeat("QUJD", 4<<10)
+	whole(<-ask())
+	image = strings.Repeat("QUJD", 256<<10)
+	done := ask()
+	for gate.answers.waits.Load() == 0 {
+		select {
+		case got := <-done:
+			t.Fatalf("%d with %d bytes came where there is no room", got.status, len(got.body))
+		case <-time.After(time.Millisecond):
+		}
+	}
+	other.leave()
+	whole(<-done)
+	if n := gate.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held of nothing", n)
+	}
 }
 
 // TestGate_Answers: large answers that together need more room than there is are all

@@ -26,6 +26,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, firstBuffer); return
 // Offsets that a scanner keeps are relative to start, since fill moves bytes.
 type buffer struct {
 	src        io.Reader
+	room       Room    // nil where nobody is asked
 	home       *[]byte // where b goes back to
 	b          []byte
 	start, end int
@@ -42,8 +43,13 @@ func (b *buffer) bytes() []byte { return b.b[b.start:b.end] }
 
 // fill reads at least one byte more, or sets err.
 func (b *buffer) fill() {
+	if b.start == b.end && len(b.b) > pooledBuffer {
+		b.shrink()
+	}
 	if free := len(b.b) - b.end; free == 0 || b.start > 0 && free < len(b.b)/2 {
-		b.makeRoom()
+		if b.err = b.makeRoom(); b.err != nil {
+			return
+		}
 	}
 	for range 100 {
 		n, err := b.src.Read(b.b[b.end:])
@@ -55,16 +61,33 @@ func (b *buffer) fill() {
 	b.err = io.ErrNoProgress
 }
 
+// Within implements [Frames].
+func (b *buffer) Within(room Room) { b.room = room }
+
+// shrink gives up the memory that a large event took: the stream may last for minutes.
+func (b *buffer) shrink() {
+	b.b, b.start, b.end = *b.home, 0, 0
+	if b.room != nil {
+		b.room.Leave()
+	}
+}
+
 // makeRoom moves the window to the front and doubles the memory when that does
 // not leave half of it free.
-func (b *buffer) makeRoom() {
+func (b *buffer) makeRoom() error {
 	rest := b.end - b.start
 	to := b.b
 	if rest > len(b.b)/2 {
+		if size := 2 * len(b.b); size > pooledBuffer && b.room != nil {
+			if err := b.room.Take(int64(size)); err != nil {
+				return err
+			}
+		}
 		to = make([]byte, 2*len(b.b))
 	}
 	copy(to, b.b[b.start:b.end])
 	b.b, b.start, b.end = to, 0, rest
+	return nil
 }
 
 // release gives the memory back. Slices that were handed out are void then.

@@ -21,12 +21,24 @@ type Frames interface {
 	// end, [ErrTooLarge], or what the source failed with; a frame that was cut
 	// by a failure is not returned.
 	Next() (raw, data []byte, err error)
+	// Within has room asked before an event takes more than 64 KiB of memory. It is
+	// called before the first Next, if at all.
+	Within(room Room)
 	// Ready reports whether a whole further frame was received already. It
 	// never blocks.
 	Ready() bool
 	// Release gives the memory back for reuse. It is optional; nothing that was
 	// returned before may be used after it.
 	Release()
+}
+
+// Room is who knows how much memory there is.
+type Room interface {
+	// Take waits until a stream may hold so many bytes in all. An error, which ends the
+	// stream, says why it may not.
+	Take(bytes int64) error
+	// Leave tells that it holds next to nothing again.
+	Leave()
 }
 
 // Reader reads server-sent events. It accepts what the WHATWG standard accepts
