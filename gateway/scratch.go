@@ -8,6 +8,9 @@ import "sync"
 // answers without media, and what leaves a stream in one write.
 const scratchSize = 4 << 10
 
+// pooledScratch is the most that is used again: thousands of streams may be open.
+const pooledScratch = 16 << 10
+
 var scratches = sync.Pool{New: func() any { return &scratch{b: make([]byte, scratchSize), pooled: true} }}
 
 // scratch is memory for converted output, on its way to the client.
@@ -31,7 +34,7 @@ func (s *scratch) giveBack(grown []byte) {
 	if !s.pooled {
 		return
 	}
-	if cap(grown) > len(s.b) && cap(grown) <= maxPending {
+	if cap(grown) > len(s.b) && cap(grown) <= pooledScratch {
 		s.b = grown[:cap(grown)]
 	}
 	scratches.Put(s)

@@ -97,7 +97,7 @@ func TestResponse_DecodeStream(t *testing.T) {
 	if r.Usage != want {
 		t.Errorf("Usage = %+v, want %+v", r.Usage, want)
 	}
-	if !r.ResponseID.Is("R") || len(r.Candidates) != 2 || r.Candidates[0].Index != 1 || len(r.Candidates[0].Parts) != 0 || len(r.Candidates[1].Parts) != 2 {
+	if r.Summary.ResponseID() != "R" || r.ResponseID != nil || len(r.Candidates) != 2 || r.Candidates[0].Index != 1 || len(r.Candidates[0].Parts) != 0 || len(r.Candidates[1].Parts) != 2 {
 		t.Errorf("decoded %+v", r)
 	}
 }

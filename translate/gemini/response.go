@@ -45,7 +45,8 @@ func (r *Response) Reset() {
 }
 
 // Decode reads one document into r. Candidates are replaced and their memory is
-// reused, Usage and Summary are merged, so that one Response serves a whole stream. It
+// reused, Usage and Summary are merged, so that one Response serves a whole stream, and
+// the same document once more changes nothing. It
 // accepts both spellings of names, camelCase and snake_case, where recorded
 // answers have both. The error is a *[rawjson.SyntaxError].
 func (r *Response) Decode(doc []byte) error {
@@ -69,6 +70,7 @@ func (r *Response) DecodeValue(v rawjson.Value) {
 	r.shape.forget()
 	r.Candidates = r.Candidates[:0]
 	r.Error, r.BlockReason, r.BlockMessage = nil, nil, nil
+	r.ModelVersion, r.ResponseID = nil, nil
 	searches := int64(0)
 	if v.Kind() == rawjson.Array {
 		for _, e := range v.Elems() {

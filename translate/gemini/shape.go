@@ -63,39 +63,45 @@ func (s *shape) fits(doc []byte) bool {
 			return false
 		}
 		at += len(same)
-		end := at
 		if h.name == nil {
-			end, s.text = rawjson.StringAt(doc, at)
+			var ok bool
+			if s.text, ok = rawjson.StringAt(doc, at); !ok {
+				return false
+			}
+			at += len(s.text)
 		} else {
-			end, h.count = countAt(doc, at)
+			var digits int
+			if h.count, digits = countAt(doc, at); digits == 0 {
+				return false
+			}
+			at += digits
 		}
-		if end == at {
-			return false
-		}
-		at, from = end, h.to
+		from = h.to
 	}
 	return string(doc[at:]) == string(s.doc[from:])
 }
 
-// countAt reads a whole number that is no longer than a true count; end is at where
-// there is none.
-func countAt(doc []byte, at int) (end int, n int64) {
-	end = at
-	for end < len(doc) && '0' <= doc[end] && doc[end] <= '9' {
-		n = n*10 + int64(doc[end]-'0')
-		if end++; end-at > 9 {
-			return at, 0
+// maxDigits is what no true count has more of.
+const maxDigits = 9
+
+// countAt reads a whole number; of what is none, it has no digits.
+func countAt(doc []byte, at int) (n int64, digits int) {
+	for _, c := range doc[at:min(at+maxDigits+1, len(doc))] {
+		if c < '0' || c > '9' {
+			break
 		}
+		n = n*10 + int64(c-'0')
+		digits++
 	}
-	if end-at > 1 && doc[at] == '0' {
-		return at, 0
+	if digits > maxDigits || digits > 1 && doc[at] == '0' {
+		return 0, 0
 	}
-	return end, n
+	return n, digits
 }
 
 // learn makes the shape fit events like v, which r was decoded from, where v is one text
-// of one candidate; r's leaves alias the shape then. An answer in one piece is the first
-// document and the last.
+// of one candidate. The first document is not learnt: an answer in one piece has no
+// other.
 func (r *Response) learn(v rawjson.Value) {
 	first := !r.begun
 	r.begun = true
@@ -112,9 +118,9 @@ func (r *Response) learn(v rawjson.Value) {
 	s.unfit++
 	s.doc = append(s.doc[:0], v...)
 	s.holes = slices.Grow(s.holes, 6) // the text, and the counts of one that thinks and of a cache
-	r.DecodeValue(s.doc)
+	r.DecodeValue(s.doc)              // once more, which changes nothing but where the leaves are
 	c := rawjson.Value(s.doc).Cursor()
-	if s.texts(&c, "candidates", "content", "parts", "text") != 1 { // a member that is there twice
+	if !s.mark(&c) {
 		s.forget()
 	}
 }
@@ -129,8 +135,27 @@ func (r *Response) isText() bool {
 		c.Grounding == nil && c.Citations == nil && c.Logprobs == nil && c.URLContext == nil
 }
 
-// texts marks what is at the end of a path as holes, in all elements of lists, and the
-// counts on the way.
+// mark finds the holes, and reports false where some member that has one is there twice:
+// the last would count, which may have none.
+func (s *shape) mark(c *rawjson.Cursor) bool {
+	texts, usages, whole := 0, 0, true
+	c.Open('{')
+	for key, ok := c.Key(); ok; key, ok = c.Key() {
+		switch string(key) {
+		case "candidates":
+			texts += s.texts(c, "content", "parts", "text")
+		case "usageMetadata":
+			usages++
+			whole = whole && s.counts(c)
+		default:
+			c.Value()
+		}
+	}
+	return texts == 1 && usages <= 1 && whole
+}
+
+// texts marks what is at the end of a path as holes, in all elements of lists, and counts
+// them.
 func (s *shape) texts(c *rawjson.Cursor, path ...string) (n int) {
 	switch {
 	case len(path) == 0:
@@ -145,12 +170,9 @@ func (s *shape) texts(c *rawjson.Cursor, path ...string) (n int) {
 	case c.Kind() == rawjson.Object:
 		c.Open('{')
 		for key, ok := c.Key(); ok; key, ok = c.Key() {
-			switch {
-			case string(key) == path[0]:
+			if string(key) == path[0] {
 				n += s.texts(c, path[1:]...)
-			case len(path) == 4 && string(key) == "usageMetadata":
-				s.counts(c)
-			default:
+			} else {
 				c.Value()
 			}
 		}
@@ -160,19 +182,27 @@ func (s *shape) texts(c *rawjson.Cursor, path ...string) (n int) {
 	return n
 }
 
-// counts marks token counts as holes.
-func (s *shape) counts(c *rawjson.Cursor) {
+// counts marks token counts as holes, and reports whether each is there once, and plain.
+func (s *shape) counts(c *rawjson.Cursor) bool {
+	all := true
+	var u Usage
 	for open := c.Open('{'); open; {
 		key, ok := c.Key()
 		if !ok {
-			return
+			break
 		}
 		from := c.Offset()
 		v := c.Value()
-		if end, _ := countAt(v, 0); end == len(v) && new(Usage).counter(key) != nil {
-			s.holes = append(s.holes, hole{from: from, to: c.Offset(), name: key})
+		count := u.counter(key)
+		if count == nil {
+			continue
 		}
+		_, digits := countAt(v, 0)
+		all = all && digits == len(v) && *count == 0
+		*count = 1 // it was there
+		s.holes = append(s.holes, hole{from: from, to: c.Offset(), name: key})
 	}
+	return all
 }
 
 // fill takes over what an event has that fits the shape.

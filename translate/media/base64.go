@@ -99,8 +99,8 @@ func Base64(t Text) ([]byte, bool) {
 	return out, IsBase64(out)
 }
 
-// urlSafe reports whether b has letters of the URL-safe alphabet alone. What the search
-// for one of them brought near is still near for the other.
+// urlSafe reports whether b has a letter that only the URL-safe alphabet has. What the
+// search for one brought near is still near for the other.
 func urlSafe(b []byte) bool {
 	for len(b) > 0 {
 		next := b[:min(len(b), 16<<10)]

@@ -105,6 +105,7 @@ func (x *Chat) End(dst []byte) ([]byte, error) {
 		dst = x.endChoice(dst, &x.choices[i])
 		x.choices[i].giveBack()
 	}
+	x.choices = nil // and with them what points into their content
 	if x.req.IncludeUsage {
 		dst = x.start(dst)
 		dst = append(dst, `],"usage":`...)

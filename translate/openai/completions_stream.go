@@ -106,6 +106,7 @@ func (x *Completion) End(dst []byte) ([]byte, error) {
 		dst = append(dst, "}\n\n"...)
 		c.giveBack()
 	}
+	x.choices, x.sent = nil, nil
 	if x.req.IncludeUsage {
 		dst = append(x.start(dst), `],"usage":`...)
 		dst = append(appendUsage(dst, x.answer.Usage), "}\n\n"...)

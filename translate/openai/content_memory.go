@@ -9,7 +9,7 @@ import "sync"
 
 const (
 	firstContent  = 2 << 10
-	pooledContent = 64 << 10 // what is larger is left to the garbage collector
+	pooledContent = 16 << 10 // what is larger is left to the collector: thousands of short streams may be open
 )
 
 var contents = sync.Pool{New: func() any { b := make([]byte, 0, firstContent); return &b }}

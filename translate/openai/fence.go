@@ -53,7 +53,7 @@ func (c *choice) unfence() {
 		return
 	}
 	if text, ok := unfenced(rawjson.AppendText(nil, quoted(c.content))); ok {
-		c.content, c.gaps, c.grounding, c.citations = rawjson.AppendEscaped(nil, string(text)), nil, nil, nil
+		c.content, c.gaps, c.grounding, c.citations = rawjson.AppendEscaped(c.content[:0], string(text)), nil, nil, nil
 	}
 }
 

@@ -45,9 +45,9 @@ func parseDocument(doc []byte, least int) (Document, error) {
 	return Document{root, p.long, least}, nil
 }
 
-// window is how much of a string is searched for its end before it is looked for among
-// the long ones: most are short.
-func (d *Document) window(s []byte) []byte {
+// head is how much of a string is searched for its end before it is looked for among the
+// long ones: most are short.
+func (d *Document) head(s []byte) []byte {
 	if d == nil || len(d.long) == 0 {
 		return s
 	}

@@ -186,9 +186,9 @@ func (p *parser) number(i int) (int, error) {
 	return i, nil
 }
 
-// window is how much of a string is checked at a time: what the first pass brought is
+// near is how much of a string is checked at a time: what the first pass brought is
 // still near in the next ones.
-const window = 16 << 10
+const near = 16 << 10
 
 // str checks the string at doc[i]. Its end and its escapes are searched with IndexByte,
 // which reads base64 at memory speed, the stretches between them tested in words of
@@ -199,7 +199,7 @@ func (p *parser) str(i int) (int, error) {
 	stop, closed := i, false // there is no quote in doc[i:stop], and one at stop if closed
 	for {
 		if i >= stop {
-			stop = min(i+window, len(p.doc))
+			stop = min(i+near, len(p.doc))
 			n := bytes.IndexByte(p.doc[i:stop], '"')
 			if closed = n >= 0; closed {
 				stop = i + n
@@ -214,7 +214,7 @@ func (p *parser) str(i int) (int, error) {
 		if control {
 			for j, c := range stretch {
 				if c < ' ' {
-					return i + j, p.fail(i+j, "a control character in a string must be escaped")
+					return i + j, p.unlessCut(i, p.fail(i+j, "a control character in a string must be escaped"))
 				}
 			}
 		}
@@ -229,10 +229,11 @@ func (p *parser) str(i int) (int, error) {
 		switch {
 		case escape >= 0:
 			plain = false
-			var err error
-			if i, err = p.escape(i); err != nil {
-				return i, err
+			end, err := p.escape(i)
+			if err != nil {
+				return i, p.unlessCut(i, err)
 			}
+			i = end
 		case closed:
 			if p.least > 0 && i+1-from >= p.least {
 				p.long = append(p.long, long{from, i + 1, plain})
@@ -242,6 +243,15 @@ func (p *parser) str(i int) (int, error) {
 			return i, p.fail(i, "")
 		}
 	}
+}
+
+// unlessCut is err, unless the string that it was met in has no end: then the document
+// was cut, which says more.
+func (p *parser) unlessCut(i int, err error) error {
+	if bytes.IndexByte(p.doc[i:], '"') < 0 {
+		return p.fail(len(p.doc), "")
+	}
+	return err
 }
 
 // beforeCut is s without the beginning of a letter that goes on after it.
@@ -257,18 +267,18 @@ func beforeCut(s []byte) []byte {
 	return s
 }
 
-// StringAt checks the string at doc[i], returns it and the offset after it. Where there
-// is none, or one that [Parse] would have to repair, end is i.
-func StringAt(doc []byte, i int) (end int, v Value) {
+// StringAt checks the string at doc[i] and returns it. It is none, or not ok, where
+// [Parse] would have to repair it.
+func StringAt(doc []byte, i int) (v Value, ok bool) {
 	if i >= len(doc) || doc[i] != '"' {
-		return i, nil
+		return nil, false
 	}
 	p := parser{doc: doc}
 	end, err := p.str(i)
 	if err != nil || p.broken {
-		return i, nil
+		return nil, false
 	}
-	return end, Value(doc[i:end:end])
+	return Value(doc[i:end:end]), true
 }
 
 // escape checks the escape sequence at doc[i].
@@ -318,22 +328,22 @@ func scan(s []byte) (control, ascii bool) {
 	// Most text has neither such a byte nor another one, which takes less to see than
 	// which of both it has.
 	rest := s
-	var odd, even uint64 // apart, so that neither waits for the other
+	var first, second uint64 // two, so that neither waits for the other
 	for len(rest) >= 32 {
 		w := (*[32]byte)(rest)
 		a, b := binary.LittleEndian.Uint64(w[:8]), binary.LittleEndian.Uint64(w[8:16])
 		c, d := binary.LittleEndian.Uint64(w[16:24]), binary.LittleEndian.Uint64(w[24:])
-		odd |= (a - spaces) | a | ((b - spaces) | b)
-		even |= (c - spaces) | c | ((d - spaces) | d)
+		first |= (a - spaces) | a | ((b - spaces) | b)
+		second |= (c - spaces) | c | ((d - spaces) | d)
 		rest = rest[32:]
 	}
-	if (odd|even)&highBits != 0 {
+	if (first|second)&highBits != 0 {
 		return scanBoth(s)
 	}
 	return scanBoth(rest)
 }
 
-// scanBoth is scan of what may have either.
+// scanBoth tells control characters from letters that are not ASCII.
 func scanBoth(s []byte) (control, ascii bool) {
 	var ctl, top uint64
 	for len(s) >= 8 {

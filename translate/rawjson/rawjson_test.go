@@ -5,6 +5,7 @@ package rawjson
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -104,6 +105,42 @@ func check(t *testing.T, doc []byte) {
 func TestParse_AgreesWithEncodingJSON(t *testing.T) {
 	for _, doc := range documents {
 		check(t, []byte(doc))
+	}
+}
+
+// What is cut is told to be, whatever stands in the string that has no end.
+func TestParse_Cut(t *testing.T) {
+	for _, doc := range []string{`{"a":"b`, "{\"a\":\"b\n", `{"a":"b\x`, `{"a":"b\u12`, `{"a":"b\`} {
+		_, err := Parse([]byte(doc))
+		syntax, ok := errors.AsType[*SyntaxError](err)
+		if !ok || syntax.Offset != len(doc) {
+			t.Errorf("%q: %v", doc, err)
+		}
+		_, err = Parse([]byte(doc + `"}`))
+		if syntax, ok = errors.AsType[*SyntaxError](err); ok && syntax.Offset >= len(doc) && !strings.HasSuffix(doc, `\`) && !strings.HasSuffix(doc, "12") {
+			t.Errorf("%q with an end: %v", doc, err)
+		}
+	}
+}
+
+// Long strings with escaped quotes are known as others are, and values that were cut,
+// which nobody should have, end the walk.
+func TestDocument_Quotes(t *testing.T) {
+	doc := []byte(`{"a":["` + strings.Repeat(`say \"hi\" `, 1<<16) + `"],"b":1}`)
+	d, err := ParseDocument(doc)
+	if err != nil || len(d.long) != 1 {
+		t.Fatalf("%d long strings are known: %v", len(d.long), err)
+	}
+	d.Root[d.long[0].to-1] = 'x'
+	n := 0
+	for range d.Members(d.Root) {
+		n++
+	}
+	for range d.Members(d.Root[:5000:5000]) {
+		n += 10
+	}
+	if n != 12 {
+		t.Errorf("walked %d", n)
 	}
 }
 
@@ -209,8 +246,8 @@ func TestParse_Windows(t *testing.T) {
 	for _, at := range []string{"é", "汉", "😀", `\n`, `\\`, `\"`, `\u00e9`, `\ud83d\ude00`, "\x01", "\xff", "\xe6\xb1", `\ud83d`, "\xe6\xb1汉", `\x`, "\"", ""} {
 		for shift := range 14 {
 			for _, fill := range []string{"A", "é"} {
-				before := strings.Repeat(fill, 2*window)[:window-8+shift&^1]
-				doc := []byte(`"` + before + strings.Repeat(" ", shift&1) + at + strings.Repeat(fill, window) + at + `x"`)
+				before := strings.Repeat(fill, 2*near)[:near-8+shift&^1]
+				doc := []byte(`"` + before + strings.Repeat(" ", shift&1) + at + strings.Repeat(fill, near) + at + `x"`)
 				check(t, doc)
 				v, err := Parse(doc)
 				if valid := utf8.Valid(doc) && at != `\ud83d`; err == nil && valid != (&v[0] == &doc[0]) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rawjson reads JSON in place. A document is checked once, by [Parse];
+// Package rawjson reads JSON in place. A document is checked once, by [Parse] or
+// [ParseDocument];
 // after that every [Value] is a sub-slice of it, and walking values can neither
 // fail nor copy. Strings stay in their encoded form until somebody asks for the
 // text, so a megabyte of base64 travels from request to request as a slice.
@@ -415,10 +416,10 @@ func skipString(b []byte, i int, d *Document) int {
 	from := i
 	i++
 	for {
-		n := bytes.IndexByte(d.window(b[i:]), '"')
+		n := bytes.IndexByte(d.head(b[i:]), '"')
 		if n < 0 {
 			if l := d.find(b, from); l != nil {
-				return from + l.to - l.from
+				return min(from+l.to-l.from, len(b))
 			}
 			if n = bytes.IndexByte(b[i:], '"'); n < 0 {
 				return len(b)
@@ -432,6 +433,9 @@ func skipString(b []byte, i int, d *Document) int {
 		i++
 		if escapes%2 == 0 {
 			return i
+		}
+		if l := d.find(b, from); l != nil { // a long text that quotes
+			return min(from+l.to-l.from, len(b))
 		}
 	}
 }
