@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"testing"
@@ -52,6 +53,31 @@ func checkOverload(t *testing.T, s *server, name string, all outcomes, capacity 
 	}
 	tell(t, "U14", "%s: 5 × the capacity of %.0f/s: goodput %.0f %%, refused within %s (p50), %s (p99); peak %d MB",
 		name, capacity, 100*goodput/capacity, shed.took(.5), shed.took(.99), s.memory("VmHWM")>>20)
+}
+
+// TestOverload_Events has answers whose events are megabytes, as those with images are,
+// come all at once: they wait for one another, and none is refused.
+func TestOverload_Events(t *testing.T) {
+	const limit = 256 << 20
+	count, size := by(24, 64), 4<<20
+	s := newServer(t, 8)
+	s.env = append(s.env, "GOMEMLIMIT="+strconv.Itoa(limit))
+	s.start(s.usual(""))
+	s.addUser()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+	defer client.CloseIdleConnections()
+	all := openLoop(t.Context(), client, 1000, time.Duration(count)*time.Millisecond, func(ctx context.Context, _ int) *http.Request {
+		return s.request(ctx, fmt.Sprintf("<size %d><events 1><delay 100ms>", size), true)
+	})
+	if bad := all.worst(); len(bad) > 0 || len(all) < count/2 {
+		t.Errorf("of %d at once, these failed: %v: %q", len(all), bad, all.errors())
+	}
+	// The limit is that of Go's memory; the pages of program and store come on top.
+	peak := s.memory("VmHWM")
+	if peak > limit+limit/4 {
+		t.Errorf("the peak is %d MB with a memory limit of %d", peak>>20, limit>>20)
+	}
+	tell(t, "U14", "%d streams at once with an event of %d MiB each, GOMEMLIMIT=256MiB: all whole, p99 %s, peak %d MB", len(all), size>>20, all.took(.99), peak>>20)
 }
 
 // TestBurst sends half a thousand requests at once: that is no overload, and none is

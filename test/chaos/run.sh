@@ -37,6 +37,7 @@ row U10 ./test/chaos TestSilence_Wires
 row U13 ./test/chaos TestHostileClients
 row U14 ./test/chaos TestBurst
 row U14 ./test/chaos TestOverload_Memory
+row U14 ./test/chaos TestOverload_Events
 row U14 ./test/chaos TestOverload_Processor taskset -c 1 # Caddy has the first processor
 
 echo
