@@ -22,6 +22,7 @@ type Response struct {
 	Error        rawjson.Value // an error object in place of an answer; nil otherwise
 
 	begun bool   // a document was decoded, so that there may be more
+	ended bool   // the last that was looked at for a shape had a finishReason
 	shape *shape // nil before the second of them
 }
 

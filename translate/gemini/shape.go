@@ -100,12 +100,17 @@ func countAt(doc []byte, at int) (n int64, digits int) {
 }
 
 // learn makes the shape fit events like v, which r was decoded from, where v is one text
-// of one candidate. The first document is not learnt: an answer in one piece has no
-// other.
+// of one candidate. The first document is not learnt, as an answer in one piece has no
+// other, nor the first with a finishReason, which is the last of most models.
 func (r *Response) learn(v rawjson.Value) {
 	first := !r.begun
 	r.begun = true
 	if first || len(v) > maxShape || v.Kind() != rawjson.Object || !r.isText() {
+		return
+	}
+	ends := r.Candidates[0].FinishReason != nil
+	last := ends && !r.ended
+	if r.ended = ends; last {
 		return
 	}
 	if r.shape == nil {

@@ -53,7 +53,7 @@ func alike(t *testing.T, docs ...string) (fitted int) {
 
 // leaves is everything that a Response says.
 func leaves(r Response) string {
-	r.begun, r.shape = false, nil
+	r.begun, r.ended, r.shape = false, false, nil
 	var b strings.Builder
 	var walk func(v reflect.Value)
 	walk = func(v reflect.Value) {
