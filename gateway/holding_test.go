@@ -179,9 +179,8 @@ func TestGate_Streams(t *testing.T) {
 	}
 	other.leave()
 	whole(<-done)
-	if n := gate.held.Load(); n != 0 {
-		t.Errorf("%d bytes are held of nothing", n)
-	}
+	// The client may have read the answer before the handler is over.
+	soon(t, "nothing is held of answers that were given", func() bool { return gate.held.Load() == 0 })
 }
 
 // TestGate_Answers: large answers that together need more room than there is are all
@@ -200,7 +199,6 @@ func TestGate_Answers(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := gate.held.Load(); n != 0 {
-		t.Errorf("%d bytes are held of nothing", n)
-	}
+	// The client may have read the answer before the handler is over.
+	soon(t, "nothing is held of answers that were given", func() bool { return gate.held.Load() == 0 })
 }
