@@ -198,11 +198,19 @@ func (s *server) load(config string) error {
 	// such a one is not repeated by net/http.
 	s.client.CloseIdleConnections()
 	// The server before, woken from its last accept, may take one more connection
-	// and close it: let that be one of nobody.
-	if first, dialErr := net.Dial("tcp", s.site); dialErr == nil {
+	// and close it: let that be one of nobody. The kernel deals them out to both, so
+	// that it takes some to find it.
+	for range 16 {
+		first, dialErr := net.Dial("tcp", s.site)
+		if dialErr != nil {
+			break
+		}
 		_, _ = first.Write([]byte("GET /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
-		_, _ = io.Copy(io.Discard, first)
+		n, _ := io.Copy(io.Discard, first)
 		first.Close()
+		if n == 0 {
+			break
+		}
 	}
 	return err
 }
