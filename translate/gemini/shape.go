@@ -173,10 +173,11 @@ func (s *shape) texts(c *rawjson.Cursor, path ...string) (n int) {
 			n += s.texts(c, path...)
 		}
 	case c.Kind() == rawjson.Object:
+		name, rest := path[0], path[1:] //nolint:gosec // it is not empty: that is the first case
 		c.Open('{')
 		for key, ok := c.Key(); ok; key, ok = c.Key() {
-			if string(key) == path[0] {
-				n += s.texts(c, path[1:]...)
+			if string(key) == name {
+				n += s.texts(c, rest...)
 			} else {
 				c.Value()
 			}
