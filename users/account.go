@@ -25,6 +25,8 @@ type Account struct {
 	ip       netip.Addr // from where
 	refused  int64      // until when a limit refuses, by the last refusal; Unix nanoseconds
 	saved    saveState  // of all above
+	behind   bool       // the log knows more than its own record; see sumLog
+	due      bool       // … which is written with the next flush
 }
 
 // saveState says how far an account is from the store.
@@ -32,6 +34,7 @@ type saveState uint8
 
 const (
 	saved   saveState = iota
+	logged            // in the log, but not in a record of its own
 	unsaved           // in the registry's list of what to write
 	saving            // being written
 )
@@ -192,7 +195,7 @@ func (a *Account) clock(now int64) int64 {
 
 // markUnsaved has the account written with the next flush. The caller holds mu.
 func (a *Account) markUnsaved() {
-	if a.saved == saved {
+	if a.saved == saved || a.saved == logged {
 		a.registry.unsaved.add(a)
 	}
 	a.saved = unsaved

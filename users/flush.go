@@ -61,7 +61,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	defer loading.Wait()
 	loading.Go(func() {
 		if waited(ctx, indexAfter) {
-			_ = r.index.load(ctx, r.store) // who needs it tries again
+			_ = r.loadIndex(ctx) // who needs it tries again
 		}
 	})
 	failing := false
@@ -72,7 +72,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return r.Flush()
+			return r.flush(true)
 		case <-flush.C:
 			if err := r.Flush(); (err != nil) != failing { // what failed is still unsaved
 				failing = err != nil
@@ -85,43 +85,72 @@ func (r *Registry) Run(ctx context.Context) error {
 }
 
 // Flush writes the counters that changed since the last one.
-func (r *Registry) Flush() error {
-	accounts := r.unsaved.takeAll()
+func (r *Registry) Flush() error { return r.flush(false) }
+
+// flush is Flush. The last one leaves records alone, and no log: see [sumLog].
+func (r *Registry) flush(last bool) error {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	changed := r.unsaved.takeAll()
+	if last {
+		changed = append(changed, r.log.all(changed)...)
+	} else {
+		changed = append(changed, r.log.due()...)
+	}
 	var failed error
-	for part := range slices.Chunk(accounts, store.MaxBatchOps/10) {
+	for part := range slices.Chunk(changed, store.MaxBatchOps/10) {
 		if err := r.save(part); err != nil {
 			failed = err
 		}
 	}
-	return failed
+	if failed != nil {
+		return failed
+	}
+	return r.log.shorten(r.store)
 }
 
 // save writes the counters of some accounts. While it does, they count as not
-// saved, so none is evicted and read back with its old counters.
+// saved, so none is evicted and read back with its old counters. Under r.log.mu.
 func (r *Registry) save(accounts []*Account) error {
 	now := r.now().UnixNano()
 	var b store.Batch
 	seen := make([]sighting, 0, len(accounts))
+	lines := make([]byte, 0, 192*len(accounts))
 	for _, a := range accounts {
 		a.mu.Lock()
 		a.saved = saving
 		if p := a.policy.Load(); !p.purged {
 			at := a.clock(now)
-			b.Ops = append(b.Ops, store.Op{Key: sumPrefix + p.key.ID, Value: a.appendSums(make([]byte, 0, 160), at)})
-			seen = append(seen, sighting{p.key.ID, a.used, a.limitedUntil(p, at, r.calendar.at(at))})
+			lines = append(append(lines, p.key.ID...), ' ')
+			from := len(lines)
+			lines = append(a.appendSums(lines, at), '\n')
+			if a.due {
+				sums := slices.Clone(lines[from : len(lines)-1])
+				b.Ops = append(b.Ops, store.Op{Key: sumPrefix + p.key.ID, Value: sums})
+			}
+			seen = append(seen, r.sighting(a, p, at))
 		}
 		a.mu.Unlock()
 	}
 	r.index.saw(seen)
+	if len(lines) > 0 {
+		b.Ops = append(b.Ops, r.log.record(lines))
+	}
 	err := r.store.Write(b)
 	var again []*Account
 	for _, a := range accounts {
 		a.mu.Lock()
-		if a.saved == saving && err == nil {
-			a.saved = saved
-		} else {
+		switch {
+		case err != nil || a.saved != saving:
 			a.saved = unsaved
 			again = append(again, a)
+		case a.due:
+			a.saved = saved
+		default:
+			a.saved = logged
+		}
+		if err == nil {
+			r.log.wrote(a)
 		}
 		a.mu.Unlock()
 	}
@@ -130,4 +159,26 @@ func (r *Registry) save(accounts []*Account) error {
 		return fmt.Errorf("saving the counters of %d user keys: %w", len(accounts), err)
 	}
 	return nil
+}
+
+// sighting is what the index is told of an account. The caller holds its mu.
+func (r *Registry) sighting(a *Account, p *policy, now int64) sighting {
+	return sighting{p.key.ID, a.used, a.limitedUntil(p, now, r.calendar.at(now))}
+}
+
+// loadIndex reads the keys' index if that was not done.
+func (r *Registry) loadIndex(ctx context.Context) error {
+	return r.index.load(ctx, r.store, func() (seen []sighting) {
+		r.log.mu.Lock()
+		defer r.log.mu.Unlock()
+		now := r.now().UnixNano()
+		for _, list := range [][]*Account{r.log.behind, r.log.round} {
+			for _, a := range list {
+				a.mu.Lock()
+				seen = append(seen, r.sighting(a, a.policy.Load(), a.clock(now)))
+				a.mu.Unlock()
+			}
+		}
+		return seen
+	})
 }

@@ -28,6 +28,7 @@ type index struct {
 	mu     sync.RWMutex
 	ready  bool
 	early  map[string]bool // changed while the store is read: what it says of them is old
+	seen   []sighting      // meanwhile
 	blocks []block         // with the texts of rows, but for those that are loose
 	rows   []row           // in the order of creation, as far as they were read; those removed are dead
 	dead   int
@@ -67,7 +68,7 @@ const (
 // never32 stands for a second that does not come.
 const never32 = math.MaxUint32
 
-// sighting is what a flush has to tell the index.
+// sighting is what the index is told of a key's counters.
 type sighting struct {
 	id            string
 	used, limited int64 // Unix nanoseconds; limited forever for what time does not end
@@ -142,8 +143,9 @@ type indexed struct {
 	Enabled   bool      `json:"enabled"`
 }
 
-// load reads the index if that was not done. Several callers wait for one.
-func (x *index) load(ctx context.Context, s store.Store) error {
+// load reads the index if that was not done. Several callers wait for one. Of what the
+// store says of counters, live knows newer.
+func (x *index) load(ctx context.Context, s store.Store, live func() []sighting) error {
 	if x.isReady() {
 		return nil
 	}
@@ -155,10 +157,11 @@ func (x *index) load(ctx context.Context, s store.Store) error {
 	x.mu.Lock()
 	x.early = map[string]bool{}
 	x.mu.Unlock()
+	before := live() // what is flushed from here on is told
 	rows, err := readRows(ctx, s)
 	if err != nil {
 		x.mu.Lock()
-		x.early, x.rows, x.places = nil, nil, nil
+		x.early, x.seen, x.rows, x.places = nil, nil, nil, nil
 		x.mu.Unlock()
 		return fmt.Errorf("reading the index of user keys: %w", err)
 	}
@@ -183,6 +186,8 @@ func (x *index) load(ctx context.Context, s store.Store) error {
 			x.insert(late[i])
 		}
 	}
+	x.note(append(before, x.seen...))
+	x.seen = nil
 	return nil
 }
 
@@ -331,9 +336,16 @@ func (x *index) drop(id string) {
 func (x *index) saw(seen []sighting) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.ready { // it is in the store when it is read, or seen again
-		return
+	switch {
+	case x.ready:
+		x.note(seen)
+	case x.early != nil:
+		x.seen = append(x.seen, seen...)
 	}
+}
+
+// note takes over when keys were used. The caller holds mu.
+func (x *index) note(seen []sighting) {
 	for _, s := range seen {
 		if i, known := x.places[idOf(s.id)]; known {
 			x.rows[i].used, x.rows[i].limited = second32(s.used), second32(s.limited)

@@ -113,7 +113,7 @@ func (r *Registry) Count() (int, error) {
 }
 
 func (r *Registry) find(ctx context.Context, q Query) (ids []string, total int, counts map[string]int, err error) {
-	if err := r.index.load(ctx, r.store); err != nil {
+	if err := r.loadIndex(ctx); err != nil {
 		return nil, 0, nil, err
 	}
 	q.Limit, q.Offset = max(q.Limit, 0), max(q.Offset, 0)

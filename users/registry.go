@@ -26,8 +26,8 @@ type Options struct {
 	StoreFailed func(err error)
 }
 
-// Registry holds the user keys. Opening one reads nothing, however many keys
-// there are. Safe for concurrent use.
+// Registry holds the user keys. Opening one reads nothing of them, however many there
+// are, but what a crash left in the log of counters. Safe for concurrent use.
 type Registry struct {
 	store    store.Store
 	now      func() time.Time
@@ -37,6 +37,7 @@ type Registry struct {
 	failed   func(error) // never nil
 	shards   [shards]shard
 	unsaved  saveList
+	log      sumLog
 	index    index
 }
 
@@ -59,6 +60,9 @@ func Open(s store.Store, o Options) (*Registry, error) {
 	r.perShard = (o.CacheSize + shards - 1) / shards
 	if err := r.SetDefaults(o.Defaults); err != nil {
 		return nil, err
+	}
+	if err := r.replayLog(); err != nil {
+		return nil, fmt.Errorf("reading the log of counters of user keys: %w", err)
 	}
 	return r, nil
 }

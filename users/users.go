@@ -11,6 +11,7 @@
 //	users/key/<id>            record: Key and hashes, JSON
 //	users/gone/<when>-<id>    index of what was deleted, oldest first; empty value
 //	users/sum/<id>            counters and last use, written behind; see sums
+//	users/sumlog/<number>     … of many keys, newer than those; see sumLog
 //	users/day/<id>            the day's requests as older versions wrote them; read only
 //
 // # Bounds

@@ -199,7 +199,7 @@ func apply(txn *db.Txn, op store.Op, now time.Time) error {
 		return txn.Delete(dataKey(op.Key))
 	}
 	if op.TTL <= 0 {
-		return txn.SetEntry(db.NewEntry(dataKey(op.Key), bytes.Clone(op.Value)))
+		return txn.SetEntry(db.NewEntry(dataKey(op.Key), op.Value)) // copied by the commit
 	}
 	value := make([]byte, expirySize, expirySize+len(op.Value))
 	binary.BigEndian.PutUint64(value, uint64(now.Add(op.TTL).UnixNano()))
