@@ -125,7 +125,7 @@ func replaceMasterKey(file string, keys [][]byte) error {
 // Bounds of a batch of Reseal, for which others wait.
 const (
 	resealOps   = 500
-	resealBytes = MaxBatchBytes / 4 // a single value may have half
+	resealBytes = MaxBatchBytes / 4 // or a single value
 )
 
 // Reseal is the third step, for all values that are sealed as a whole, each for its own
@@ -173,12 +173,13 @@ func Reseal(ctx context.Context, s Store, sealer *Sealer) (n int, err error) {
 			continue
 		}
 		op.Value = sealer.Seal(d.key, plain)
-		batch.Expect, batch.Ops = append(batch.Expect, Expect{Key: d.key, Value: value}), append(batch.Ops, op)
-		if size += op.Size(); len(batch.Ops) == resealOps || size > resealBytes {
+		if len(batch.Ops) == resealOps || len(batch.Ops) > 0 && size+op.Size() > resealBytes {
 			if err := write(); err != nil {
 				return n, err
 			}
 		}
+		batch.Expect, batch.Ops = append(batch.Expect, Expect{Key: d.key, Value: value}), append(batch.Ops, op)
+		size += op.Size()
 	}
 	if err == nil && len(batch.Ops) > 0 {
 		err = write()

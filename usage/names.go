@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
 
 // Dimension is what sums by name are about.
@@ -43,6 +45,10 @@ const dayHours = 25
 const nameShards = 16
 
 type nameBlobs [dimensions][nameShards][]byte
+
+// maxShard is how large a shard becomes by names, so that a store takes it whatever
+// clients call their models. Further names of it are counted as [Other] there.
+const maxShard = store.MaxBatchBytes * 5 / 8
 
 // shardOf keeps the pairs of a user key together.
 func shardOf(name string) int {
@@ -143,15 +149,15 @@ func (n *names) recordKeys(r *Record, c *Counts) {
 
 // closeMinute moves the running minute into the running hour.
 func (n *names) closeMinute() *nameBlobs {
-	var out nameBlobs
+	var out nameWriter
 	for d, m := range n.current {
 		for name, c := range m {
 			n.cell(Dimension(d), name).hour.add(c)
-			out.append(Dimension(d), name, c)
+			out.add(Dimension(d), name, c)
 		}
 		clear(m)
 	}
-	return &out
+	return out.close()
 }
 
 func (n *names) cell(d Dimension, name string) *nameCell {
@@ -160,11 +166,11 @@ func (n *names) cell(d Dimension, name string) *nameCell {
 
 // closeHour closes an hour and forgets what is a day before the next one.
 func (n *names) closeHour(hour, next int64) *nameBlobs {
-	var out nameBlobs
+	var out nameWriter
 	for d, cells := range n.cells {
 		for name, c := range cells {
 			if c.hour.some() {
-				out.append(Dimension(d), name, &c.hour)
+				out.add(Dimension(d), name, &c.hour)
 				if Dimension(d).remembered() {
 					n.sums[d].add(name, &c.hour, maxSumNames)
 					c.keep(hour, &c.hour)
@@ -178,21 +184,21 @@ func (n *names) closeHour(hour, next int64) *nameBlobs {
 			}
 		}
 	}
-	return &out
+	return out.close()
 }
 
 // closeDay ends the day that runs.
 func (n *names) closeDay() *nameBlobs {
-	var out nameBlobs
+	var out nameWriter
 	for d, cells := range n.cells {
 		for name, c := range cells {
 			if c.day.some() {
-				out.append(Dimension(d), name, &c.day)
+				out.add(Dimension(d), name, &c.day)
 				c.day = Counts{}
 			}
 		}
 	}
-	return &out
+	return out.close()
 }
 
 func (c *Counts) some() bool { return *c != Counts{} }
@@ -229,9 +235,31 @@ func (c *nameCell) eachHour(fn func(hour int64, n *Counts)) {
 	}
 }
 
-func (b *nameBlobs) append(d Dimension, name string, c *Counts) {
-	s := &b[d][shardOf(name)]
-	*s = c.append(appendText(*s, name))
+// nameWriter makes the blobs of a span.
+type nameWriter struct {
+	blobs nameBlobs
+	rest  [dimensions][nameShards]Counts // of names that have no room
+}
+
+func (w *nameWriter) add(d Dimension, name string, c *Counts) {
+	shard := shardOf(name)
+	b := &w.blobs[d][shard]
+	if len(*b)+len(name) > maxShard {
+		w.rest[d][shard].add(c)
+		return
+	}
+	*b = c.append(appendText(*b, name))
+}
+
+func (w *nameWriter) close() *nameBlobs {
+	for d := range w.rest {
+		for shard := range w.rest[d] {
+			if c := &w.rest[d][shard]; c.some() {
+				w.blobs[d][shard] = c.append(appendText(w.blobs[d][shard], Other))
+			}
+		}
+	}
+	return &w.blobs
 }
 
 // eachName calls fn for the names in a shard.

@@ -5,7 +5,10 @@ package usage
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
+
+	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
 
 // TestNames_Memory has Gemini keys used in every hour of a day. 100,000 take 90 MB.
@@ -61,5 +64,35 @@ func TestNames_Bound(t *testing.T) {
 	}
 	if other := n.current[ByUser][Other]; len(n.current[ByUser]) != maxMinuteNames+1 || other.Requests != 500 {
 		t.Errorf("%d names, other %+v", len(n.current[ByUser]), other)
+	}
+}
+
+// TestNames_LongBound: clients may call their models anything. What a span's names take is
+// never more than a store takes, and no request is missing.
+func TestNames_LongBound(t *testing.T) {
+	var n names
+	n.init()
+	const minutes, each = 4, maxMinuteNames
+	for minute := range minutes {
+		for i := range each {
+			r := Record{UserID: fmt.Sprintf("user%08d", i%5000), Model: fmt.Sprintf("%d-%d-%s", minute, i, strings.Repeat("x", 300)), Status: 200}
+			c := r.counts()
+			n.record(&r, &c)
+		}
+		n.closeMinute()
+	}
+	for span, blobs := range map[string]*nameBlobs{"hour": n.closeHour(1, 2), "day": n.closeDay()} {
+		var requests int64
+		for shard, data := range blobs[ByUserModel] {
+			if len(data) > store.MaxBatchBytes*3/4 {
+				t.Errorf("%s: shard %d has %d bytes", span, shard, len(data))
+			}
+			if err := eachName(data, func(_ string, c *Counts) { requests += c.Requests }); err != nil {
+				t.Error(err)
+			}
+		}
+		if requests != minutes*each {
+			t.Errorf("%s: %d requests, want %d", span, requests, minutes*each)
+		}
 	}
 }

@@ -30,7 +30,7 @@ import (
 // 15 % of a memtable, and reads of what is not in a memtable go through the
 // block cache.
 const (
-	memTableSize   = 16 << 20
+	memTableSize   = 8 << 20
 	valueLogSize   = 64 << 20
 	blockCacheSize = 16 << 20
 	indexCacheSize = 8 << 20
