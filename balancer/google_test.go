@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -152,21 +154,30 @@ func (g *google) asks(project, model string, tokens int64) Outcome {
 	return Outcome{Input: tokens, Tokens: tokens + 10, Status: 200}
 }
 
-// Ten thousand random pools over a Google with limits of requests, tokens, days and
-// money:
-// what the pool knows of a limit it keeps, nothing is asked before an announced
+// Random pools, 2,500 or as many as QUOTA_CASES says, over a Google with limits of
+// requests, tokens, days and money: what the pool knows of a limit it keeps, nothing is asked before an announced
 // time, faults of clients rest nothing, every waiter is answered by its deadline,
 // and at the end nothing is reserved, gated or queued.
 func TestRandomQuotas(t *testing.T) {
-	runs := 10_000
+	runs := 2500
 	if testing.Short() {
 		runs = 300
 	}
-	for seed := range runs {
-		synctest.Test(t, func(t *testing.T) { randomQuotas(t, uint64(seed)) })
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
+	if text := os.Getenv("QUOTA_CASES"); text != "" { //nolint:forbidigo // a knob of the test
+		var err error
+		if runs, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
 		}
+	}
+	for seed := range runs {
+		synctest.Test(t, func(t *testing.T) {
+			defer func() {
+				if t.Failed() {
+					t.Log("seed", seed)
+				}
+			}()
+			randomQuotas(t, uint64(seed))
+		})
 	}
 }
 
