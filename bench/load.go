@@ -25,21 +25,24 @@ type scenario struct {
 	clients int
 	rate    float64 // requests per second in all; 0 = as fast as the answers come
 	events  int     // per answer; 0 = unary
+	bar     float64 // the share of reverse_proxy's CPU that it may take; 0 for none
+	small   bool    // whose memory has a bar
 }
 
 var scenarios = []scenario{
-	{name: "small chat, 32 connections", model: modelSmall, clients: 32},
-	{name: "stream, 50 events, full speed", model: modelFast, stream: true, clients: 32, events: events},
-	{name: "stream, 50 events 10 ms apart, 128", model: modelSlow, stream: true, clients: 128, events: events},
-	{name: "1 MiB image, 8 connections", model: modelSmall, image: 1 << 20, clients: 8},
+	{name: "small chat, 32 connections", model: modelSmall, clients: 32, bar: 0.75, small: true},
+	{name: "stream, 50 events, full speed", model: modelFast, stream: true, clients: 32, events: events, bar: 1},
+	{name: "stream, 50 events 10 ms apart, 128", model: modelSlow, stream: true, clients: 128, events: events, bar: 0.95},
+	{name: "1 MiB image, 8 connections", model: modelSmall, image: 1 << 20, clients: 8, bar: 1.25},
 	{name: "embedding, 32 connections", model: modelVector, embed: true, clients: 32},
 	{name: "small chat, 100 requests/s", model: modelSmall, clients: 8, rate: 100},
 }
 
 type measurement struct {
-	rate, cpu, allocs    float64 // requests/s; µs and objects of a request
-	shed                 float64 // requests that were told to come back, the machine being too busy
-	p50, p99, first, rss float64 // ms until the end; ms until the first bytes, of half of the requests; MB
+	rate, cpu, allocs float64 // requests/s; µs and objects of a request
+	shed              float64 // requests that were told to come back, the machine being too busy
+	p50, p99, first   float64 // ms until the end; ms until the first bytes, of half of the requests
+	rss, peak         float64 // MB after it, and at most in its course
 }
 
 // measure runs one round. CPU is read from the first request to the last.
@@ -105,6 +108,7 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 	if wg.Wait(); failure != nil {
 		return measurement{}, fmt.Errorf("%s, %s: %w", s.name, sc.name, failure)
 	}
+	s.forgetPeak()
 	allocs, cpu, start := s.mallocs(), s.cpu(), time.Now()
 	for c := range sc.clients {
 		wg.Go(func() {
@@ -138,8 +142,8 @@ func measure(s *system, sc scenario, length time.Duration) (measurement, error) 
 	at := func(q float64) float64 { return float64(times[int(q*float64(len(times)-1))]) / 1e6 }
 	return measurement{
 		rate: float64(len(times)) / elapsed.Seconds(), cpu: used / float64(len(times)),
-		allocs: made / float64(len(times)), p50: at(.5), p99: at(.99), first: float64(firsts[len(firsts)/2]) / 1e6, rss: s.rss(),
-		shed: float64(shed.Load()),
+		allocs: made / float64(len(times)), p50: at(.5), p99: at(.99), first: float64(firsts[len(firsts)/2]) / 1e6,
+		rss: s.rss(), peak: s.peak(), shed: float64(shed.Load()),
 	}, nil
 }
 

@@ -61,8 +61,13 @@ func run() error {
 	length := time.Duration(*seconds * float64(time.Second))
 	fmt.Printf("%s: %d CPUs, %s, %s; each system pinned to one core: %v; medians of %d rounds of %s\n",
 		time.Now().Format(time.DateOnly), runtime.NumCPU(), cpuModel(), runtime.Version(), canPin(), *rounds, length)
+	var found verdicts
 	if *keys {
-		return growth(upstream.URL, length)
+		if err := growth(upstream.URL, length, &found); err != nil {
+			return err
+		}
+		found.print()
+		return nil
 	}
 	fmt.Println("\nreverse_proxy passes native bytes on; gemini_balance translates OpenAI's API to Gemini's with authentication,\n" +
 		"limits, pool, log and metrics on. ratio is gemini_balance's share of reverse_proxy's figure.")
@@ -73,7 +78,7 @@ func run() error {
 		}
 		return append(all, &system{name: "gemini_balance", config: gatewayConfig})
 	}
-	if err := compare(against(), scenarios, upstream.URL, length); err != nil {
+	if err := compare(against(), scenarios, upstream.URL, length, &found); err != nil {
 		return err
 	}
 	for text := range strings.SplitSeq(*held, ",") {
@@ -81,15 +86,16 @@ func run() error {
 		if n == 0 || !strings.Contains("held streams", *only) && *only != "" {
 			continue
 		}
-		if err := hold(against(), n, upstream.URL); err != nil {
+		if err := hold(against(), n, upstream.URL, &found); err != nil {
 			return err
 		}
 	}
+	found.print()
 	return nil
 }
 
 // compare prints a table of what the systems take in each scenario.
-func compare(systems []*system, scenarios []scenario, upstream string, length time.Duration) error {
+func compare(systems []*system, scenarios []scenario, upstream string, length time.Duration, found *verdicts) error {
 	stop, err := startAll(systems, upstream)
 	defer stop()
 	if err != nil {
@@ -98,6 +104,10 @@ func compare(systems []*system, scenarios []scenario, upstream string, length ti
 	t := table{systems: systems}
 	t.head("nothing")
 	t.row("resident memory, MB", "%.1f", func(i int) float64 { return systems[i].idleRSS })
+	last := len(systems) - 1
+	if !*keys {
+		found.upTo("memory at rest, MB", systems[last].idleRSS, barRest)
+	}
 	direct := &system{native: true, url: upstream}
 	for _, sc := range scenarios {
 		if !strings.Contains(sc.name, *only) {
@@ -112,8 +122,8 @@ func compare(systems []*system, scenarios []scenario, upstream string, length ti
 		if err != nil {
 			return err
 		}
-		all := make([][]measurement, len(systems))
-		for range *rounds { // by turns, so that what else the machine does is shared
+		all := make([][]measurement, len(systems)) // by system, then by round
+		for range *rounds {                        // by turns, so that what else the machine does is shared
 			for i, s := range systems {
 				m, err := measure(s, sc, length)
 				if err != nil {
@@ -124,9 +134,10 @@ func compare(systems []*system, scenarios []scenario, upstream string, length ti
 		}
 		medians := make([]measurement, len(systems))
 		for i := range systems {
-			medians[i] = median(all[i])
+			medians[i] = median(slices.Clone(all[i]))
 		}
 		t.scenario(&sc, &base, medians)
+		found.scenario(&sc, systems[last].name, all[0], all[last], &base)
 		if *profile != "" {
 			for _, s := range systems {
 				if s.peer != nil { // only Caddy has an endpoint for it
@@ -143,7 +154,7 @@ func compare(systems []*system, scenarios []scenario, upstream string, length ti
 }
 
 // hold prints what open streams take of fresh systems, one after the other.
-func hold(systems []*system, n int, upstream string) error {
+func hold(systems []*system, n int, upstream string, found *verdicts) error {
 	if err := moreFiles(n); err != nil {
 		return err
 	}
@@ -164,17 +175,18 @@ func hold(systems []*system, n int, upstream string) error {
 	t := table{systems: systems}
 	t.head(fmt.Sprintf("%d streams held open", n))
 	t.row("resident memory of a stream, kB", "%.1f", func(i int) float64 { return each[i] })
+	found.upTo(fmt.Sprintf("memory of %d held streams, ratio", n), each[len(each)-1]/each[0], 1)
 	return nil
 }
 
 // growth prints what a request costs with few keys and with many.
-func growth(upstream string, length time.Duration) error {
+func growth(upstream string, length time.Duration, found *verdicts) error {
 	fmt.Println("\nratio is the share of the first column, which has few keys.")
 	for _, systems := range [][]*system{
 		{grown("10 Gemini keys", 10, 10), grown("100,000", 100_000, 10)},
 		{grown("10 user keys", 10, 10), grown("1,000,000", 10, 1_000_000)},
 	} {
-		if err := compare(systems, scenarios[:1], upstream, length); err != nil {
+		if err := compare(systems, scenarios[:1], upstream, length, found); err != nil {
 			return err
 		}
 	}
@@ -242,6 +254,7 @@ func (t *table) scenario(sc *scenario, base *measurement, m []measurement) {
 		t.row("first event later by, ms", "%+.2f", func(i int) float64 { return m[i].first - base.first })
 	}
 	t.row("resident memory after it, MB", "%.1f", func(i int) float64 { return m[i].rss })
+	t.row("resident memory at most, MB", "%.1f", func(i int) float64 { return m[i].peak })
 }
 
 // median is the measurement in the middle, by CPU.

@@ -202,20 +202,35 @@ func (s *system) cpu() (µs float64) {
 }
 
 // rss is the resident memory in MB.
-func (s *system) rss() (mb float64) {
+func (s *system) rss() (mb float64) { return s.memory("VmRSS:") }
+
+// peak is what it was at most since forgetPeak.
+func (s *system) peak() (mb float64) { return s.memory("VmHWM:") }
+
+func (s *system) memory(line string) (mb float64) {
 	if s.cmd == nil {
 		return 0
 	}
 	for _, pid := range processes(s.cmd.Process.Pid) {
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		for line := range strings.Lines(string(status)) {
-			if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		for l := range strings.Lines(string(status)) {
+			if v, ok := strings.CutPrefix(l, line); ok {
 				kb, _ := strconv.ParseFloat(strings.Fields(v)[0], 64)
 				mb += kb / 1024
 			}
 		}
 	}
 	return mb
+}
+
+// forgetPeak has the kernel begin anew. Source: proc_pid_clear_refs(5).
+func (s *system) forgetPeak() {
+	if s.cmd == nil {
+		return
+	}
+	for _, pid := range processes(s.cmd.Process.Pid) {
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+	}
 }
 
 // mallocs is how many objects the process has allocated so far; only Caddy tells.
