@@ -51,6 +51,7 @@ func (x *exchange) attempt(lease *balancer.Lease) (res result) {
 	defer func() { x.observe(lease, res.outcome, started) }()
 	request := x.request(lease)
 	answer, err := x.g.Upstream.Do(dog, &request)
+	x.retained = x.retained || request.Retained
 	return x.receive(answer, err, dog, lease)
 }
 
@@ -237,6 +238,9 @@ func (x *exchange) release() {
 	}
 	conv.Release()
 	x.body, x.media = nil, nil
+	if x.call.Stream != translate.Unary {
+		x.lent = nil // the collector has it sooner than the end of the stream
+	}
 	x.unhold()
 }
 

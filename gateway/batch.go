@@ -20,6 +20,7 @@ const batchWidth = 4
 // and answers with all answers joined. One call that fails for good fails the
 // request, unless the dialect can do with less.
 func (x *exchange) batch(b translate.Batch) *translate.Failure {
+	x.retained = true // by parts, which know it of themselves
 	calls := b.Calls()
 	parts := make([]*batchPart, len(calls))
 	var wg sync.WaitGroup

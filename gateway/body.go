@@ -98,7 +98,12 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 	// A declared length saves the growing. Whoever got here has a user key, so it
 	// is trusted up to 4 MiB before bytes came.
 	limit := x.site().maxRequestSize
-	buf := make([]byte, 0, max(512, min(x.r.ContentLength+1, 4<<20)))
+	var buf []byte
+	if x.lent = lend(x.r.ContentLength + 1); x.lent != nil {
+		buf = x.lent.b[:0]
+	} else {
+		buf = make([]byte, 0, max(512, min(x.r.ContentLength+1, 4<<20)))
+	}
 	for {
 		if len(buf) == cap(buf) {
 			size := min(2*int64(cap(buf)), limit+1)

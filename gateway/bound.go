@@ -236,6 +236,7 @@ func (x *exchange) aside(call *translate.Call, bound *balancer.Binding) (body []
 	}
 	part.record.Attempts, part.record.Tries = 0, nil
 	f = part.attempts()
+	x.retained = x.retained || part.retained
 	x.adopt(&part.record)
 	return p.answer, f
 }

@@ -41,6 +41,9 @@ type exchange struct {
 	guest    bool                    // the key is one of Guests: an operator's own request
 	only     string                  // the guest's one Gemini key, by id; "" for any
 	body     []byte                  // of the request, whole
+	lent     *lent                   // where body is; nil where that is nobody else's
+	retained bool                    // somebody may read body longer than the exchange takes
+	over     bool                    // the exchange took its course
 	media    map[string]fetch.Result // what was fetched for the request, by URL
 	target   int                     // which target of the alias is asked, from 0
 	taken    *users.Admission        // nil before admission

@@ -170,6 +170,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 	}
 	defer g.Gate.leave()
 	x := g.newExchange(w, r, rt)
+	defer x.returnBody()
 	g.running.add(x)
 	defer g.running.remove(x)
 	defer x.settle() // whatever happens: limits and leases are given back
@@ -197,6 +198,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 	if f != nil {
 		x.refuse(f)
 	}
+	x.over = true
 	return true
 }
 

@@ -109,6 +109,7 @@ func spelled(name rawjson.Value) string {
 // attempt is exchange.attempt with a second one beside it, if need be.
 func (h *hedge) attempt(lease *balancer.Lease) result {
 	h.arrived = make(chan *runner, 2)
+	h.x.retained = true // by who is cancelled, until it hears of that
 	defer h.cancel()
 	h.start(lease)
 	var late <-chan time.Time

@@ -27,7 +27,10 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/users"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	spoil = true
+	goleak.VerifyTestMain(m)
+}
 
 // world is a gateway between a client and a simulated Google.
 type world struct {

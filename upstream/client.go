@@ -168,6 +168,10 @@ type Request struct {
 	Length int64          // bytes of Stream; -1 = unknown
 	Secret string         // the Gemini key; "" where Header has the credential
 	Proxy  string         // URL of the egress route: http, https, socks5, socks5h; "" = direct
+
+	// Retained is set by Do where the body may be read after Do has returned. Else
+	// nobody reads it any more.
+	Retained bool
 }
 
 // Do sends a request and returns as soon as the answer's header is there. The
@@ -179,6 +183,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (*http.Response, error) {
 			return res, err
 		}
 	}
+	r.Retained = true
 	return c.do(ctx, r)
 }
 
