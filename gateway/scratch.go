@@ -21,10 +21,14 @@ type scratch struct {
 
 // takeScratch returns a scratch of size bytes at least.
 func takeScratch(size int) *scratch {
-	if size > scratchSize {
+	if size > pooledScratch {
 		return &scratch{b: make([]byte, size)}
 	}
-	return scratches.Get().(*scratch)
+	s := scratches.Get().(*scratch)
+	if len(s.b) < size {
+		s.b = make([]byte, pooledScratch)
+	}
+	return s
 }
 
 // giveBack ends its use. What was appended to it may have grown to memory elsewhere,

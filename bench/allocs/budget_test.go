@@ -9,6 +9,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -21,22 +23,41 @@ const file = "budget.txt"
 // runs is how often a case runs. What grows now and then is less than one a run.
 const runs = 200
 
+// cost is what one run allocates.
+type cost struct{ objects, bytes int }
+
+// measure runs a case without the collector, which would empty the pools of memory that
+// is used again.
+func measure(c measured) cost {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	objects := testing.AllocsPerRun(runs, c.run)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		c.run()
+	}
+	runtime.ReadMemStats(&after)
+	return cost{int(objects), int(after.TotalAlloc-before.TotalAlloc) / runs}
+}
+
 func TestBudget(t *testing.T) {
 	budget := read(t)
-	got := map[string]int{}
+	got := map[string]cost{}
 	for _, c := range cases(t) {
 		t.Run(c.name, func(t *testing.T) {
-			n := int(testing.AllocsPerRun(runs, c.run))
+			n := measure(c)
 			got[c.name] = n
 			most, known := budget[c.name]
 			switch {
 			case *update:
 			case !known:
-				t.Errorf("%d allocations, and no budget: run with -update", n)
-			case n > most+most/50: // the pools of others empty themselves at times
-				t.Errorf("%d allocations, more than the %d of the budget", n, most)
-			case n < most:
-				t.Logf("%d allocations, less than the %d of the budget: run with -update to keep it so", n, most)
+				t.Errorf("%d allocations of %d bytes, and no budget: run with -update", n.objects, n.bytes)
+			case n.objects > most.objects+most.objects/50: // the pools of others empty themselves at times
+				t.Errorf("%d allocations, more than the %d of the budget", n.objects, most.objects)
+			case n.bytes > most.bytes+most.bytes/10+256: // what grows now and then is not the same in each run
+				t.Errorf("%d bytes, more than the %d of the budget", n.bytes, most.bytes)
+			case n.objects < most.objects:
+				t.Logf("%d allocations, less than the %d of the budget: run with -update to keep it so", n.objects, most.objects)
 			}
 			delete(budget, c.name)
 		})
@@ -51,35 +72,35 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-func read(t *testing.T) map[string]int {
+func read(t *testing.T) map[string]cost {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil && !*update {
 		t.Fatal(err)
 	}
-	budget := map[string]int{}
+	budget := map[string]cost{}
 	for lines := bufio.NewScanner(strings.NewReader(string(text))); lines.Scan(); {
-		var n int
-		name, number, ok := strings.Cut(lines.Text(), "\t")
+		var n cost
+		name, numbers, ok := strings.Cut(lines.Text(), "\t")
 		if strings.HasPrefix(name, "#") {
 			continue
 		}
-		if _, err := fmt.Sscan(number, &n); !ok || err != nil {
-			t.Fatalf("%s: %q is no name, tab and number", file, lines.Text())
+		if _, err := fmt.Sscan(numbers, &n.objects, &n.bytes); !ok || err != nil {
+			t.Fatalf("%s: %q is no name, tab and two numbers", file, lines.Text())
 		}
 		budget[name] = n
 	}
 	return budget
 }
 
-func write(t *testing.T, got map[string]int) {
+func write(t *testing.T, got map[string]cost) {
 	t.Helper()
 	var lines []string
 	for name, n := range got {
-		lines = append(lines, fmt.Sprintf("%s\t%d\n", name, n))
+		lines = append(lines, fmt.Sprintf("%s\t%d\t%d\n", name, n.objects, n.bytes))
 	}
 	slices.Sort(lines)
-	head := "# Allocations of one run of each case, the most that TestBudget bears.\n"
+	head := "# Allocations of one run of each case, and their bytes, the most that TestBudget bears.\n"
 	if err := os.WriteFile(file, []byte(head+strings.Join(lines, "")), 0o600); err != nil {
 		t.Fatal(err)
 	}

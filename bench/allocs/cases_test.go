@@ -45,6 +45,10 @@ func cases(t testing.TB) []measured {
 			`{"contents":[{"role":"user","parts":[{"text":"`+strings.Repeat(words, 16)+`"}]}]}`)},
 		measured{"request: small messages", h.ask("/v1/messages",
 			`{"model":"`+model+`","max_tokens":100,"messages":[{"role":"user","content":"`+strings.Repeat(words, 16)+`"}]}`)},
+		measured{"request: small response", h.ask("/v1/responses", `{"model":"`+model+`","store":false,"input":"`+strings.Repeat(words, 16)+`"}`)},
+		measured{"request: image of 1 MiB", h.ask("/v1/chat/completions",
+			`{"model":"`+model+`","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,`+strings.Repeat("iVBO", 1<<18)+`"}}]}]}`)},
+		measured{"request: embedding", h.ask("/v1/embeddings", `{"model":"gemini-embedding-001","input":"Hello"}`)},
 	)
 }
 

@@ -32,7 +32,12 @@ func event(last bool) string {
 
 // google answers requests with prepared bytes, and allocates nothing for one.
 type google struct {
-	whole, stream []byte
+	whole, stream, vector []byte
+}
+
+// vector is the answer to an embedding.
+func vector() string {
+	return `{"embeddings":[{"values":[` + strings.Repeat("0.0123456789,", 767) + `0.01]}],"usageMetadata":{"promptTokenCount":9}}`
 }
 
 // events is how many a streamed answer has.
@@ -45,7 +50,10 @@ func startGoogle(t testing.TB) (url string) {
 	}
 	t.Cleanup(func() { _ = listener.Close() })
 	var g google
-	g.whole = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nContent-Length: %d\r\n\r\n%s", len(answer()), answer())
+	whole := func(body string) []byte {
+		return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	}
+	g.whole, g.vector = whole(answer()), whole(vector())
 	g.stream = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
 	for i := range events {
 		data := "data: " + event(i == events-1) + "\r\n\r\n"
@@ -66,7 +74,7 @@ func startGoogle(t testing.TB) (url string) {
 
 func (g *google) serve(conn net.Conn) {
 	defer conn.Close()
-	buf, have := make([]byte, 64<<10), 0
+	buf, have := make([]byte, 2<<20), 0
 	for {
 		n, err := conn.Read(buf[have:])
 		if err != nil {
@@ -79,8 +87,11 @@ func (g *google) serve(conn net.Conn) {
 		}
 		have = 0
 		reply := g.whole
-		if bytes.Contains(buf[:head], []byte(":streamGenerateContent")) {
+		switch {
+		case bytes.Contains(buf[:head], []byte(":streamGenerateContent")):
 			reply = g.stream
+		case bytes.Contains(buf[:head], []byte(":embedContent")), bytes.Contains(buf[:head], []byte(":batchEmbedContents")):
+			reply = g.vector
 		}
 		if _, err := conn.Write(reply); err != nil {
 			return
