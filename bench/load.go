@@ -35,7 +35,7 @@ var scenarios = []scenario{
 	{name: "stream, 50 events 10 ms apart, 128", model: modelSlow, stream: true, clients: 128, events: events, bar: 0.95},
 	{name: "1 MiB image, 8 connections", model: modelSmall, image: 1 << 20, clients: 8, bar: 1.25},
 	{name: "embedding, 32 connections", model: modelVector, embed: true, clients: 32},
-	{name: "small chat, 100 requests/s", model: modelSmall, clients: 8, rate: 100},
+	{model: modelSmall, clients: 8}, // at a rate
 }
 
 type measurement struct {

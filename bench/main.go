@@ -32,6 +32,7 @@ var (
 	only    = flag.String("only", "", "run only scenarios whose name contains this")
 	profile = flag.String("profile", "", "write profiles of CPU and allocations under the first scenario to this file, with the name of the system before it")
 	held    = flag.String("held", "2000", "numbers of streams to hold open, after the scenarios; \"\" for none")
+	rate    = flag.Float64("rate", 100, "requests a second in the scenario that has a rate")
 	keys    = flag.Bool("keys", false, "measure instead what a request costs as the number of keys grows")
 )
 
@@ -53,6 +54,8 @@ func run() error {
 		return err
 	}
 	pinSelf()
+	calm := &scenarios[len(scenarios)-1]
+	calm.rate, calm.name = *rate, fmt.Sprintf("small chat, %g requests/s", *rate)
 	upstream, err := startUpstream()
 	if err != nil {
 		return err

@@ -53,6 +53,8 @@ if ! need go golang-go; then
   echo "nothing can be tested without Go 1.26"
   exit 1
 fi
+# A service that would start with one's machine, for a test that says so where it skips.
+[ -z "${CI:-}" ] || need promtool prometheus || true
 step unit
 step integration
 if need npm npm; then step clients; else without clients; fi

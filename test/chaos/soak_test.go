@@ -94,6 +94,10 @@ func TestSoak(t *testing.T) {
 	if length >= 30*time.Minute && (heap > most || goroutines > 20) {
 		t.Errorf("the heap grows by %.2f MB/h, goroutines by %.0f/h", heap, goroutines)
 	}
+	// The memtable's memory is touched from its beginning to its end, and then anew.
+	if length >= time.Hour && rss > 8 {
+		t.Errorf("the memory grows by %.2f MB/h", rss)
+	}
 	if stats.Output < s.google.output.Load() {
 		t.Errorf("Google finished %d tokens of output, the books have %d", s.google.output.Load(), stats.Output)
 	}
