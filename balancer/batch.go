@@ -5,7 +5,7 @@ package balancer
 import "github.com/gemini-balance/caddy-gemini-balance/store"
 
 // A batch is full with so many ops, or with one that brings it to so many bytes.
-// With the last one it stays below what stores take: no record has a megabyte.
+// With the last one it stays below what stores take: no record has half a megabyte.
 const (
 	batchOps   = 1000
 	batchBytes = store.MaxBatchBytes / 2

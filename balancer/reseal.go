@@ -12,8 +12,9 @@ import (
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
 
-// resealAtATime is how many keys are sealed anew before other changes get their turn.
-const resealAtATime = 256
+// resealAtATime is how many keys are sealed anew before other changes get their turn. A
+// deleted one with all of its history has some 20 kB.
+const resealAtATime = store.MaxBatchBytes / (20 << 10)
 
 // Reseal seals anew what the store has of keys and was sealed with a master key from
 // before: those in service, those deleted, and what operators said of declared ones.

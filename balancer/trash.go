@@ -77,7 +77,7 @@ func (p *Pool) discard(e *entry, now time.Time) (step, error) {
 func (p *Pool) Restore(ctx context.Context, ids []string, told func(id string, err error)) error {
 	p.writeMu.Lock()
 	defer p.writeMu.Unlock()
-	for part := range slices.Chunk(ids, batchOps/4) {
+	for part := range slices.Chunk(ids, resealAtATime) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

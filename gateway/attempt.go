@@ -241,6 +241,9 @@ func (x *exchange) release() {
 	if x.call.Stream != translate.Unary {
 		x.lent = nil // the collector has it sooner than the end of the stream
 	}
+	if x.lent != nil { // held until it is given back, however slowly the client reads
+		return
+	}
 	x.unhold()
 }
 

@@ -92,7 +92,11 @@ func (x *exchange) readBody() ([]byte, *translate.Failure) {
 	if f := x.openBody(); f != nil {
 		return nil, f
 	}
-	if f := x.hold(x.r.ContentLength); f != nil {
+	room := x.r.ContentLength
+	if lendable(room + 1) {
+		room, _ = sized(room + 1)
+	}
+	if f := x.hold(room); f != nil {
 		return nil, f
 	}
 	// A declared length saves the growing. Whoever got here has a user key, so it

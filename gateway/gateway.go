@@ -173,8 +173,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled boo
 	defer x.returnBody()
 	g.running.add(x)
 	defer g.running.remove(x)
-	defer x.settle() // whatever happens: limits and leases are given back
 	defer x.unhold()
+	defer x.settle() // whatever happens: limits and leases are given back
 	f := x.prepare()
 	switch {
 	case f != nil:

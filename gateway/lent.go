@@ -33,10 +33,12 @@ func sized(bytes int64) (size int64, place int) {
 	return steps * step, (octave-16)*4 + int(steps) - 5
 }
 
+func lendable(bytes int64) bool { return lentFrom < bytes && bytes <= lentMost }
+
 // lend returns memory for so many bytes, or nil for a size that is not lent. What it
 // holds is another request's.
 func lend(bytes int64) *lent {
-	if bytes <= lentFrom || bytes > lentMost {
+	if !lendable(bytes) {
 		return nil
 	}
 	size, place := sized(bytes)

@@ -5,8 +5,10 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -89,6 +91,42 @@ func TestLent_Apart(t *testing.T) {
 		}
 		if sent := string(found[1]); len(sent) < 80_000 || sent != strings.Repeat(sent[:4], len(sent)/4) {
 			t.Fatalf("attempt %d has an image that nobody sent, of %d bytes: %.40s … %s", e.N, len(sent), sent, sent[max(0, len(sent)-40):])
+		}
+	}
+}
+
+// looking is a client who looks at the gate while the answer is written.
+type looking struct {
+	*httptest.ResponseRecorder
+	gate *Gate
+	held int64
+}
+
+func (l *looking) Write(p []byte) (int, error) {
+	l.held = l.gate.held.Load()
+	return l.ResponseRecorder.Write(p)
+}
+
+// TestLent_Held: memory that is not given back before the client has read counts for as
+// long; a stream, which may take minutes, lets go of it.
+func TestLent_Held(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		gate := newGate(math.MaxInt64, 0)
+		w := newWorld(t, keys(1), func(c *Config) { c.Gate = gate })
+		body := fmt.Sprintf(`{"model":"gemini-2.5-flash","stream":%v,"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,%s"}}]}]}`,
+			stream, strings.Repeat("iVBO", 1<<18))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/chat/completions", strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+w.key)
+		client := &looking{ResponseRecorder: httptest.NewRecorder(), gate: gate}
+		w.gw.ServeHTTP(client, r)
+		if client.Code != http.StatusOK {
+			t.Fatalf("%d %s", client.Code, client.Body)
+		}
+		if stream && client.held != 0 || !stream && client.held < int64(len(body)) {
+			t.Errorf("stream %v: %d bytes count while the answer is written, of a body of %d", stream, client.held, len(body))
+		}
+		if n := gate.held.Load(); n != 0 {
+			t.Errorf("stream %v: %d bytes count after the end", stream, n)
 		}
 	}
 }

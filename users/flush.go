@@ -4,6 +4,7 @@ package users
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -133,10 +134,13 @@ func (r *Registry) save(accounts []*Account) error {
 		a.mu.Unlock()
 	}
 	r.index.saw(seen)
+	var err error
 	if len(lines) > 0 {
 		b.Ops = append(b.Ops, r.log.record(lines))
+		if err = r.store.Write(b); errors.Is(err, store.ErrFull) { // nothing was written
+			r.log.next--
+		}
 	}
-	err := r.store.Write(b)
 	var again []*Account
 	for _, a := range accounts {
 		a.mu.Lock()

@@ -105,8 +105,7 @@ func (l *sumLog) shorten(s store.Store) error {
 	if len(l.behind) == 0 {
 		l.began = l.next
 	}
-	for l.oldest < l.began {
-		n := min(l.began-l.oldest, store.MaxBatchOps)
+	if n := min(l.began-l.oldest, store.MaxBatchOps); n > 0 { // the rest with the next flush
 		var b store.Batch
 		for i := range n {
 			b.Ops = append(b.Ops, store.Op{Key: logKey(l.oldest + i)})
@@ -143,13 +142,11 @@ func (r *Registry) replayLog() error {
 	}
 	var own []store.Op
 	for id, text := range sums {
-		value, err := r.store.Get(sumPrefix + id)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		switch _, err := r.store.Get(keyPrefix + id); {
+		case errors.Is(err, store.ErrNotFound): // forgotten for good meanwhile
+		case err != nil:
 			return err
-		}
-		// A version that knows no log may have run since.
-		was, _ := summary(string(value))
-		if is, _ := summary(text); is >= was {
+		default:
 			own = append(own, store.Op{Key: sumPrefix + id, Value: []byte(text)})
 		}
 	}

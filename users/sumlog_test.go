@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,35 +139,6 @@ func TestSumLog_Writes(t *testing.T) {
 	if s.writes != 0 {
 		t.Errorf("%d writes of nothing", s.writes)
 	}
-}
-
-// TestSumLog_OlderVersion: a version that knows no log has run after a crash of one that
-// does. What it wrote later is not overwritten with what the log has from before.
-func TestSumLog_OlderVersion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := memory.New()
-		r := open(t, s, users.Options{})
-		key, secret := create(t, r, users.Spec{Unlimited: true})
-		spend(t, r, secret, 5)
-		if err := r.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		var line string
-		_ = s.Scan("users/sumlog/", "", func(_ string, v []byte) bool { line = string(v); return true })
-		_, sums, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if !ok {
-			t.Fatalf("the log has %q", line)
-		}
-		later := strings.Fields(sums)
-		later[1] = fmt.Sprint(time.Now().Add(time.Hour).Unix())
-		later[len(later)-2] = "9" // spent in all
-		if err := s.Write(store.Batch{Ops: []store.Op{{Key: "users/sum/" + key.ID, Value: []byte(strings.Join(later, " "))}}}); err != nil {
-			t.Fatal(err)
-		}
-		if v, err := open(t, s, users.Options{}).View(key.ID); err != nil || v.Spent.Total != 9 {
-			t.Errorf("%d spent, %v; want the older version's 9", v.Spent.Total, err)
-		}
-	})
 }
 
 // TestSumLog_List: the list of keys tells when one was used that only the log knows of.

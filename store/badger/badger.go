@@ -15,13 +15,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	db "github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
+	badgeroptions "github.com/dgraph-io/badger/v4/options"
 
 	"github.com/gemini-balance/caddy-gemini-balance/store"
 )
@@ -130,19 +132,18 @@ func openDB(dir string) (d *db.DB, err error) {
 	if err := removeEmptyLogs(dir); err != nil {
 		return nil, fmt.Errorf("opening store directory %s: %w", dir, err)
 	}
-	d, err = db.Open(db.DefaultOptions(dir).
-		WithLogger(nil).
-		WithMetricsEnabled(false).
-		// Off by default; a block is checked once per stay in the cache.
-		WithChecksumVerificationMode(options.OnBlockRead).
-		WithVerifyValueChecksum(true).
-		WithMemTableSize(memTableSize).
-		WithNumMemtables(3).
-		WithValueLogFileSize(valueLogSize).
-		WithBlockCacheSize(blockCacheSize).
-		WithIndexCacheSize(indexCacheSize).
-		WithNumCompactors(2).
-		WithNumGoroutines(2))
+	// Badger ends the process where a log is larger than its memtable, and those of an
+	// older version were: what one left behind becomes a table first.
+	if largeLog(dir) {
+		d, err := db.Open(options(dir, mostTable))
+		if err == nil {
+			err = d.Close()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("opening store directory %s: %w", dir, err)
+		}
+	}
+	d, err = db.Open(options(dir, memTableSize))
 	if err == nil {
 		return d, nil
 	}
@@ -151,6 +152,32 @@ func openDB(dir string) (d *db.DB, err error) {
 			"stop that one, or give this one a directory of its own", dir)
 	}
 	return nil, fmt.Errorf("opening store directory %s: %w", dir, err)
+}
+
+// largeLog reports whether there is a log of what was in a larger memtable. Badger makes
+// them twice as large as that.
+func largeLog(dir string) bool {
+	logs, _ := filepath.Glob(filepath.Join(dir, "*.mem")) // a pattern without a fault
+	return slices.ContainsFunc(logs, func(name string) bool {
+		info, err := os.Stat(name)
+		return err == nil && info.Size() > 2*memTableSize
+	})
+}
+
+func options(dir string, memTable int64) db.Options {
+	return db.DefaultOptions(dir).
+		WithLogger(nil).
+		WithMetricsEnabled(false).
+		// Off by default; a block is checked once per stay in the cache.
+		WithChecksumVerificationMode(badgeroptions.OnBlockRead).
+		WithVerifyValueChecksum(true).
+		WithMemTableSize(memTable).
+		WithNumMemtables(3).
+		WithValueLogFileSize(valueLogSize).
+		WithBlockCacheSize(blockCacheSize).
+		WithIndexCacheSize(indexCacheSize).
+		WithNumCompactors(2).
+		WithNumGoroutines(2)
 }
 
 // enter registers a call, so that Close waits for it. It holds no lock while

@@ -3,6 +3,8 @@
 package badger
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -249,5 +251,48 @@ func TestClose_DiskTakesNothing(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOpen_LargerLog: an older version had larger memtables, and was killed. Badger would
+// end the process over what it left in their log.
+func TestOpen_LargerLog(t *testing.T) {
+	dir := t.TempDir()
+	old, err := db.Open(options(dir, mostTable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if err := migrate(old, schemaVersion, migrations); err != nil {
+		t.Fatal(err)
+	}
+	const pairs = 130
+	for i := range pairs {
+		err := old.Update(func(txn *db.Txn) error {
+			return txn.Set(dataKey(fmt.Sprintf("%03d", i)), bytes.Repeat([]byte{byte(i)}, 100<<10))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := filepath.Join(t.TempDir(), "left")
+	if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(left, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	n := 0
+	err = s.Scan("", "", func(key string, value []byte) bool {
+		if key != fmt.Sprintf("%03d", n) || len(value) != 100<<10 || value[7] != byte(n) {
+			t.Errorf("%q has %d bytes", key, len(value))
+		}
+		n++
+		return true
+	})
+	if err != nil || n != pairs {
+		t.Errorf("%d of %d pairs, %v", n, pairs, err)
 	}
 }

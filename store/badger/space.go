@@ -22,10 +22,12 @@ import (
 const (
 	// memTables is what the tables take that are in memory: three that are being
 	// written, and the one in use.
-	memTables = 4 * memTableSize
+	memTables = 4 * mostTable
 	// mostMerged is what a merge of tables takes at most until the old ones are
 	// removed: fifteen tables of the first level, and those of the next below them.
-	mostMerged = 12 * memTableSize
+	mostMerged = 12 * mostTable
+	// mostTable is a memtable as it was once: tables of that size may be there still.
+	mostTable = 16 << 20
 	// openSpace is what new, nearly empty logs take.
 	openSpace = 4 << 20
 )
