@@ -63,7 +63,7 @@ func (l *sumLog) due() (more []*Account) {
 
 // all is due for all whose own record is behind, and for those who changed.
 func (l *sumLog) all(changed []*Account) (more []*Account) {
-	turn := append(l.round, l.behind...)
+	turn := slices.Concat(l.round, l.behind)
 	l.round, l.behind = nil, nil
 	return append(l.owe(turn), l.owe(changed)...)
 }
