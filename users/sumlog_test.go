@@ -151,7 +151,7 @@ func TestSumLog_List(t *testing.T) {
 			t.Fatal(err)
 		}
 		page, err := r.List(t.Context(), users.Query{Limit: 10})
-		if err != nil || len(page.Keys) != 1 || page.Keys[0].Key.ID != key.ID || page.Keys[0].LastUsed.IsZero() {
+		if err != nil || len(page.Keys) != 1 || page.Keys[0].ID != key.ID || page.Keys[0].LastUsed.IsZero() {
 			t.Errorf("%+v, %v", page.Keys, err)
 		}
 	})
