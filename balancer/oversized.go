@@ -87,6 +87,7 @@ func (p *Pool) excuse(l *Lease, o *Outcome) bool {
 	}
 	q.mu.Unlock()
 	if m == noMisfit {
+		l.tried.unclearly(limit)
 		return false
 	}
 	if suspect := l.tried.misfits(limit, m, l.quota); suspect != nil {
@@ -126,6 +127,17 @@ func (t *Tried) misfits(limit int64, m misfit, q *quota) (cleared *quota) {
 	return t.suspect
 }
 
+// unclearly books a refusal for tokens that may have been others'.
+func (t *Tried) unclearly(limit int64) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unclear++
+	t.below = max(t.below, limit)
+}
+
 // size returns what the request is to be taken for at least, a limit that it is
 // larger than, or 0, and whether that was found out often enough.
 func (t *Tried) size() (tokens, over int64, enough bool) {
@@ -134,7 +146,11 @@ func (t *Tried) size() (tokens, over int64, enough bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.tokens, t.over, t.over > 0 && t.refused >= mostMisfits
+	refused := t.refused
+	if t.below <= t.over {
+		refused += t.unclear
+	}
+	return t.tokens, t.over, t.over > 0 && refused >= mostMisfits
 }
 
 // tokenLimit returns how many tokens a minute the project of a slot's key may use;

@@ -302,6 +302,8 @@ type Tried struct {
 
 	over    int64  // a limit of tokens that it is larger than; 0 for none
 	refused int    // times that its size was refused
+	unclear int    // times that it was refused for tokens which may have been others'
+	below   int64  // the largest limit of those: its size was refused there, too, if over is not less
 	suspect *quota // of the first such time, where that was in doubt
 }
 
