@@ -62,7 +62,7 @@ func newMetricSet() *metricSet {
 		tokens:        newCounter("tokens_total", "Tokens that Google counted; kind is input, cached, output, thoughts or tool_use, and input includes cached.", "model", "kind"),
 		cost:          newCounter("cost_usd_total", "What Google charges for requests whose price is known, in US dollars.", "model"),
 		unpriced:      newCounter("unpriced_requests_total", "Requests whose price nobody knows.", "model"),
-		refusals:      newCounter("refusals_total", "Requests turned away without an answer of Google's: by a limit of their user key, or for want of a Gemini key.", "reason"),
+		refusals:      newCounter("refusals_total", "Requests turned away without an answer of Google's: by a limit of their user key, for want of a Gemini key, or of memory for a large body.", "reason"),
 		hedges:        newCounter("hedges_total", "Attempts made because another one was slow; outcome is won, lost or failed.", "outcome"),
 		keyChanges:    newCounter("key_state_changes_total", "Gemini keys that came into a state.", "state"),
 		storeErrors:   newCounter("store_failures_total", "Times that the store began to refuse what was learned at run time.", "part"),

@@ -44,7 +44,7 @@ func newStateCollector() stateCollector {
 		logRows:      desc("request_log_rows", "Rows of the request log."),
 		logBytes:     desc("request_log_bytes", "Size of the request log."),
 		logLost:      desc("request_log_lost_rows_total", "Rows that found no room, because the store failed for long."),
-		shed:         desc("shed_requests_total", "Requests turned away because memory, file descriptors or processors bear no more. They are in no other figure."),
+		shed:         desc("shed_requests_total", "Requests turned away because memory, file descriptors or processors bear no more. Nothing of them was read, and they are in no other figure; but for the large bodies that memory bears no more, which are among refusals and requests."),
 	}
 }
 

@@ -74,14 +74,15 @@ func (o observer) Refused(ctx context.Context, r gateway.Refusal) {
 	o.app.shared.tellRefusal(&r)
 }
 
-// refusalWords are what may turn a request away: limits of user keys, and what there
-// is with the pool.
+// refusalWords are what may turn a request away: limits of user keys, what there is
+// with the pool, and the gateway's own memory.
 var refusalWords = map[string]bool{
 	"rpm": true, "tpm": true, "rpd": true, "tpd": true, "monthly_tokens": true, "concurrency": true,
 	"budget.day": true, "budget.month": true, "budget.total": true,
 	"models": true, "dialects": true, "cidrs": true, "price": true, "key": true, "store": true,
 	string(balancer.NoKeys): true, string(balancer.AllDead): true, string(balancer.AllResting): true, string(balancer.AllExhausted): true,
 	string(balancer.ModelUnavailable): true, string(balancer.AllTried): true, string(balancer.TooLarge): true, "queue_full": true,
+	"memory": true,
 }
 
 // refusalWord is the reason as a label.

@@ -272,7 +272,9 @@ func (x *exchange) hold(bytes int64) *translate.Failure {
 		return nil
 	}
 	if !x.g.Gate.hold(bytes - x.held) {
-		return overloaded()
+		f := overloaded()
+		f.Limit = "memory" // it was accepted, so it is in the books, and they say why
+		return f
 	}
 	x.held = bytes
 	return nil

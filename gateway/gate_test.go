@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gemini-balance/caddy-gemini-balance/usage"
 )
 
 // TestGate: what is too much is refused at once, in the caller's dialect, with a time
@@ -67,7 +69,8 @@ func TestGate(t *testing.T) {
 func TestGate_Bodies(t *testing.T) {
 	gate := newGate(math.MaxInt64, 0)
 	gate.mostHeld = 1 << 20
-	w := newWorld(t, keys(2), func(c *Config) { c.Gate = gate })
+	told := make(refusals, 1)
+	w := newWorld(t, keys(2), func(c *Config) { c.Gate, c.Observer = gate, told })
 	body := func(prompt string, size int) string {
 		return fmt.Sprintf(`{"model":%q,"stream":true,"messages":[{"role":"user","content":"%s %s"}]}`, model, prompt, strings.Repeat("x", size))
 	}
@@ -83,6 +86,14 @@ func TestGate_Bodies(t *testing.T) {
 	}
 	if got := w.post("/v1/chat/completions", body("hi", 700<<10)); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
 		t.Errorf("a second body: %d %s", got.status, got.body)
+	}
+	select {
+	case r := <-told:
+		if r.Reason != "memory" || r.Pool {
+			t.Errorf("it is told as %+v", r)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("nobody is told why")
 	}
 	if got := w.post("/v1/chat/completions", body("hi", 100)); got.status != http.StatusOK {
 		t.Errorf("a small body: %d", got.status)
@@ -102,6 +113,14 @@ func TestGate_Bodies(t *testing.T) {
 	cancel()
 	wg.Wait()
 }
+
+// refusals is an observer that passes on what it hears of refusals.
+type refusals chan Refusal
+
+func (o refusals) Attempted(context.Context, Attempt)    {}
+func (o refusals) Waited(context.Context, Wait)          {}
+func (o refusals) Refused(_ context.Context, r Refusal)  { o <- r }
+func (o refusals) Served(context.Context, *usage.Record) {}
 
 // soon waits for what a real connection brings about.
 func soon(t *testing.T, what string, holds func() bool) {
