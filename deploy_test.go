@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gemini-balance/caddy-gemini-balance/balancer"
+	"github.com/gemini-balance/caddy-gemini-balance/gateway"
 )
 
 const (
@@ -68,7 +71,9 @@ func TestDeploy_Metrics(t *testing.T) {
 	for _, file := range []string{rulesFile, "deploy/prometheus/gemini-balance.rules.test.yml"} {
 		text, err := os.ReadFile(file)
 		must(t, err)
-		checkQuery(t, file, string(text), used)
+		for i, part := range regexp.MustCompile(`- (alert|name):`).Split(string(text), -1) {
+			checkQuery(t, fmt.Sprintf("%s, part %d", file, i), part, used) // by itself: labels are those of its metrics
+		}
 	}
 	for _, doc := range []string{"docs/observability.md", "docs/observability.zh-CN.md"} {
 		text, err := os.ReadFile(doc)
@@ -154,10 +159,20 @@ func wordOf(metric, label, word string) bool {
 		return refusalWords[word]
 	case metric == "requests_total" && label == "outcome":
 		return slices.Contains(gatewayOutcomes(), word)
-	case metric == "attempts_total" || words == nil:
+	case metric == "attempts_total" && label == "outcome":
+		return slices.Contains(attemptOutcomes(), word)
+	case words == nil:
 		return true
 	}
 	return slices.Contains(words, word)
+}
+
+// attemptOutcomes are the words for the ends of attempts.
+func attemptOutcomes() (words []string) {
+	for v := range balancer.Unclassified + 1 {
+		words = append(words, gateway.VerdictWord(v))
+	}
+	return words
 }
 
 // gatewayOutcomes are the words for the ends of requests, as the source has them.
