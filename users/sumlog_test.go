@@ -25,7 +25,7 @@ func records(t *testing.T, s store.Store, prefix string) (n int) {
 }
 
 // spend makes a request that has cost so much.
-func spend(t *testing.T, r *users.Registry, secret string, cost int64) {
+func spend(t testing.TB, r *users.Registry, secret string, cost int64) {
 	t.Helper()
 	ad, refusal := account(t, r, secret).Admit(time.Now(), users.Ask{Dialect: "openai", Cost: cost, Priced: true})
 	if refusal != nil {
