@@ -6,10 +6,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -87,7 +89,8 @@ func (s *server) stall(t *testing.T, body string) net.Conn {
 // refused, the process lives, and others do not wait for it.
 func TestHostileClients(t *testing.T) {
 	s := newServer(t, 4)
-	s.start(s.config("servers {\n protocols h1 h2c\n}", fmt.Sprintf("store badger %q\n", s.dir+"/store")))
+	const limits = "timeouts {\n read_header 8s\n read_body 8s\n}\n" // longer than what is measured beside them
+	s.start(s.config("servers {\n protocols h1 h2c\n"+limits+"}", fmt.Sprintf("store badger %q\n", s.dir+"/store")))
 	s.addUser()
 	calm := s.measure(t)
 	head := "POST /v1/chat/completions HTTP/1.1\r\nConnection: close\r\nHost: " + s.site + "\r\n"
@@ -153,11 +156,18 @@ func TestHostileClients(t *testing.T) {
 	}
 	beside := s.measure(t)
 	within("the slow ones", beside, calm.took(.99))
+	var open sync.WaitGroup
+	for i, c := range conns {
+		open.Go(func() {
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the server keeps connection %d, which is slow, for ever", i)
+			}
+		})
+	}
+	open.Wait()
 	close(stop)
 	trickle.Wait()
-	for _, c := range conns {
-		c.Close()
-	}
 	// What floods take of the processors, they take from Caddy whatever it serves.
 	const flood, drown = 4, 20
 	flooded := s.besideFlood(t, flood)

@@ -29,7 +29,7 @@ type google struct {
 	url     string
 	asked   atomic.Int64 // requests
 	whole   atomic.Int64 // answers that were written to their end
-	output  atomic.Int64 // tokens of those
+	output  atomic.Int64 // tokens of those, and of streams that were cut; not of modelLeft
 	trouble atomic.Int64 // share of requests that fail in some way, in percent
 }
 
@@ -69,14 +69,14 @@ func (g *google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			size, _ = strconv.Atoi(m[2])
 		}
 	}
-	if !wait(r, delay) || rand.Int64N(100) < g.trouble.Load() && g.fail(w) {
+	if !wait(r, delay) || rand.Int64N(100) < g.trouble.Load() && g.fail(w, r) {
 		return
 	}
 	if strings.HasSuffix(r.URL.Path, ":batchEmbedContents") {
 		w.Header().Set("Content-Type", "application/json")
 		vectors := strings.Repeat(","+vector, strings.Count(string(body), `"text"`))
 		if _, err := io.WriteString(w, `{"embeddings":[`+strings.TrimPrefix(vectors, ",")+`]}`); err == nil {
-			g.done(0)
+			g.done(r, 0)
 		}
 		return
 	}
@@ -84,7 +84,7 @@ func (g *google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.Contains(r.URL.Path, ":stream") {
 		w.Header().Set("Content-Type", "application/json")
 		if _, err := io.WriteString(w, document(text, events, events)); err == nil {
-			g.done(events)
+			g.done(r, events)
 		}
 		return
 	}
@@ -98,15 +98,25 @@ func (g *google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	g.done(events)
+	g.done(r, events)
 }
 
 // vector is one of 768 numbers that is not of length one.
 var vector = `{"values":[` + strings.TrimPrefix(strings.Repeat(",0.0123456789,-0.045678912", 384), ",") + `]}`
 
-func (g *google) done(events int) {
+func (g *google) done(r *http.Request, events int) {
 	g.whole.Add(1)
-	g.output.Add(int64(events))
+	g.told(r, events)
+}
+
+// modelLeft is what those clients ask for who leave in the middle: nobody knows how much of
+// an answer had come through by then.
+const modelLeft = "gemini-2.5-pro"
+
+func (g *google) told(r *http.Request, events int) {
+	if !strings.Contains(r.URL.Path, modelLeft) {
+		g.output.Add(int64(events))
+	}
 }
 
 // wait reports false if the gateway left meanwhile.
@@ -135,7 +145,7 @@ func document(text string, event, events int) string {
 
 // fail fails in one of the ways that Google does. The transport may send the next
 // request on the same connection.
-func (g *google) fail(w http.ResponseWriter) bool {
+func (g *google) fail(w http.ResponseWriter, r *http.Request) bool {
 	switch rand.N(4) {
 	case 0:
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -149,6 +159,9 @@ func (g *google) fail(w http.ResponseWriter) bool {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "data: "+document("cut", 1, 2)+"\r\n\r\n")
 		_ = http.NewResponseController(w).Flush()
+		if strings.Contains(r.URL.Path, ":stream") { // what came was useful, so there is no other attempt
+			g.told(r, 1)
+		}
 		panic(http.ErrAbortHandler)
 	}
 	return true

@@ -276,6 +276,10 @@ func (s *server) addUser() {
 
 // request is a chat with the user key. The prompt steers the google.
 func (s *server) request(ctx context.Context, prompt string, stream bool) *http.Request {
+	return s.requestOf(ctx, model, prompt, stream)
+}
+
+func (s *server) requestOf(ctx context.Context, model, prompt string, stream bool) *http.Request {
 	body, err := json.Marshal(map[string]any{
 		"model": model, "stream": stream, "messages": []any{map[string]any{"role": "user", "content": prompt}},
 	})

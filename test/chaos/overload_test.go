@@ -28,6 +28,9 @@ func TestOverload_Memory(t *testing.T) {
 		return s.request(ctx, "<delay 1s>", false)
 	})
 	checkOverload(t, s, "memory", all, capacity, length, by(2*time.Second, 5*time.Second), by(100*time.Millisecond, 5*time.Millisecond))
+	if p99 := all.of(http.StatusServiceUnavailable).took(.99); long && p99 > 5*time.Millisecond {
+		t.Errorf("one in a hundred is refused after more than %s", p99)
+	}
 	if rss := s.memory("VmHWM"); long && rss > limit {
 		t.Errorf("the peak is %d MB with a memory limit of %d", rss>>20, limit>>20)
 	}

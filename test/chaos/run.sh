@@ -17,13 +17,17 @@ row() {
   local log="build/chaos-$test.log" result=pass
   echo "=== $row $test"
   env CHAOS=1 "$@" go test $tags -count=1 -timeout 90m -v -run "^$test\$" "$package" >"$log" 2>&1 || { result=FAIL; failed+=("$row"); tail -n 40 "$log"; }
-  grep -oE "(^| )(R|U)[0-9]+(, U[0-9]+)?: .*|[0-9]+ rounds, .*|what became of the stores: .*" "$log" | sed -E "s/^ *((R|U)[0-9]+(, U[0-9]+)?): //" | while IFS= read -r text; do
+  local measured
+  measured=$(grep -oE "(^| )(R|U)[0-9]+(, U[0-9]+)?: .*|[0-9]+ rounds, .*|what became of the stores: .*" "$log" | sed -E "s/^ *((R|U)[0-9]+(, U[0-9]+)?): //")
+  [ $result = pass ] || measured="see $log${measured:+$'\n'}$measured"
+  while IFS= read -r text; do
     echo "| $row | \`$test\` | $result | $text |"
-  done >>build/chaos.md
+  done <<<"$measured" >>build/chaos.md
 }
 
 row R1 ./store/badger TestKill GB_KILL_ROUNDS="${ROUNDS:-200}"
-row R1 ./test/integration 'TestKill_LosesNoAcknowledgedWrite' KILL_ROUNDS="${KILLS:-40}"
+row R1 ./test/integration TestKill_LosesNoAcknowledgedWrite KILL_ROUNDS="${KILLS:-40}"
+row R1 ./test/integration TestKill_Books KILL_ROUNDS="${KILLS:-40}"
 row R3 ./store/badger TestPowerLoss
 row R4 ./test/chaos TestDiskFull
 row R5 ./store/badger TestDamage GB_DAMAGE=60
@@ -32,8 +36,10 @@ row R8 ./test/chaos TestReloadStorm
 row R10 ./test/chaos TestStop
 row R11 ./test/chaos TestCancelled
 row U6 ./gateway TestRetryStorm
+row U7 ./gateway TestOutage
 row U8 ./test/chaos TestStalledClients
 row U10 ./test/chaos TestSilence_Wires
+row U11 ./test/integration TestMemory_LargeBodies
 row U13 ./test/chaos TestHostileClients
 row U14 ./test/chaos TestBurst
 row U14 ./test/chaos TestOverload_Memory

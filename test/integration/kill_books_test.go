@@ -56,7 +56,8 @@ func TestKill_Books(t *testing.T) {
 	config := s.config(s.store("books")+"key {env.GB_KEY_0}\nkey {env.GB_KEY_1}\n", "")
 	s.start(config)
 	users := s.loadedUsers()
-	early := map[string]bool{} // request ids
+	early := map[string]bool{}           // request ids
+	before := map[string]time.Duration{} // the kill of its round, by request id
 	for round := range rounds {
 		if round > 0 {
 			s.start(config)
@@ -71,6 +72,7 @@ func TestKill_Books(t *testing.T) {
 			u := &users[a.user]
 			u.requests++
 			u.tokens += a.tokens
+			before[a.id] = killed.Sub(a.at)
 			if a.at.Before(written) {
 				u.early++
 				u.earlyTokens += a.tokens
@@ -84,7 +86,15 @@ func TestKill_Books(t *testing.T) {
 	s.start(config)
 	first := s.checkSums(users)
 	s.checkLimits(users)
-	s.checkLog(early, first.Requests)
+	lost, oldest := 0, time.Duration(0)
+	seen := s.checkLog(early, first.Requests)
+	for id, age := range before {
+		if seen[id] == 0 {
+			lost++
+			oldest = max(oldest, age)
+		}
+	}
+	t.Logf("%d rounds, %d requests answered, %d of them lost from the books, the oldest %s before its kill", rounds, len(before), lost, oldest.Round(time.Millisecond))
 
 	must(t, s.signal(os.Interrupt))
 	_ = s.wait(20 * time.Second) // how it ends is told by what it has written
@@ -270,11 +280,12 @@ func (s *server) checkLimits(users []loaded) {
 	}
 }
 
-// checkLog checks the request log, where there is one: each request that was answered
-// early is there, once, and as many rows as the sums have requests.
-func (s *server) checkLog(early map[string]bool, requests int64) {
+// checkLog checks the request log: each request that was answered
+// early is there, once, and as many rows as the sums have requests. It returns how often
+// it has which.
+func (s *server) checkLog(early map[string]bool, requests int64) (seen map[string]int) {
 	s.t.Helper()
-	seen := map[string]int{}
+	seen = map[string]int{}
 	for cursor := ""; ; {
 		var page struct {
 			Items []struct{ ID string }
@@ -285,8 +296,7 @@ func (s *server) checkLog(early map[string]bool, requests int64) {
 			path += "&cursor=" + cursor
 		}
 		if status := s.call(http.MethodGet, path, "", &page); status != http.StatusOK {
-			s.t.Logf("the request log answers %d", status)
-			return
+			s.t.Fatalf("the request log answers %d", status)
 		}
 		for _, r := range page.Items {
 			seen[r.ID]++
@@ -303,4 +313,5 @@ func (s *server) checkLog(early map[string]bool, requests int64) {
 	if int64(len(seen)) != requests {
 		s.t.Errorf("%d requests in the log, %d in the sums", len(seen), requests)
 	}
+	return seen
 }

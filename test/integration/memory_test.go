@@ -37,7 +37,7 @@ func TestMemory_LargeBodies(t *testing.T) {
 		name            string
 		bytes, parallel int
 	}{
-		{"1 MiB", 1 << 20, 48},
+		{"1 MiB", 1 << 20, 64},
 		{"20 MiB", 20 << 20, 6},
 	} {
 		for _, way := range largeBodies {
