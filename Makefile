@@ -106,6 +106,11 @@ bench: ## the gateway against reverse_proxy in one run; ARGS="-rounds 5 -only st
 bench-peers: $(patsubst %/package.json,%/node_modules,$(wildcard bench/peers/*/package.json)) ## the same, and other gateways that npm has beside them; needs Node
 	@$(MAKE) bench ARGS="-peers bench/peers $(ARGS)"
 
+.PHONY: bench-floor
+bench-floor: ## small chats and streams, with the least that a gateway could cost beside them; ARGS="-rounds 9"
+	@mkdir -p $(BUILD) && CGO_ENABLED=0 go build $(TAGS) -ldflags '-s -w' -o $(BUILD)/floor ./bench/floor
+	@$(MAKE) bench ARGS="-floor $(BUILD)/floor -held '' -only 'small chat' $(ARGS)"
+
 .PHONY: bench-quota
 bench-quota: ## the pool against a simulated Google's quotas; ARGS="-scenario load-95,burst -strategy round_robin -seeds 5"
 	@mkdir -p $(BUILD) && go test $(TAGS) -c -o $(BUILD)/quota.test ./bench/quota

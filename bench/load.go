@@ -45,6 +45,12 @@ type measurement struct {
 	rss, peak         float64 // MB after it, and at most in its course
 }
 
+// beyond is m with the times that it took longer than the same load without a gateway.
+func (m measurement) beyond(base *measurement) measurement {
+	m.p50, m.p99, m.first = m.p50-base.p50, m.p99-base.p99, m.first-base.first
+	return m
+}
+
 // measure runs one round. CPU is read from the first request to the last.
 func measure(s *system, sc scenario, length time.Duration) (measurement, error) {
 	path, body := request(s, sc)

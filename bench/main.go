@@ -11,7 +11,6 @@
 package main
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"math"
@@ -33,6 +32,7 @@ var (
 	profile = flag.String("profile", "", "write profiles of CPU and allocations under the first scenario to this file, with the name of the system before it")
 	held    = flag.String("held", "2000", "numbers of streams to hold open, after the scenarios; \"\" for none")
 	rate    = flag.Float64("rate", 100, "requests a second in the scenario that has a rate")
+	floor   = flag.String("floor", "", "path of the binary of bench/floor, to be measured between the others; make bench-floor")
 	keys    = flag.Bool("keys", false, "measure instead what a request costs as the number of keys grows")
 )
 
@@ -79,6 +79,10 @@ func run() error {
 		for _, p := range others {
 			all = append(all, &system{name: p.Name, peer: p})
 		}
+		if *floor != "" {
+			all = append(all, &system{name: "floor, bytes", binary: *floor, config: floorConfig("bytes"), native: true},
+				&system{name: "floor, transl.", binary: *floor, config: floorConfig("translate")})
+		}
 		return append(all, &system{name: "gemini_balance", config: gatewayConfig})
 	}
 	if err := compare(against(), scenarios, upstream.URL, length, &found); err != nil {
@@ -121,26 +125,22 @@ func compare(systems []*system, scenarios []scenario, upstream string, length ti
 				return err
 			}
 		}
-		base, err := measure(direct, sc, length)
-		if err != nil {
-			return err
-		}
 		all := make([][]measurement, len(systems)) // by system, then by round
 		for range *rounds {                        // by turns, so that what else the machine does is shared
+			base, err := measure(direct, sc, length) // the same load without a gateway
+			if err != nil {
+				return err
+			}
 			for i, s := range systems {
 				m, err := measure(s, sc, length)
 				if err != nil {
 					return err
 				}
-				all[i] = append(all[i], m)
+				all[i] = append(all[i], m.beyond(&base))
 			}
 		}
-		medians := make([]measurement, len(systems))
-		for i := range systems {
-			medians[i] = median(slices.Clone(all[i]))
-		}
-		t.scenario(&sc, &base, medians)
-		found.scenario(&sc, systems[last].name, all[0], all[last], &base)
+		t.scenario(&sc, all)
+		found.scenario(&sc, systems[last].name, all[0], all[last])
 		if *profile != "" {
 			for _, s := range systems {
 				if s.peer != nil { // only Caddy has an endpoint for it
@@ -239,31 +239,39 @@ func (t *table) row(what, format string, of func(i int) float64) {
 	fmt.Println()
 }
 
-// scenario prints what was measured in one; base is the same load without a gateway.
-func (t *table) scenario(sc *scenario, base *measurement, m []measurement) {
+// scenario prints the medians of what was measured in one, by system.
+func (t *table) scenario(sc *scenario, all [][]measurement) {
+	of := func(field func(m *measurement) float64) func(i int) float64 {
+		return func(i int) float64 { return median(all[i], field) }
+	}
+	cpu := of(func(m *measurement) float64 { return m.cpu })
 	t.head(sc.name)
-	t.row("CPU of a request, µs", "%.1f", func(i int) float64 { return m[i].cpu })
+	t.row("CPU of a request, µs", "%.1f", cpu)
 	if sc.events > 0 {
-		t.row("CPU of an event, µs", "%.2f", func(i int) float64 { return m[i].cpu / float64(sc.events) })
+		t.row("CPU of an event, µs", "%.2f", func(i int) float64 { return cpu(i) / float64(sc.events) })
 	}
-	t.row("allocations of a request", "%.0f", func(i int) float64 { return m[i].allocs })
-	t.row("requests a second", "%.0f", func(i int) float64 { return m[i].rate })
-	if slices.ContainsFunc(m, func(m measurement) bool { return m.shed > 0 }) {
-		t.row("refused with 503 and asked again", "%.0f", func(i int) float64 { return m[i].shed })
+	t.row("allocations of a request", "%.0f", of(func(m *measurement) float64 { return m.allocs }))
+	t.row("requests a second", "%.0f", of(func(m *measurement) float64 { return m.rate }))
+	if slices.ContainsFunc(slices.Concat(all...), func(m measurement) bool { return m.shed > 0 }) {
+		t.row("refused with 503 and asked again", "%.0f", of(func(m *measurement) float64 { return m.shed }))
 	}
-	t.row("latency added, half of them, ms", "%+.2f", func(i int) float64 { return m[i].p50 - base.p50 })
-	t.row("latency added, 99 of 100, ms", "%+.2f", func(i int) float64 { return m[i].p99 - base.p99 })
+	t.row("latency added, half of them, ms", "%+.2f", of(func(m *measurement) float64 { return m.p50 }))
+	t.row("latency added, 99 of 100, ms", "%+.2f", of(func(m *measurement) float64 { return m.p99 }))
 	if sc.stream {
-		t.row("first event later by, ms", "%+.2f", func(i int) float64 { return m[i].first - base.first })
+		t.row("first event later by, ms", "%+.2f", of(func(m *measurement) float64 { return m.first }))
 	}
-	t.row("resident memory after it, MB", "%.1f", func(i int) float64 { return m[i].rss })
-	t.row("resident memory at most, MB", "%.1f", func(i int) float64 { return m[i].peak })
+	t.row("resident memory after it, MB", "%.1f", of(func(m *measurement) float64 { return m.rss }))
+	t.row("resident memory at most, MB", "%.1f", of(func(m *measurement) float64 { return m.peak }))
 }
 
-// median is the measurement in the middle, by CPU.
-func median(all []measurement) measurement {
-	slices.SortFunc(all, func(a, b measurement) int { return cmp.Compare(a.cpu, b.cpu) })
-	return all[len(all)/2]
+// median is that of a field, of all rounds.
+func median(all []measurement, field func(*measurement) float64) float64 {
+	values := make([]float64, len(all))
+	for i := range all {
+		values[i] = field(&all[i])
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 func canPin() bool {

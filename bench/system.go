@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ type system struct {
 	admin   string
 	keys    []string                                        // user keys
 	peer    *peer                                           // another gateway, which is no Caddy with a config; nil = Caddy
+	binary  string                                          // a Caddy of its own, which needs no keys; "" = that with the gateway
 	headers map[string]string                               // that each request has besides
 	fill    func(dir string) (userKeys []string, err error) // makes a store for it; nil = a few keys through its API
 	dir     string
@@ -42,6 +44,13 @@ func reverseProxyConfig(port, admin int, upstream, _ string) string {
 func gatewayConfig(port, admin int, upstream, dir string) string {
 	return fmt.Sprintf("{\n\tadmin 127.0.0.1:%d\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n\tgemini_balance {\n\t\tstore badger %s\n\t\tupstream %s%s\n\t}\n}\nhttp://127.0.0.1:%d {\n\tgemini_balance\n\tgemini_balance_admin\n}\n",
 		admin, dir, upstream, protocol(), port)
+}
+
+// floorConfig is that of the floor, which does one of two things; see floor/main.go.
+func floorConfig(what string) func(port, admin int, upstream, dir string) string {
+	return func(port, admin int, upstream, _ string) string {
+		return fmt.Sprintf("{\n\tadmin 127.0.0.1:%d\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n}\nhttp://127.0.0.1:%d {\n\tbench_floor %s %s\n}\n", admin, port, upstream, what)
+	}
 }
 
 func freePort() int {
@@ -66,7 +75,7 @@ func (s *system) start(caddy, upstream string) (err error) {
 	}
 	if s.peer != nil {
 		s.cmd, s.headers = s.peer.command(port, upstream, s.dir)
-	} else if s.cmd, err = s.caddy(caddy, port, admin, upstream); err != nil {
+	} else if s.cmd, err = s.caddy(cmp.Or(s.binary, caddy), port, admin, upstream); err != nil {
 		return err
 	}
 	if err := s.cmd.Start(); err != nil {
@@ -75,7 +84,7 @@ func (s *system) start(caddy, upstream string) (err error) {
 	for range 200 {
 		if res, err := http.Get(s.url + "/health"); err == nil {
 			res.Body.Close()
-			if s.native || s.fill != nil || s.peer != nil {
+			if s.native || s.fill != nil || s.peer != nil || s.binary != "" {
 				return nil
 			}
 			return s.setUp()

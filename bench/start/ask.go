@@ -59,7 +59,8 @@ func ask(g *gateway, o *options) (missed int, err error) {
 		fmt.Printf("%-40s %8.1f %8.1f %8.1f   %s%s\n", q.name, p50.Seconds()*1e3, p99.Seconds()*1e3, float64(len(text))/1024, summary(text), mark)
 	}
 	answered, failed := end()
-	fmt.Printf("\nchat requests meanwhile: %d answered, %d failed; memory %s\n", answered, failed, g.memory())
+	memory, _ := g.memory()
+	fmt.Printf("\nchat requests meanwhile: %d answered, %d failed; memory %s\n", answered, failed, memory)
 	if failed > 0 {
 		return missed, fmt.Errorf("%d chat requests failed", failed)
 	}

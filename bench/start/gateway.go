@@ -145,18 +145,18 @@ func (g *gateway) do(req *http.Request, key string) ([]byte, error) {
 	return text, err
 }
 
-// memory tells what the process holds: of its own, and pages of the store's files, which
+// memory tells what the process holds, in MB: of its own, and pages of files, which
 // the system takes back when it needs them.
-func (g *gateway) memory() string {
+func (g *gateway) memory() (text string, mb int) {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
-	mb := map[string]int{}
+	of := map[string]int{}
 	for l := range strings.Lines(string(status)) {
 		if name, v, ok := strings.Cut(l, ":"); ok && strings.HasSuffix(strings.TrimSpace(v), " kB") {
 			kb, _ := strconv.Atoi(strings.Fields(v)[0])
-			mb[name] = kb / 1024
+			of[name] = kb / 1024
 		}
 	}
-	return fmt.Sprintf("%d MB, and %d MB of the store's files", mb["RssAnon"], mb["RssFile"])
+	return fmt.Sprintf("%d MB, and %d MB of the store's files", of["RssAnon"], of["RssFile"]), of["VmRSS"]
 }
 
 // cpu is the user and system time that the process has used.

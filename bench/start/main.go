@@ -39,6 +39,7 @@ type options struct {
 	load   float64
 	only   string
 	starts int
+	most   int
 }
 
 func main() {
@@ -52,6 +53,7 @@ func main() {
 	flag.Float64Var(&o.load, "load", 50, "chat requests per second meanwhile")
 	flag.StringVar(&o.only, "only", "", "ask only questions whose name contains this")
 	flag.IntVar(&o.starts, "starts", 3, "how often it is started; the last one is asked")
+	flag.IntVar(&o.most, "most", 0, "MB that it may take when it has answered, files included; 0 for no bar")
 	flag.Parse()
 	if o.caddy == "" {
 		fmt.Fprintln(os.Stderr, "start: -caddy is required; use make bench-start")
@@ -89,7 +91,11 @@ func run(o *options) (err error) {
 		if took > startBar {
 			missed++
 		}
-		fmt.Printf("start %d: first answered chat request after %d ms, %.2f s of CPU; memory %s\n", n+1, took.Milliseconds(), g.cpu().Seconds(), g.memory())
+		memory, mb := g.memory()
+		if o.most > 0 && mb > o.most {
+			missed++
+		}
+		fmt.Printf("start %d: first answered chat request after %d ms, %.2f s of CPU; memory %s\n", n+1, took.Milliseconds(), g.cpu().Seconds(), memory)
 		if n == o.starts-1 {
 			var slow int
 			slow, err = ask(g, o)
