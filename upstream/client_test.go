@@ -16,9 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/gemini-balance/caddy-gemini-balance/internal/fakegemini"
 	"github.com/gemini-balance/caddy-gemini-balance/upstream"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestParseBaseURL(t *testing.T) {
 	for url, ok := range map[string]bool{
