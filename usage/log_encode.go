@@ -218,9 +218,15 @@ func appendInts(out []byte, rows []Record, get func(*Record) int64, delta bool) 
 type dictionary struct {
 	places map[string]int
 	texts  []byte
+
+	last  string // rows that follow one another are alike more often than not
+	where int    // its place
 }
 
 func (d *dictionary) place(s string) int {
+	if s == d.last && len(d.places) > 0 {
+		return d.where
+	}
 	i, known := d.places[s]
 	if !known {
 		if d.places == nil {
@@ -231,6 +237,7 @@ func (d *dictionary) place(s string) int {
 		d.texts = binary.AppendUvarint(d.texts, uint64(len(s)))
 		d.texts = append(d.texts, s...)
 	}
+	d.last, d.where = s, i
 	return i
 }
 
@@ -264,6 +271,14 @@ const (
 	idAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
+// idSixes are the places of characters in idAlphabet, from 1 on; 0 for those not in it.
+var idSixes = func() (places [256]uint8) {
+	for i, c := range []byte(idAlphabet) {
+		places[c] = uint8(i + 1) //nolint:gosec // 62 of them
+	}
+	return places
+}()
+
 // packID packs an id that the gateway made.
 func packID(out []byte, id string) ([]byte, bool) {
 	if len(id) != len(idPrefix)+idChars || id[:len(idPrefix)] != idPrefix {
@@ -273,11 +288,11 @@ func packID(out []byte, id string) ([]byte, bool) {
 	for i := len(idPrefix); i < len(id); i += 4 {
 		var word uint32
 		for _, c := range []byte(id[i : i+4]) {
-			six := strings.IndexByte(idAlphabet, c)
-			if six < 0 {
+			six := idSixes[c]
+			if six == 0 {
 				return out[:from], false
 			}
-			word = word<<6 | uint32(six)
+			word = word<<6 | uint32(six-1)
 		}
 		out = append(out, byte(word>>16), byte(word>>8), byte(word))
 	}

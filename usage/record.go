@@ -134,13 +134,15 @@ var poolFaults = map[string]bool{"rate_limited": true, "quota_exhausted": true, 
 // Class tells how the request ended.
 func (r *Record) Class() Class {
 	switch {
+	case r.Outcome == "ok" && r.Status < 400 && !r.Partial: // most, and in no need of the table
 	case r.Outcome == "canceled", r.Status == 499:
 		return ClientError
 	case r.Status >= 500, r.Partial, poolFaults[r.Outcome]:
 		return Failed
 	case r.Status >= 400:
 		return ClientError
-	case r.Attempts > 1:
+	}
+	if r.Attempts > 1 {
 		return Retried
 	}
 	return OK
@@ -176,11 +178,22 @@ func (c *Counts) fields() [countFields]*int64 {
 	}
 }
 
+// add is written out: each request is added to eight sums.
 func (c *Counts) add(d *Counts) {
-	to, from := c.fields(), d.fields()
-	for i := range to {
-		*to[i] += *from[i]
-	}
+	c.Requests += d.Requests
+	c.Failed += d.Failed
+	c.Attempts += d.Attempts
+	c.Input += d.Input
+	c.Cached += d.Cached
+	c.Output += d.Output
+	c.Thoughts += d.Thoughts
+	c.ToolUse += d.ToolUse
+	c.Cost += d.Cost
+	c.Unpriced += d.Unpriced
+	c.Errors += d.Errors
+	c.Retried += d.Retried
+	c.ClientErrors += d.ClientErrors
+	c.Broken += d.Broken
 }
 
 func (c *Counts) subtract(d *Counts) {
