@@ -203,7 +203,7 @@ func TestFlush_LongOutage(t *testing.T) {
 
 // TestFlush_LargeRecords: what is to be written is split by its size, too.
 func TestFlush_LargeRecords(t *testing.T) {
-	const n = 1000
+	const n = 400
 	now := noon
 	s := memory.NewAt(func() time.Time { return now })
 	p := openAt(t, s, &now)

@@ -154,12 +154,12 @@ func (g *google) asks(project, model string, tokens int64) Outcome {
 	return Outcome{Input: tokens, Tokens: tokens + 10, Status: 200}
 }
 
-// Random pools, 2,500 or as many as QUOTA_CASES says, over a Google with limits of
+// Random pools, 1,500 or as many as QUOTA_CASES says, over a Google with limits of
 // requests, tokens, days and money: what the pool knows of a limit it keeps, nothing is asked before an announced
 // time, faults of clients rest nothing, every waiter is answered by its deadline,
 // and at the end nothing is reserved, gated or queued.
 func TestRandomQuotas(t *testing.T) {
-	runs := 2500
+	runs := 1500
 	if testing.Short() {
 		runs = 300
 	}
