@@ -30,32 +30,37 @@ import (
 
 // measured is something whose allocations are counted.
 type measured struct {
-	name string
-	run  func()
+	name  string
+	run   func()
+	house *house
 }
 
 const model = "gemini-3-flash-preview"
 
 func cases(t testing.TB) []measured {
 	h := newHouse(t)
-	return append(h.rooms(),
-		measured{"request: small chat", h.ask("/v1/chat/completions", chat(false))},
-		measured{"request: stream of 50 events", h.ask("/v1/chat/completions", chat(true))},
-		measured{"request: small chat, native", h.ask("/v1beta/models/"+model+":generateContent",
+	all := append(h.rooms(),
+		measured{name: "request: small chat", run: h.ask("/v1/chat/completions", chat(false))},
+		measured{name: "request: stream of 50 events", run: h.ask("/v1/chat/completions", chat(true))},
+		measured{name: "request: small chat, native", run: h.ask("/v1beta/models/"+model+":generateContent",
 			`{"contents":[{"role":"user","parts":[{"text":"`+strings.Repeat(words, 16)+`"}]}]}`)},
-		measured{"request: native stream of 50 events", h.ask("/v1beta/models/"+model+":streamGenerateContent?alt=sse",
-			`{"contents":[{"role":"user","parts":[{"text":"`+strings.Repeat(words, 16)+`"}]}]}`)},
-		measured{"request: messages, stream of 50 events", h.ask("/v1/messages",
-			`{"model":"`+model+`","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"`+strings.Repeat(words, 16)+`"}]}`)},
-		measured{"request: response, stream of 50 events", h.ask("/v1/responses",
-			`{"model":"`+model+`","store":false,"stream":true,"input":"`+strings.Repeat(words, 16)+`"}`)},
-		measured{"request: small messages", h.ask("/v1/messages",
+		measured{name: "request: small messages", run: h.ask("/v1/messages",
 			`{"model":"`+model+`","max_tokens":100,"messages":[{"role":"user","content":"`+strings.Repeat(words, 16)+`"}]}`)},
-		measured{"request: small response", h.ask("/v1/responses", `{"model":"`+model+`","store":false,"input":"`+strings.Repeat(words, 16)+`"}`)},
-		measured{"request: image of 1 MiB", h.ask("/v1/chat/completions",
+		measured{name: "request: small response", run: h.ask("/v1/responses", `{"model":"`+model+`","store":false,"input":"`+strings.Repeat(words, 16)+`"}`)},
+		measured{name: "request: image of 1 MiB", run: h.ask("/v1/chat/completions",
 			`{"model":"`+model+`","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,`+strings.Repeat("iVBO", 1<<18)+`"}}]}]}`)},
-		measured{"request: embedding", h.ask("/v1/embeddings", `{"model":"gemini-embedding-001","input":"Hello"}`)},
+		measured{name: "request: embedding", run: h.ask("/v1/embeddings", `{"model":"gemini-embedding-001","input":"Hello"}`)},
+		measured{name: "request: native stream of 50 events", run: h.ask("/v1beta/models/"+model+":streamGenerateContent?alt=sse",
+			`{"contents":[{"role":"user","parts":[{"text":"`+strings.Repeat(words, 16)+`"}]}]}`)},
+		measured{name: "request: messages, stream of 50 events", run: h.ask("/v1/messages",
+			`{"model":"`+model+`","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"`+strings.Repeat(words, 16)+`"}]}`)},
+		measured{name: "request: response, stream of 50 events", run: h.ask("/v1/responses",
+			`{"model":"`+model+`","store":false,"stream":true,"input":"`+strings.Repeat(words, 16)+`"}`)},
 	)
+	for i := range all {
+		all[i].house = h
+	}
+	return all
 }
 
 func chat(stream bool) string {
@@ -129,28 +134,28 @@ func (h *house) rooms() []measured {
 	}
 	stream, out := conv(streamed), make([]byte, 0, 64<<10)
 	return []measured{
-		{"room: authenticate a user key", func() { _, _ = h.users.Authenticate(h.secret) }},
-		{"room: admit and settle", func() {
+		{name: "room: authenticate a user key", run: func() { _, _ = h.users.Authenticate(h.secret) }},
+		{name: "room: admit and settle", run: func() {
 			admission, _ := account.Admit(time.Now(), users.Ask{Model: model, IP: netip.IPv4Unspecified(), Tokens: 100, Priced: true})
 			admission.Settle(users.Used{Tokens: 90})
 		}},
-		{"room: lease a Gemini key and give it back", func() {
+		{name: "room: lease a Gemini key and give it back", run: func() {
 			lease, err := h.pool.Lease(h.t.Context(), balancer.Want{Model: model, Tried: new(balancer.Tried), Tokens: 100})
 			if err != nil {
 				h.t.Fatal(err)
 			}
 			lease.Done(balancer.Outcome{Verdict: balancer.OK, Status: http.StatusOK, Input: 90, Tokens: 100})
 		}},
-		{"room: book a request", func() {
+		{name: "room: book a request", run: func() {
 			h.ledger.Add(usage.Record{Model: model, Outcome: "ok", Status: http.StatusOK, Attempts: 1, Input: 90, Output: 10})
 		}},
-		{"room: translate a chat and its answer", func() {
+		{name: "room: translate a chat and its answer", run: func() {
 			x := conv(request)
 			if _, err := x.Response(out, whole); err != nil {
 				h.t.Fatal(err)
 			}
 		}},
-		{"room: translate an event", func() {
+		{name: "room: translate an event", run: func() {
 			if _, err := stream.Event(out, translate.Frame{Data: piece}); err != nil {
 				h.t.Fatal(err)
 			}

@@ -3,6 +3,7 @@
 package openai
 
 import (
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -170,12 +171,14 @@ func (x *Responses) closeMessage(dst []byte, o *openItem, status string) []byte 
 			dst = append(dst, "}\n\n"...)
 		}
 	}
+	size := len(text) + len(sources) + len(o.logprobs) + 512
 	part := func(dst []byte) []byte {
 		dst = append(append(dst, `{"type":"output_text","text":"`...), text...)
 		dst = append(append(dst, `","annotations":[`...), sources...)
 		return append(append(append(dst, `],"logprobs":[`...), o.logprobs...), ']', '}')
 	}
 	if x.req.Stream {
+		dst = slices.Grow(dst, 4*size) // three events have it now, and the last one of all again
 		dst = x.event(dst, "response.output_text.done")
 		dst = append(append(dst, o.place...), `,"content_index":0,"text":"`...)
 		dst = append(append(dst, text...), `","logprobs":[`...)
@@ -184,7 +187,7 @@ func (x *Responses) closeMessage(dst []byte, o *openItem, status string) []byte 
 		dst = append(append(dst, o.place...), `,"content_index":0,"part":`...)
 		dst = append(part(dst), "}\n\n"...)
 	}
-	from, b := len(x.items.buf), x.items.buf
+	from, b := len(x.items.buf), slices.Grow(x.items.buf, size)
 	b = append(append(append(b, `{"type":"message","id":"`...), o.id...), `","status":"`...)
 	b = append(append(b, status...), `","role":"assistant","content":[`...)
 	x.items.buf = append(part(b), "]},"...)
