@@ -182,12 +182,14 @@ func hold(systems []*system, n int, upstream string, found *verdicts) error {
 	return nil
 }
 
-// growth prints what a request costs with few keys and with many.
+// growth prints what a request costs with few keys, with more and with many. A thousand user
+// keys send requests where there are as many, so that the last column differs from the one
+// before it in those who are there and do not.
 func growth(upstream string, length time.Duration, found *verdicts) error {
 	fmt.Println("\nratio is the share of the first column, which has few keys.")
 	for _, systems := range [][]*system{
-		{grown("10 Gemini keys", 10, 10), grown("100,000", 100_000, 10)},
-		{grown("10 user keys", 10, 10), grown("1,000,000", 10, 1_000_000)},
+		{grown("10 Gemini keys", 10, 10), grown("1,000", 1_000, 10), grown("100,000", 100_000, 10)},
+		{grown("10 user keys", 10, 10), grown("1,000", 10, 1_000), grown("1,000,000", 10, 1_000_000)},
 	} {
 		if err := compare(systems, scenarios[:1], upstream, length, found); err != nil {
 			return err
