@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// TestStalledClients: clients that stop reading in the middle of a long answer cost
-// little memory, and are cut when the time of their request is over; what they have
-// used is booked, and others do not notice. They ask in Google's dialect: the answers
+// TestStalledClients: clients that stop reading in the middle of a long answer, and those
+// that read a kilobyte a second, cost little memory, and are cut when the time of their
+// request is over; what they have used is booked, and others do not notice. They ask in Google's dialect: the answers
 // must be larger than the system's buffers, some MB, and the translated dialects keep
 // an answer's text, which no real model makes longer than 65,536 tokens.
 func TestStalledClients(t *testing.T) {
@@ -47,6 +47,24 @@ func TestStalledClients(t *testing.T) {
 			}
 		}
 	}()
+	slow := time.NewTicker(time.Second)
+	defer slow.Stop()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		for piece := make([]byte, 1024); ; {
+			select {
+			case <-over:
+				return
+			case <-slow.C:
+			}
+			for i := 1; i < clients; i += 2 {
+				if conns[i] != nil {
+					_, _ = conns[i].Read(piece) // there is always something, until it is cut
+				}
+			}
+		}
+	}()
 	eventually(t, "all wait", func() bool { return s.google.asked.Load() >= int64(clients)+50 })
 	pause(2 * time.Second) // until the kernel's buffers are full
 	each, live := (s.memory("VmRSS")-idle)/int64(clients), (s.profile("heap")-heap)/int64(clients)
@@ -65,7 +83,7 @@ func TestStalledClients(t *testing.T) {
 		s.call(http.MethodGet, "/admin/stats", "", &stats)
 		return stats.Requests == int64(clients)+100
 	})
-	tell(t, "U8", "%d clients that do not read: %d KiB each, %d KiB of it in use; all cut and booked; others' p99 meanwhile %s", clients, each>>10, live>>10, quick.took(.99))
+	tell(t, "U8", "%d clients of whom half do not read and half read 1 kB/s: %d KiB each, %d KiB of it in use; all cut and booked; others' p99 meanwhile %s", clients, each>>10, live>>10, quick.took(.99))
 }
 
 // stall sends a request, reads the head of its answer and nothing more.
