@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -83,7 +84,7 @@ func TestSoak(t *testing.T) {
 		return stats.Requests >= sent.Load()-left.Load()
 	})
 	warm := rows[len(rows)/3:] // the first third is for caches to fill
-	rss, heap := slope(warm, func(r soakRow) float64 { return r.rss }), slope(warm, func(r soakRow) float64 { return r.heap })
+	heap := slope(warm, func(r soakRow) float64 { return r.heap })
 	goroutines := slope(warm, func(r soakRow) float64 { return float64(r.goroutines) })
 	// The store's caches, 24 MB at most, take hours to fill.
 	most := 4.0
@@ -93,9 +94,12 @@ func TestSoak(t *testing.T) {
 	if length >= 30*time.Minute && (heap > most || goroutines > 20) {
 		t.Errorf("the heap grows by %.2f MB/h, goroutines by %.0f/h", heap, goroutines)
 	}
-	// The memtable's memory is touched from its beginning to its end, and then anew.
-	if length >= time.Hour && rss > 8 {
-		t.Errorf("the memory grows by %.2f MB/h", rss)
+	// The memtable's memory is touched from its beginning to its end, and then anew: a
+	// quarter of an hour at this rate, which is no slope. Both thirds have its top.
+	third := len(rows) / 3
+	middle, last := top(rows[third:2*third]), top(rows[2*third:])
+	if length >= time.Hour && last > middle+4 {
+		t.Errorf("the memory was %.1f MB at most in the second third, %.1f in the last", middle, last)
 	}
 	booked := s.outputBooked()
 	if booked != s.google.output.Load() {
@@ -104,8 +108,8 @@ func TestSoak(t *testing.T) {
 	if stats.Dropped != 0 {
 		t.Errorf("%d rows were dropped", stats.Dropped)
 	}
-	tell(t, "R12", "%s, %d requests, 5 %% faults: heap %+.2f MB/h (%.1f to %.1f MB), RSS without files %+.2f MB/h (%.0f to %.0f MB), goroutines %+.0f/h, files %d to %d, p99 %s to %s; %d output tokens that Google told of, %d booked, %d rows dropped, %d of the plain requests failed",
-		length, sent.Load(), heap, warm[0].heap, rows[len(rows)-1].heap, rss, warm[0].rss, rows[len(rows)-1].rss, goroutines,
+	tell(t, "R12", "%s, %d requests, 5 %% faults: heap %+.2f MB/h (%.1f to %.1f MB), RSS without files at most %.1f MB in the second third and %.1f in the last, goroutines %+.0f/h, files %d to %d, p99 %s to %s; %d output tokens that Google told of, %d booked, %d rows dropped, %d of the plain requests failed",
+		length, sent.Load(), heap, warm[0].heap, rows[len(rows)-1].heap, middle, last, goroutines,
 		warm[0].files, rows[len(rows)-1].files, warm[0].p99, rows[len(rows)-1].p99, s.google.output.Load(), booked, stats.Dropped, failed.Load())
 }
 
@@ -176,6 +180,17 @@ func (s *server) mixed(ctx context.Context, i int, left *atomic.Int64) *http.Req
 }
 
 var pngOfMebibyte = "iVBORw0KGgo" + strings.Repeat("A", 1<<20)
+
+// top is what nine of ten minutes do not exceed: a table on its way to the disk takes
+// some 50 MB for three seconds.
+func top(rows []soakRow) float64 {
+	all := make([]float64, len(rows))
+	for i, r := range rows {
+		all[i] = r.rss
+	}
+	slices.Sort(all)
+	return all[len(all)*9/10]
+}
 
 // slope is the rise of a figure per hour, by least squares.
 func slope(rows []soakRow, of func(soakRow) float64) float64 {
