@@ -189,6 +189,9 @@ func top(rows []soakRow) float64 {
 		all[i] = r.rss
 	}
 	slices.Sort(all)
+	if len(all) == 0 {
+		return 0
+	}
 	return all[len(all)*9/10]
 }
 
