@@ -49,6 +49,7 @@ var rooms = []room{
 	{room: "internal/fakegemini", may: []string{"translate/gemini", "translate/rawjson", "translate/sse"}, others: []string{"github.com/coder/websocket"}},
 	{room: "bench", may: []string{"balancer", "store", "store/badger", "users"}},
 	{room: "bench/allocs", may: []string{"balancer", "gateway", "settings", "store", "store/memory", "translate", "translate/openai", "upstream", "usage", "users"}},
+	{room: "bench/floor", may: []string{"translate", "translate/openai", "translate/sse", "upstream/http1"}, others: []string{"github.com/caddyserver/caddy/v2", "github.com/caddyserver/caddy/v2/*"}},
 	{room: "bench/rows", may: []string{"usage"}},
 	{room: "bench/start", may: []string{"balancer", "bench/rows", "store", "store/badger", "usage", "users"}},
 	{room: "bench/protocols", may: []string{"translate/sse", "upstream"}},
