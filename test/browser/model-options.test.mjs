@@ -149,6 +149,23 @@ test('limits per project: by tier, and back to what is learned', async () => {
   faultless(page)
 })
 
+test('limits per project: what is taken back at once is taken back, however slow the server', async () => {
+  await g.api('PATCH', 'models/' + flash, { limits: { free: null } })
+  await go(page, `/models?id=${flash}`)
+  let changes = 0
+  const slow = async (route) => {
+    await new Promise((done) => setTimeout(done, 700))
+    if (route.request().method() === 'PATCH') changes++
+    await route.continue()
+  }
+  await page.route('**/admin/models/*', slow)
+  await type('Free tier: Requests per day', '250')
+  await type('Free tier: Requests per day', '')
+  await until('both changes are sent, and nothing is set', async () => changes === 2 && (await model()).limits.free === null)
+  await page.unroute('**/admin/models/*', slow)
+  faultless(page)
+})
+
 const aliases = async () => (await g.api('GET', 'aliases')).items.filter((a) => a.source === 'store')
 const alias = async (name) => (await aliases()).find((a) => a.name === name)
 

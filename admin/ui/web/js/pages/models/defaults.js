@@ -1,4 +1,4 @@
-import { html, useEffect, useState } from '../../vendor/preact.mjs';
+import { html, useEffect, useRef, useState } from '../../vendor/preact.mjs';
 import { usd } from '../../lib/format.js';
 import { t } from '../../lib/i18n.js';
 import { dollars } from '../../lib/money.js';
@@ -15,12 +15,14 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 // useSaving saves a part of a model at once, with Undo. wrong has what the server did
 // not take, by the names of fields.
 export function useSaving(model, models) {
-  const [wrong, setWrong] = useState({});
+  const [wrong, setWrong] = useState({}), underWay = useRef(0);
   useEffect(() => setWrong({}), [model.id]);
   const save = async (part, before, what) => {
     const [field] = Object.keys(part);
     const fail = (faults) => setWrong((w) => ({ ...Object.fromEntries(Object.entries(w).filter(([k]) => !k.startsWith(field))), ...faults }));
-    if (same(part, before)) { fail({}); return; }
+    // While another change is under way, before may be what the server had before it.
+    if (same(part, before) && !underWay.current) { fail({}); return; }
+    underWay.current += 1;
     try {
       await models.change(model.id, part);
       fail({});
@@ -28,7 +30,7 @@ export function useSaving(model, models) {
     } catch (error) {
       const faults = problemsByField(error);
       fail(Object.keys(faults).length ? faults : { [field]: explain(error) });
-    }
+    } finally { underWay.current -= 1; }
   };
   return { wrong, save };
 }
